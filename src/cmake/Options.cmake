@@ -1,0 +1,59 @@
+# One interface target carries what every target of the project is built with.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_C_STANDARD 11)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE RelWithDebInfo CACHE STRING "" FORCE)
+endif()
+# -O2 in every optimised build, asserts on: a broken invariant ends the process.
+set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O2 -g1")
+set(CMAKE_C_FLAGS_RELWITHDEBINFO "-O2 -g1")
+set(CMAKE_CXX_FLAGS_RELEASE "-O2")
+set(CMAKE_C_FLAGS_RELEASE "-O2")
+
+find_program(VMATTEST_CCACHE ccache)
+if(VMATTEST_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${VMATTEST_CCACHE})
+  set(CMAKE_C_COMPILER_LAUNCHER ${VMATTEST_CCACHE})
+endif()
+
+add_library(vmattest_options INTERFACE)
+add_library(vmattest::options ALIAS vmattest_options)
+target_compile_options(vmattest_options INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow
+    -Wnon-virtual-dtor -Woverloaded-virtual -Wimplicit-fallthrough
+    -Wno-missing-field-initializers -Werror=unused-result -Werror=switch
+    -Werror=return-type>
+  $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:Clang>>:-Wthread-safety>
+  $<$<BOOL:${VMATTEST_WERROR}>:-Werror>)
+target_compile_definitions(vmattest_options INTERFACE
+  $<$<CONFIG:Release>:_FORTIFY_SOURCE=2> VMATTEST_VERSION="${PROJECT_VERSION}")
+if(CMAKE_BUILD_TYPE STREQUAL "Release")
+  target_compile_options(vmattest_options INTERFACE
+    -fstack-protector-strong -fstack-clash-protection -fcf-protection)
+  target_link_options(vmattest_options INTERFACE
+    -Wl,-z,relro,-z,now,-z,noexecstack)
+endif()
+
+if(VMATTEST_SANITIZE STREQUAL "address")
+  add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=undefined
+                      -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=address,undefined)
+elseif(VMATTEST_SANITIZE STREQUAL "thread")
+  add_compile_options(-fsanitize=thread -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=thread)
+elseif(VMATTEST_SANITIZE)
+  message(FATAL_ERROR "VMATTEST_SANITIZE: '${VMATTEST_SANITIZE}' is neither address nor thread")
+endif()
+if(VMATTEST_BUILD_FUZZERS)
+  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    message(FATAL_ERROR "libFuzzer targets need clang: use the preset 'fuzz'")
+  endif()
+  add_compile_options(-fsanitize=fuzzer-no-link,address,undefined
+                      -fno-sanitize-recover=undefined)
+  add_link_options(-fsanitize=address,undefined)
+endif()

@@ -1,0 +1,42 @@
+# vmattest_proto_library(NAME proto...): messages only.
+# vmattest_grpc_library(NAME proto...): service stubs over a message library.
+# Both generate below the build tree with the repository's proto/ as root.
+set(VMATTEST_PROTO_OUT ${CMAKE_BINARY_DIR}/generated)
+file(MAKE_DIRECTORY ${VMATTEST_PROTO_OUT})
+
+function(vmattest_proto_library name)
+  set(sources)
+  foreach(proto IN LISTS ARGN)
+    string(REGEX REPLACE "\\.proto$" "" stem ${proto})
+    set(out ${VMATTEST_PROTO_OUT}/${stem}.pb.cc ${VMATTEST_PROTO_OUT}/${stem}.pb.h)
+    add_custom_command(
+      OUTPUT ${out}
+      COMMAND protobuf::protoc --proto_path=${CMAKE_SOURCE_DIR}/proto
+              --cpp_out=${VMATTEST_PROTO_OUT} ${proto}
+      DEPENDS ${CMAKE_SOURCE_DIR}/proto/${proto}
+      VERBATIM)
+    list(APPEND sources ${VMATTEST_PROTO_OUT}/${stem}.pb.cc)
+  endforeach()
+  add_library(${name} STATIC ${sources})
+  target_include_directories(${name} SYSTEM PUBLIC ${VMATTEST_PROTO_OUT})
+  target_link_libraries(${name} PUBLIC protobuf::libprotobuf)
+endfunction()
+
+function(vmattest_grpc_library name messages)
+  set(sources)
+  foreach(proto IN LISTS ARGN)
+    string(REGEX REPLACE "\\.proto$" "" stem ${proto})
+    add_custom_command(
+      OUTPUT ${VMATTEST_PROTO_OUT}/${stem}.grpc.pb.cc
+             ${VMATTEST_PROTO_OUT}/${stem}.grpc.pb.h
+      COMMAND protobuf::protoc --proto_path=${CMAKE_SOURCE_DIR}/proto
+              --grpc_out=${VMATTEST_PROTO_OUT}
+              --plugin=protoc-gen-grpc=$<TARGET_FILE:gRPC::grpc_cpp_plugin>
+              ${proto}
+      DEPENDS ${CMAKE_SOURCE_DIR}/proto/${proto}
+      VERBATIM)
+    list(APPEND sources ${VMATTEST_PROTO_OUT}/${stem}.grpc.pb.cc)
+  endforeach()
+  add_library(${name} STATIC ${sources})
+  target_link_libraries(${name} PUBLIC ${messages} gRPC::grpc++)
+endfunction()

@@ -1,0 +1,32 @@
+#ifndef VMATTEST_CRYPTO_ECDSA_H_
+#define VMATTEST_CRYPTO_ECDSA_H_
+
+#include <string>
+
+#include "base/bytes.h"
+#include "vmattest/types/digest.h"
+
+namespace vmattest {
+
+enum class EcCurve : uint8_t { kP256, kP384 };
+
+// An affine point as a TPM gives it: big-endian coordinates without a fixed
+// width.
+struct EcPublicKey {
+  EcCurve curve = EcCurve::kP256;
+  Bytes x;
+  Bytes y;
+};
+
+// Whether (r, s) signs `digest`. False for any malformed input, point off the
+// curve included: a wrong signature is a verdict, not an error. Callable from
+// any thread.
+[[nodiscard]] bool VerifyEcdsa(const EcPublicKey& key, ByteView digest,
+                               ByteView r, ByteView s);
+
+// SubjectPublicKeyInfo as PEM. INVALID_ARGUMENT: not a point on the curve.
+absl::StatusOr<std::string> ToPem(const EcPublicKey& key);
+
+}  // namespace vmattest
+
+#endif  // VMATTEST_CRYPTO_ECDSA_H_

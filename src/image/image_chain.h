@@ -1,0 +1,50 @@
+#ifndef VMATTEST_IMAGE_IMAGE_CHAIN_H_
+#define VMATTEST_IMAGE_IMAGE_CHAIN_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+
+namespace vmattest::image {
+
+// What the header of a disk image says. Never believed for access control:
+// the guest writes a raw image, so `format` comes from the domain's XML where
+// it is given.
+struct ImageHeader {
+  std::string format;  // "raw", "qcow2", or another probed name
+  uint64_t virtual_size = 0;
+  std::optional<std::string> backing_file;    // as written in the header
+  std::optional<std::string> backing_format;  // qcow2 header extension
+  std::optional<std::string> data_file;       // qcow2 external data file
+  bool encrypted = false;
+};
+
+// Parses hostile bytes: the first `bytes` of an image (1 MiB is enough).
+// `format` "qcow2" demands that magic; empty probes. INVALID_ARGUMENT says
+// which field is wrong. QEMU docs/interop/qcow2.txt.
+absl::StatusOr<ImageHeader> ParseImageHeader(ByteView bytes,
+                                             std::string_view format);
+
+// One layer of a disk, the top first.
+struct ImageLayer {
+  std::string path;    // absolute file or device; or the "json:", "nbd://"...
+                       // specification of a layer that is not a local file
+  std::string format;
+  bool local = true;   // false: network or other driver, never opened
+  std::optional<std::string> data_file;  // absolute
+};
+
+// Follows backing files from `path` down, relative names resolved against the
+// folder of the layer that names them, as QEMU does. Opens local regular files
+// and block devices only, never the network. At most 64 layers.
+//   NOT_FOUND: a layer is missing. INVALID_ARGUMENT: a loop, a bad header.
+// Messages name the layer.
+absl::StatusOr<std::vector<ImageLayer>> ResolveChain(const std::string& path,
+                                                     std::string_view format);
+
+}  // namespace vmattest::image
+
+#endif  // VMATTEST_IMAGE_IMAGE_CHAIN_H_
