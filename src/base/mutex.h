@@ -12,7 +12,9 @@
 #else
 #define VMATTEST_THREAD_(x)
 #endif
+#ifndef GUARDED_BY  // abseil's private headers define the same
 #define GUARDED_BY(m) VMATTEST_THREAD_(guarded_by(m))
+#endif
 #define REQUIRES_LOCK(m) VMATTEST_THREAD_(requires_capability(m))
 #define EXCLUDES_LOCK(m) VMATTEST_THREAD_(locks_excluded(m))
 

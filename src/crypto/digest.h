@@ -1,6 +1,7 @@
 #ifndef VMATTEST_CRYPTO_DIGEST_H_
 #define VMATTEST_CRYPTO_DIGEST_H_
 
+#include <initializer_list>
 #include <memory>
 
 #include "base/bytes.h"
@@ -30,6 +31,10 @@ class Hasher {
 };
 
 DigestBytes Hash(HashAlgorithm algorithm, ByteView data);
+
+// The digest of the parts one after the other, nothing between them.
+DigestBytes HashParts(HashAlgorithm algorithm,
+                      std::initializer_list<ByteView> parts);
 
 // HMAC-SHA-256 (RFC 2104).
 DigestBytes HmacSha256(const SecretBytes& key, ByteView data);

@@ -9,12 +9,12 @@
 // The Merkle tree of RFC 6962 section 2.1 (= RFC 9162 section 2.1), over any
 // of our digests. Pure; callable from any thread.
 //
-//   size 5:        root
-//                 /    \
-//               n03     l4       n = H(0x01 || left || right)
-//              /   \             l = H(0x00 || leaf)
-//           n01     n23          left subtree: largest power of two < size
-//          /  \    /  \
+//   size 5:          root            n = H(0x01 || left || right)
+//                 .-'    '-.          l = H(0x00 || leaf)
+//               n03       l4
+//             .-' '-.                 left subtree: the largest power of two
+//           n01     n23               below the size
+//          .' '.   .' '.
 //         l0  l1  l2  l3
 
 namespace vmattest::merkle {
@@ -51,9 +51,9 @@ class Tree {
                                    uint64_t size, ByteView leaf_hash,
                                    const std::vector<DigestBytes>& path,
                                    ByteView root);
-[[nodiscard]] bool VerifyConsistency(HashAlgorithm algorithm,
-                                     uint64_t old_size, uint64_t new_size,
-                                     ByteView old_root, ByteView new_root,
+[[nodiscard]] bool VerifyConsistency(HashAlgorithm algorithm, uint64_t old_size,
+                                     uint64_t new_size, ByteView old_root,
+                                     ByteView new_root,
                                      const std::vector<DigestBytes>& path);
 
 // The root that `path` leads to from `leaf_hash`; INVALID_ARGUMENT if the
