@@ -5,7 +5,6 @@
 #include <functional>
 #include <string>
 
-#include "base/executor.h"
 #include "base/status.h"
 #include "vmattest/types/digest.h"
 
@@ -13,9 +12,9 @@ namespace vmattest::image {
 
 struct ContentDigest {
   DigestBytes digest;
-  uint64_t size = 0;           // bytes digested
+  uint64_t size = 0;  // bytes digested
   bool cached = false;
-  int64_t since_unix_ms = 0;   // when it was read
+  int64_t since_unix_ms = 0;  // when it was read
 };
 
 // Called from hashing threads, at most every few MiB; must not block.
@@ -26,7 +25,8 @@ using ProgressFn = std::function<void(uint64_t bytes_just_done)>;
 //   NOT_FOUND, PERMISSION_DENIED, INVALID_ARGUMENT (a folder, socket, device
 //   that is no block device): the message names the path.
 //   ABORTED: the file changed while it was read.
-//   CANCELLED: `cancelled` returned true.
+//   CANCELLED: `cancelled` returned true; it is asked from hashing threads,
+//   once for every MiB or so.
 class ContentDigester {
  public:
   virtual ~ContentDigester() = default;
