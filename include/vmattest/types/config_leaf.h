@@ -51,7 +51,7 @@ constexpr std::string_view ToString(LeafType type) {
 }
 
 struct ConfigLeaf {
-  std::string path;  // "memory/max", "disk/vda/source/file"
+  std::string path;  // "memory/max", "disk[vda]/source/file"
   LeafType type = LeafType::kText;
   std::string value;
   friend auto operator<=>(const ConfigLeaf&, const ConfigLeaf&) = default;

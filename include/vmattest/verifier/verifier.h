@@ -30,13 +30,17 @@ class Anchors {
   ~Anchors();
 
   // INVALID_ARGUMENT: not a host identity, one that contradicts itself (host
-  // id is not the EK's name, a key that the AK did not certify), or a second,
-  // different identity for the same host.
+  // id is not the EK's name, a key that the AK did not certify), or a second
+  // identity for the same host with another AK; with the same AK, the keys of
+  // both count.
   [[nodiscard]] absl::Status Add(std::string_view json);
   // Every *.json of a folder. NOT_FOUND: no folder, or none in it.
   static absl::StatusOr<Anchors> LoadFolder(const std::string& path);
 
   [[nodiscard]] std::vector<std::string> host_ids() const;
+  // The host's AK as PEM. NOT_FOUND: no such host.
+  [[nodiscard]] absl::StatusOr<std::string> AkPem(
+      std::string_view host_id) const;
 
   struct Host;
   [[nodiscard]] const Host* Find(std::string_view host_id) const;
@@ -69,7 +73,7 @@ struct Policy {
 };
 
 // What the evidence says, as far as it could be read. Believe it only if the
-// verdict is trusted.
+// verdict is trusted, or as the host's word if the appraisal is `genuine`.
 struct Claims {
   std::string host_id;
   std::string hostname;
@@ -100,6 +104,9 @@ struct Claims {
 
 struct Appraisal {
   Verdict verdict;
+  // Every check but the caller's demands (the last kind, "policy") passed: the
+  // host really said this, whether or not it is what was wanted.
+  bool genuine = false;
   Claims claims;
 };
 
@@ -110,8 +117,7 @@ struct Appraisal {
 // decided.
 absl::StatusOr<Appraisal> Verify(
     std::span<const uint8_t> evidence, const Anchors& anchors,
-    const Policy& policy,
-    std::chrono::sys_time<std::chrono::milliseconds> now);
+    const Policy& policy, std::chrono::sys_time<std::chrono::milliseconds> now);
 
 }  // namespace vmattest::verifier
 

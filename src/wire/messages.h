@@ -1,0 +1,42 @@
+#ifndef VMATTEST_WIRE_MESSAGES_H_
+#define VMATTEST_WIRE_MESSAGES_H_
+
+#include <string>
+#include <string_view>
+
+#include "base/bytes.h"
+#include "evidence/evidence.h"
+#include "google/protobuf/message.h"
+#include "vmattest/v1/evidence.pb.h"
+
+// What the codecs of this folder share; nobody else includes it.
+
+namespace vmattest::wire {
+
+// Parses without protobuf's own logging. INVALID_ARGUMENT names `what`.
+absl::Status ParseMessage(ByteView bytes, size_t max_size,
+                          std::string_view what,
+                          google::protobuf::Message& message);
+
+Bytes Serialize(const google::protobuf::Message& message);
+
+// INVALID_ARGUMENT unless `bytes`, read as a value and encoded again, gave
+// `canonical`.
+absl::Status CheckCanonical(ByteView bytes, ByteView canonical,
+                            std::string_view what);
+
+v1::KeyCertification ToMessage(const evidence::KeyCertification& key);
+absl::StatusOr<evidence::KeyCertification> FromMessage(
+    const v1::KeyCertification& message);
+
+inline Bytes FromField(const std::string& field) { return ToBytes(field); }
+inline std::string ToField(ByteView bytes) {
+  return std::string(AsText(bytes));
+}
+
+// "`element`: `problem`", INVALID_ARGUMENT.
+absl::Status Malformed(std::string_view element, std::string_view problem);
+
+}  // namespace vmattest::wire
+
+#endif  // VMATTEST_WIRE_MESSAGES_H_

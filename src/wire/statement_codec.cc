@@ -1,0 +1,112 @@
+#include <fmt/format.h>
+
+#include <optional>
+
+#include "wire/codec.h"
+#include "wire/messages.h"
+
+namespace vmattest::wire {
+namespace {
+
+constexpr size_t kMaxStatementSize = 1u << 20;
+
+v1::StatementHeader ToMessage(const evidence::StatementHeader& header) {
+  v1::StatementHeader message;
+  message.set_version(header.version);
+  message.set_module_version(header.module_version);
+  message.set_host_id(header.host_id);
+  message.set_vm_uuid(header.vm_uuid);
+  message.set_vm_name(header.vm_name);
+  message.set_nonce(ToField(header.nonce));
+  message.set_time_unix_ms(header.time_unix_ms);
+  v1::TpmClock& clock = *message.mutable_measured_at();
+  clock.set_clock_ms(header.measured_at.clock_ms);
+  clock.set_reset_count(header.measured_at.reset_count);
+  clock.set_restart_count(header.measured_at.restart_count);
+  clock.set_safe(header.measured_at.safe);
+  for (const std::string& algorithm : header.signature_algorithms) {
+    message.add_signature_algorithms(algorithm);
+  }
+  message.set_sequence(header.sequence);
+  return message;
+}
+
+evidence::StatementHeader FromMessage(const v1::StatementHeader& message) {
+  evidence::StatementHeader header;
+  header.version = message.version();
+  header.module_version = message.module_version();
+  header.host_id = message.host_id();
+  header.vm_uuid = message.vm_uuid();
+  header.vm_name = message.vm_name();
+  header.nonce = FromField(message.nonce());
+  header.time_unix_ms = message.time_unix_ms();
+  header.measured_at = {.clock_ms = message.measured_at().clock_ms(),
+                        .reset_count = message.measured_at().reset_count(),
+                        .restart_count = message.measured_at().restart_count(),
+                        .safe = message.measured_at().safe()};
+  header.signature_algorithms.assign(message.signature_algorithms().begin(),
+                                     message.signature_algorithms().end());
+  header.sequence = message.sequence();
+  return header;
+}
+
+std::optional<HashAlgorithm> KnownAlgorithm(int number) {
+  for (const HashAlgorithm algorithm : kAllHashAlgorithms) {
+    if (number == static_cast<int>(algorithm)) {
+      return algorithm;
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Bytes EncodeConfigStatement(const evidence::ConfigStatement& statement) {
+  v1::ConfigStatement message;
+  *message.mutable_header() = ToMessage(statement.header);
+  message.set_algorithm(static_cast<v1::HashAlgorithm>(statement.algorithm));
+  message.set_schema_version(statement.schema_version);
+  message.set_leaf_count(statement.leaf_count);
+  message.set_root(ToField(statement.root));
+  message.set_salt_id(statement.salt_id);
+  message.set_content(statement.content);
+  message.set_xml_kind(statement.xml_kind);
+  message.set_vm_state(statement.vm_state);
+  for (const evidence::CachedContent& cached : statement.cached) {
+    v1::CachedContent& added = *message.add_cached();
+    added.set_path(cached.path);
+    added.set_since_unix_ms(cached.since_unix_ms);
+  }
+  return Serialize(message);
+}
+
+absl::StatusOr<evidence::ConfigStatement> ParseConfigStatement(ByteView bytes) {
+  v1::ConfigStatement message;
+  RETURN_IF_ERROR(
+      ParseMessage(bytes, kMaxStatementSize, "ConfigStatement", message));
+  const std::optional<HashAlgorithm> algorithm =
+      KnownAlgorithm(message.algorithm());
+  if (!algorithm) {
+    return Malformed(
+        "ConfigStatement.algorithm",
+        fmt::format("{} is unknown", static_cast<int>(message.algorithm())));
+  }
+  evidence::ConfigStatement statement;
+  statement.header = FromMessage(message.header());
+  statement.algorithm = *algorithm;
+  statement.schema_version = message.schema_version();
+  statement.leaf_count = message.leaf_count();
+  statement.root = FromField(message.root());
+  statement.salt_id = message.salt_id();
+  statement.content = message.content();
+  statement.xml_kind = message.xml_kind();
+  statement.vm_state = message.vm_state();
+  for (const v1::CachedContent& cached : message.cached()) {
+    statement.cached.push_back({cached.path(), cached.since_unix_ms()});
+  }
+  RETURN_IF_ERROR(CheckCanonical(bytes, EncodeConfigStatement(statement),
+                                 "ConfigStatement"));
+  return statement;
+}
+
+}  // namespace vmattest::wire

@@ -1,0 +1,245 @@
+#include "wire/codec.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <utility>
+
+#include "support/evidence_builder.h"
+#include "support/matchers.h"
+#include "support/soft_tpm.h"
+
+namespace vmattest::wire {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::IsOk;
+using testing::StatusIs;
+constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+
+// One field of the outer message: tag and length below 128.
+Bytes Field(uint8_t number, std::string_view content) {
+  ByteWriter writer;
+  writer.U8(static_cast<uint8_t>(number << 3 | 2))
+      .U8(static_cast<uint8_t>(content.size()))
+      .Raw(content);
+  return std::move(writer).Take();
+}
+
+Bytes Join(std::initializer_list<Bytes> parts) {
+  ByteWriter writer;
+  for (const Bytes& part : parts) {
+    writer.Raw(part);
+  }
+  return std::move(writer).Take();
+}
+
+class CodecTest : public ::testing::Test {
+ protected:
+  testing::SoftHost host;
+  testing::EvidenceBuilder builder{host};
+};
+
+TEST_F(CodecTest, EvidenceSurvivesTheRoundTrip) {
+  builder.batch_size = 5;
+  evidence::Evidence evidence = builder.Build();
+  evidence.envelope.signatures.push_back(
+      {.algorithm = "ml-dsa-65",
+       .body = evidence::RawSignature{Bytes(32, 1), Bytes(64, 2)}});
+  const Bytes bytes = EncodeEvidence(evidence);
+  ASSERT_OK_AND_ASSIGN(const evidence::Evidence parsed, ParseEvidence(bytes));
+  EXPECT_EQ(parsed.leaves, evidence.leaves);
+  EXPECT_EQ(parsed.envelope.payload, evidence.envelope.payload);
+  EXPECT_EQ(parsed.envelope.payload_type, evidence.envelope.payload_type);
+  ASSERT_EQ(parsed.envelope.signatures.size(), 2u);
+  const auto& quote =
+      std::get<evidence::TpmQuoteSignature>(parsed.envelope.signatures[0].body);
+  EXPECT_EQ(quote.batch.size, 5u);
+  EXPECT_EQ(quote.batch.path.size(), 3u);
+  EXPECT_EQ(quote.pcr_banks, std::vector<PcrValues>{builder.pcrs});
+  EXPECT_EQ(std::get<evidence::RawSignature>(parsed.envelope.signatures[1].body)
+                .signature,
+            Bytes(64, 2));
+  ASSERT_EQ(parsed.keys.size(), 1u);
+  EXPECT_EQ(parsed.keys[0].purpose, KeyPurpose::kConfig);
+  EXPECT_EQ(parsed.keys[0].epoch, 1u);
+  EXPECT_EQ(EncodeEvidence(parsed), bytes);
+}
+
+TEST_F(CodecTest, StatementSurvivesTheRoundTrip) {
+  evidence::ConfigStatement statement;
+  statement.header = builder.header;
+  statement.header.time_unix_ms = -1;
+  statement.algorithm = HashAlgorithm::kBlake3;
+  statement.leaf_count = 57;
+  statement.root = DigestBytes(32, 1);
+  statement.salt_id = "salt";
+  statement.content = "chain";
+  statement.xml_kind = "inactive";
+  statement.vm_state = "shutoff";
+  statement.cached = {{"a", 1}, {"b", 2}};
+  const Bytes bytes = EncodeConfigStatement(statement);
+  ASSERT_OK_AND_ASSIGN(const evidence::ConfigStatement parsed,
+                       ParseConfigStatement(bytes));
+  EXPECT_EQ(parsed.header.measured_at, builder.header.measured_at);
+  EXPECT_EQ(parsed.header.nonce, builder.header.nonce);
+  EXPECT_EQ(parsed.header.time_unix_ms, -1);
+  EXPECT_EQ(parsed.algorithm, HashAlgorithm::kBlake3);
+  EXPECT_EQ(parsed.cached.size(), 2u);
+  EXPECT_EQ(parsed.cached[1].path, "b");
+  EXPECT_EQ(EncodeConfigStatement(parsed), bytes);
+}
+
+TEST_F(CodecTest, EncodingIsDeterministic) {
+  const evidence::Evidence evidence = builder.Build();
+  EXPECT_EQ(EncodeEvidence(evidence), EncodeEvidence(evidence));
+}
+
+TEST_F(CodecTest, TruncationIsRefusedOrLosesWholeLeaves) {
+  const Bytes bytes = builder.BuildFile();
+  for (size_t size = 0; size < bytes.size(); ++size) {
+    // A cut between two leaves is a shorter list: only a verifier can tell.
+    const absl::StatusOr<evidence::Evidence> parsed =
+        ParseEvidence(ByteView(bytes).first(size));
+    if (parsed.ok()) {
+      EXPECT_LT(parsed->leaves.size(), builder.leaves.size() + 1);
+    }
+  }
+}
+
+TEST_F(CodecTest, RefusesUnknownFields) {
+  const Bytes bytes = builder.BuildFile();
+  EXPECT_THAT(ParseEvidence(Join({bytes, Field(9, "x")})),
+              StatusIs(kInvalid, HasSubstr("canonical")));
+}
+
+TEST_F(CodecTest, RefusesRepeatedAndMisplacedFields) {
+  const Bytes bytes = builder.BuildFile();
+  const Bytes format = Field(1, "vmattest/evidence/v1");
+  EXPECT_THAT(ParseEvidence(Join({format, bytes})), StatusIs(kInvalid));
+  const Bytes rest(bytes.begin() + static_cast<ptrdiff_t>(format.size()),
+                   bytes.end());
+  ASSERT_THAT(ParseEvidence(Join({format, rest})), IsOk());
+  EXPECT_THAT(ParseEvidence(Join({rest, format})), StatusIs(kInvalid));
+}
+
+TEST_F(CodecTest, RefusesLongVarints) {
+  Bytes bytes = builder.BuildFile();
+  ASSERT_EQ(bytes[1], 20);  // length of the format tag
+  bytes[1] = 0x80 | 20;
+  bytes.insert(bytes.begin() + 2, 0x00);
+  EXPECT_THAT(ParseEvidence(bytes), StatusIs(kInvalid, HasSubstr("canonical")));
+}
+
+TEST_F(CodecTest, RefusesForeignFormatTags) {
+  EXPECT_THAT(ParseEvidence(Field(1, "vmattest/evidence/v2")),
+              StatusIs(kInvalid, HasSubstr("Evidence.format")));
+  EXPECT_THAT(ParseEvidence(EncodeHostIdentity(host.Identity())),
+              StatusIs(kInvalid));
+  EXPECT_THAT(ParseHostIdentity(builder.BuildFile()), StatusIs(kInvalid));
+}
+
+TEST_F(CodecTest, NamesTheFieldThatIsWrong) {
+  evidence::Evidence evidence = builder.Build();
+  evidence.envelope.signatures[0].algorithm = "x";
+  auto& quote = std::get<evidence::TpmQuoteSignature>(
+      evidence.envelope.signatures[0].body);
+  quote.batch.path.assign(65, DigestBytes(32, 0));
+  EXPECT_THAT(ParseEvidence(EncodeEvidence(evidence)),
+              StatusIs(kInvalid, HasSubstr("BatchProof.path")));
+  quote.batch.path.clear();
+  quote.pcr_banks.assign(5, PcrValues());
+  EXPECT_THAT(ParseEvidence(EncodeEvidence(evidence)),
+              StatusIs(kInvalid, HasSubstr("pcr_banks")));
+  evidence.envelope.signatures.assign(9, evidence.envelope.signatures[0]);
+  EXPECT_THAT(ParseEvidence(EncodeEvidence(evidence)),
+              StatusIs(kInvalid, HasSubstr("Envelope.signatures")));
+}
+
+TEST_F(CodecTest, RefusesUnknownEnumerators) {
+  evidence::Evidence evidence = builder.Build();
+  evidence.keys[0].purpose = static_cast<KeyPurpose>(7);
+  EXPECT_THAT(ParseEvidence(EncodeEvidence(evidence)),
+              StatusIs(kInvalid, HasSubstr("key purpose")));
+  evidence::ConfigStatement statement;
+  statement.algorithm = static_cast<HashAlgorithm>(9);
+  EXPECT_THAT(ParseConfigStatement(EncodeConfigStatement(statement)),
+              StatusIs(kInvalid, HasSubstr("algorithm")));
+}
+
+TEST_F(CodecTest, RefusesMoreElementsThanAHostMayCostUs) {
+  Bytes bytes = Field(1, "vmattest/evidence/v1");
+  for (int i = 0; i < (1 << 17) + 1; ++i) {
+    bytes.push_back(4 << 3 | 2);
+    bytes.push_back(0);
+  }
+  EXPECT_THAT(ParseEvidence(bytes),
+              StatusIs(kInvalid, HasSubstr("Evidence.leaves")));
+  EXPECT_THAT(ParseEvidence(Bytes(kMaxEvidenceSize + 1, 0)),
+              StatusIs(kInvalid, HasSubstr("bytes")));
+}
+
+TEST_F(CodecTest, RefusesTextThatIsNotUtf8) {
+  evidence::Evidence evidence = builder.Build();
+  evidence.leaves.back().value = "\xff\xfe";
+  EXPECT_THAT(ParseEvidence(EncodeEvidence(evidence)), StatusIs(kInvalid));
+}
+
+TEST_F(CodecTest, HostIdentitySurvivesBothEncodings) {
+  const evidence::HostIdentity identity = host.Identity();
+  const Bytes bytes = EncodeHostIdentity(identity);
+  ASSERT_OK_AND_ASSIGN(const evidence::HostIdentity binary,
+                       ParseHostIdentity(bytes));
+  EXPECT_EQ(EncodeHostIdentity(binary), bytes);
+  EXPECT_EQ(binary.keys.size(), identity.keys.size());
+  const std::string json = HostIdentityToJson(identity);
+  EXPECT_THAT(json, HasSubstr("\"host_id\": \"" + host.host_id() + "\""));
+  ASSERT_OK_AND_ASSIGN(const evidence::HostIdentity text,
+                       HostIdentityFromJson(json));
+  EXPECT_EQ(EncodeHostIdentity(text), bytes);
+}
+
+TEST_F(CodecTest, HostIdentityJsonRefusesUnknownKeysAndForeignFormats) {
+  EXPECT_THAT(HostIdentityFromJson(
+                  "{\"format\":\"vmattest/host-identity/v1\",\"extra\":1}"),
+              StatusIs(kInvalid));
+  EXPECT_THAT(HostIdentityFromJson("{\"format\":\"x\"}"),
+              StatusIs(kInvalid, HasSubstr("HostIdentity.format")));
+  EXPECT_THAT(HostIdentityFromJson(std::string(kMaxHostIdentitySize * 3, ' ')),
+              StatusIs(kInvalid));
+  EXPECT_THAT(HostIdentityFromJson(std::string(100'000, '[')),
+              StatusIs(kInvalid));
+}
+
+TEST_F(CodecTest, HostIdentityJsonTakesTheNamesThatGrpcurlPrints) {
+  const evidence::HostIdentity identity = host.Identity();
+  std::string json = HostIdentityToJson(identity);
+  for (const auto& [ours, theirs] :
+       {std::pair("\"host_id\"", "\"hostId\""),
+        std::pair("\"ek_public\"", "\"ekPublic\""),
+        std::pair("\"ak_public\"", "\"akPublic\"")}) {
+    json.replace(json.find(ours), std::string_view(ours).size(), theirs);
+  }
+  ASSERT_OK_AND_ASSIGN(const evidence::HostIdentity parsed,
+                       HostIdentityFromJson(json));
+  EXPECT_EQ(EncodeHostIdentity(parsed), EncodeHostIdentity(identity));
+}
+
+TEST_F(CodecTest, HostIdentityJsonTakesTheLastOfTwoEqualKeys) {
+  ASSERT_OK_AND_ASSIGN(
+      const evidence::HostIdentity parsed,
+      HostIdentityFromJson("{\"format\":\"vmattest/host-identity/v1\","
+                           "\"hostname\":\"a\",\"hostname\":\"b\"}"));
+  EXPECT_EQ(parsed.hostname, "b");
+}
+
+TEST_F(CodecTest, HostIdentityRefusesTrailingAndUnknownFields) {
+  const Bytes bytes = EncodeHostIdentity(host.Identity());
+  EXPECT_THAT(ParseHostIdentity(Join({bytes, Field(12, "x")})),
+              StatusIs(kInvalid, HasSubstr("canonical")));
+  EXPECT_THAT(ParseHostIdentity(ByteView(bytes).first(bytes.size() - 1)),
+              StatusIs(kInvalid));
+}
+
+}  // namespace
+}  // namespace vmattest::wire
