@@ -1,0 +1,4 @@
+vmattest_fuzzer(domain_xml_fuzzer
+  ${CMAKE_CURRENT_LIST_DIR}/domain_xml_fuzzer.cc
+  LIBS vmattest::measurement vmattest::config_tree)
+target_include_directories(domain_xml_fuzzer PRIVATE ${CMAKE_SOURCE_DIR}/src)
