@@ -1,0 +1,137 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+
+#include "base/file.h"
+#include "crypto/ecdsa.h"
+#include "verifier/key_certification.h"
+#include "vmattest/verifier/verifier.h"
+#include "wire/codec.h"
+
+namespace vmattest::verifier {
+namespace {
+
+constexpr size_t kMaxAnchorFile = 1u << 20;
+
+absl::Status Refused(const CheckResult& result) {
+  const Reason& reason = result.reasons().front();
+  return absl::InvalidArgumentError(fmt::format("{}: {}: expected {}, found {}",
+                                                reason.code, reason.element,
+                                                reason.expected, reason.found));
+}
+
+absl::Status AddKeys(const std::vector<evidence::KeyCertification>& keys,
+                     Anchors::Host& host) {
+  for (const evidence::KeyCertification& key : keys) {
+    ASSIGN_OR_RETURN_WITH(const evidence::EccPublicArea area,
+                          evidence::ParseEccPublic(key.public_area),
+                          fmt::format("key {}", ToString(key.purpose)));
+    if (const CheckResult result = CheckCertification(key, area, host);
+        !result.passed()) {
+      return Refused(result);
+    }
+    host.purposes.emplace(area.name, key.purpose);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Anchors::Host> ParseHost(std::string_view json) {
+  Anchors::Host host;
+  ASSIGN_OR_RETURN(host.identity, wire::HostIdentityFromJson(json));
+  ASSIGN_OR_RETURN_WITH(host.ek_name, evidence::NameOf(host.identity.ek_public),
+                        "EK");
+  const std::string host_id = ToHex(ByteView(host.ek_name).subspan(2));
+  if (host.identity.host_id != host_id) {
+    return absl::InvalidArgumentError(
+        fmt::format("host_id is '{}', but the EK's name is '{}'",
+                    host.identity.host_id, host_id));
+  }
+  ASSIGN_OR_RETURN_WITH(
+      host.ak, evidence::ParseEccPublic(host.identity.ak_public), "AK");
+  if (host.ak.name == host.ek_name) {
+    return absl::InvalidArgumentError("EK and AK are the same key");
+  }
+  if (const CheckResult result = CheckSigningKey(host.ak, "AK");
+      !result.passed()) {
+    return Refused(result);
+  }
+  host.ak_qualified_name = QualifiedName(host.ak);
+  RETURN_IF_ERROR(AddKeys(host.identity.keys, host));
+  return host;
+}
+
+}  // namespace
+
+Anchors::Anchors() = default;
+Anchors::Anchors(Anchors&&) noexcept = default;
+Anchors& Anchors::operator=(Anchors&&) noexcept = default;
+Anchors::~Anchors() = default;
+
+absl::Status Anchors::Add(std::string_view json) {
+  ASSIGN_OR_RETURN(Host host, ParseHost(json));
+  const auto known = hosts_.find(host.identity.host_id);
+  if (known == hosts_.end()) {
+    std::string host_id = host.identity.host_id;
+    hosts_.emplace(std::move(host_id), std::move(host));
+    return absl::OkStatus();
+  }
+  if (known->second.ak.name != host.ak.name) {
+    return absl::InvalidArgumentError(fmt::format(
+        "host {} is pinned with another AK already", host.identity.host_id));
+  }
+  Host merged = known->second;
+  RETURN_IF_ERROR(AddKeys(host.identity.keys, merged));
+  known->second = std::move(merged);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Anchors> Anchors::LoadFolder(const std::string& path) {
+  std::error_code error;
+  std::vector<std::filesystem::path> files;
+  std::filesystem::directory_iterator entry(path, error);
+  for (; !error && entry != std::filesystem::directory_iterator();
+       entry.increment(error)) {
+    if (entry->path().extension() == ".json") {
+      files.push_back(entry->path());
+    }
+  }
+  if (error) {
+    return ErrnoStatus(error.value(), "anchors in " + path);
+  }
+  if (files.empty()) {
+    return absl::NotFoundError(
+        fmt::format("anchors in {}: no *.json there", path));
+  }
+  std::sort(files.begin(), files.end());
+  Anchors anchors;
+  for (const std::filesystem::path& file : files) {
+    ASSIGN_OR_RETURN(const Bytes json, ReadFile(file, kMaxAnchorFile));
+    RETURN_IF_ERROR_WITH(anchors.Add(AsText(json)), file.string());
+  }
+  return anchors;
+}
+
+std::vector<std::string> Anchors::host_ids() const {
+  std::vector<std::string> ids;
+  for (const auto& [host_id, host] : hosts_) {
+    ids.push_back(host_id);
+  }
+  return ids;
+}
+
+absl::StatusOr<std::string> Anchors::AkPem(std::string_view host_id) const {
+  const Host* host = Find(host_id);
+  if (host == nullptr) {
+    return absl::NotFoundError(fmt::format("no anchor for host {}", host_id));
+  }
+  return ToPem(host->ak.key);
+}
+
+const Anchors::Host* Anchors::Find(std::string_view host_id) const {
+  const auto found = hosts_.find(host_id);
+  return found == hosts_.end() ? nullptr : &found->second;
+}
+
+}  // namespace vmattest::verifier

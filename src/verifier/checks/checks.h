@@ -1,0 +1,34 @@
+#ifndef VMATTEST_VERIFIER_CHECKS_CHECKS_H_
+#define VMATTEST_VERIFIER_CHECKS_CHECKS_H_
+
+#include "base/bytes.h"
+#include "verifier/context.h"
+
+// One function a file, in the order in which they run. Each is pure, looks
+// only at the context, and relies on the ones before it.
+
+namespace vmattest::verifier {
+
+// Parses everything there is and fills `context`; the envelope's signatures
+// are those that the statement lists, no more, no fewer, in its order.
+CheckResult CheckStructure(ByteView bytes, Context& context);
+// Anchor -> AK -> purpose key (rule S2) -> quote.
+CheckResult CheckKeyChain(const Context& context);
+// The TPM itself made the quote, and this key asked for it.
+CheckResult CheckQuoteStructure(const Context& context);
+// One measured bank, every selected value, the required ones (rule S9).
+CheckResult CheckPcrs(const Context& context);
+// Measured and quoted in one life of the TPM, not too far apart (S6, S8).
+CheckResult CheckClock(const Context& context);
+CheckResult CheckNonce(const Context& context);
+CheckResult CheckTimeWindow(const Context& context);
+// The envelope is in the batch whose root the TPM quoted.
+CheckResult CheckBatch(const Context& context);
+// The statement's fields, and the leaves under its root.
+CheckResult CheckStatement(const Context& context);
+// What the caller demands; gives every reason, not only the first.
+CheckResult CheckPolicy(const Context& context);
+
+}  // namespace vmattest::verifier
+
+#endif  // VMATTEST_VERIFIER_CHECKS_CHECKS_H_

@@ -1,0 +1,205 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "verifier/checks/checks.h"
+#include "verifier/reason_codes.h"
+#include "wire/codec.h"
+
+namespace vmattest::verifier {
+namespace {
+
+using evidence::kMlDsa65Algorithm;
+using evidence::kTpmQuoteAlgorithm;
+
+std::string Text(const absl::Status& status) {
+  return std::string(status.message());
+}
+
+CheckResult ParsePayload(Context& context) {
+  const evidence::Envelope& envelope = context.evidence.envelope;
+  const absl::StatusOr<KeyPurpose> purpose =
+      evidence::PurposeOf(envelope.payload_type);
+  if (!purpose.ok()) {
+    return CheckResult::Fail(
+        reason::kPayloadTypeUnknown, "envelope.payload_type",
+        std::string(evidence::kConfigPayloadType), envelope.payload_type);
+  }
+  context.purpose = *purpose;
+  absl::StatusOr<evidence::ConfigStatement> statement =
+      wire::ParseConfigStatement(envelope.payload);
+  if (!statement.ok()) {
+    return CheckResult::Fail(reason::kStatementMalformed, "envelope.payload",
+                             "a canonical ConfigStatement",
+                             Text(statement.status()));
+  }
+  context.statement = *std::move(statement);
+  if (context.statement.header.version != evidence::kStatementVersion) {
+    return CheckResult::Fail(reason::kStatementVersion,
+                             "statement.header.version",
+                             std::to_string(evidence::kStatementVersion),
+                             std::to_string(context.statement.header.version));
+  }
+  return CheckResult::Pass();
+}
+
+CheckResult CheckKnownOnce(const std::vector<std::string>& algorithms,
+                           std::string_view where) {
+  std::set<std::string_view> seen;
+  for (const std::string& algorithm : algorithms) {
+    if (algorithm != kTpmQuoteAlgorithm && algorithm != kMlDsa65Algorithm) {
+      return CheckResult::Fail(
+          reason::kSignatureUnknown, std::string(where),
+          fmt::format("{} or {}", kTpmQuoteAlgorithm, kMlDsa65Algorithm),
+          algorithm);
+    }
+    if (!seen.insert(algorithm).second) {
+      return CheckResult::Fail(reason::kSignatureDuplicate, std::string(where),
+                               algorithm + " once", algorithm + " twice");
+    }
+  }
+  return CheckResult::Pass();
+}
+
+bool Holds(const std::vector<std::string>& list, std::string_view item) {
+  return std::find(list.begin(), list.end(), item) != list.end();
+}
+
+CheckResult CompareSignatures(const std::vector<std::string>& listed,
+                              const std::vector<std::string>& present) {
+  for (const std::string& algorithm : listed) {
+    if (!Holds(present, algorithm)) {
+      return CheckResult::Fail(reason::kSignatureMissing, "envelope.signatures",
+                               algorithm,
+                               fmt::format("{}", fmt::join(present, ", ")));
+    }
+  }
+  for (const std::string& algorithm : present) {
+    if (!Holds(listed, algorithm)) {
+      return CheckResult::Fail(
+          reason::kSignatureUnlisted, "envelope.signatures",
+          fmt::format("{}", fmt::join(listed, ", ")), algorithm);
+    }
+  }
+  if (listed != present) {
+    return CheckResult::Fail(reason::kSignatureOrder, "envelope.signatures",
+                             fmt::format("{}", fmt::join(listed, ", ")),
+                             fmt::format("{}", fmt::join(present, ", ")));
+  }
+  return CheckResult::Pass();
+}
+
+CheckResult CheckSignatureSet(const Context& context) {
+  std::vector<std::string> present;
+  for (const evidence::Signature& signature :
+       context.evidence.envelope.signatures) {
+    present.push_back(signature.algorithm);
+  }
+  const std::vector<std::string>& listed =
+      context.statement.header.signature_algorithms;
+  for (const CheckResult& result :
+       {CheckKnownOnce(present, "envelope.signatures"),
+        CheckKnownOnce(listed, "statement.header.signature_algorithms"),
+        CompareSignatures(listed, present)}) {
+    if (!result.passed()) {
+      return result;
+    }
+  }
+  std::vector<std::string> required = context.policy.required_signatures;
+  // Without the quote there is nothing that this library could believe.
+  required.emplace_back(kTpmQuoteAlgorithm);
+  for (const std::string& algorithm : required) {
+    if (!Holds(present, algorithm)) {
+      return CheckResult::Fail(reason::kSignatureRequired,
+                               "envelope.signatures", algorithm,
+                               fmt::format("{}", fmt::join(present, ", ")));
+    }
+  }
+  for (const evidence::Signature& signature :
+       context.evidence.envelope.signatures) {
+    const bool quote =
+        std::holds_alternative<evidence::TpmQuoteSignature>(signature.body);
+    if (quote != (signature.algorithm == kTpmQuoteAlgorithm)) {
+      return CheckResult::Fail(reason::kSignatureBody, signature.algorithm,
+                               quote ? "raw" : "tpm_quote",
+                               quote ? "tpm_quote" : "raw");
+    }
+  }
+  return CheckResult::Pass();
+}
+
+CheckResult ParseQuote(Context& context) {
+  for (const evidence::Signature& signature :
+       context.evidence.envelope.signatures) {
+    if (const auto* quote =
+            std::get_if<evidence::TpmQuoteSignature>(&signature.body)) {
+      context.quote = quote;
+    }
+  }
+  absl::StatusOr<evidence::Attest> attest =
+      evidence::ParseAttest(context.quote->quoted);
+  if (!attest.ok()) {
+    return CheckResult::Fail(reason::kQuoteMalformed, "tpm2-quote.quoted",
+                             "TPMS_ATTEST", Text(attest.status()));
+  }
+  context.attest = *std::move(attest);
+  absl::StatusOr<evidence::EcdsaSignature> signature =
+      evidence::ParseEcdsaSignature(context.quote->signature);
+  if (!signature.ok()) {
+    return CheckResult::Fail(reason::kQuoteSignatureMalformed,
+                             "tpm2-quote.signature", "an ECDSA TPMT_SIGNATURE",
+                             Text(signature.status()));
+  }
+  context.quote_signature = *std::move(signature);
+  return CheckResult::Pass();
+}
+
+CheckResult FindKey(Context& context) {
+  const Bytes& wanted = context.quote->key_name;
+  for (const evidence::KeyCertification& key : context.evidence.keys) {
+    absl::StatusOr<evidence::EccPublicArea> area =
+        evidence::ParseEccPublic(key.public_area);
+    if (!area.ok()) {
+      return CheckResult::Fail(
+          reason::kKeyMalformed, fmt::format("key {}", ToString(key.purpose)),
+          "TPM2B_PUBLIC of an ECC key", Text(area.status()));
+    }
+    if (area->name != wanted || context.certification != nullptr) {
+      return CheckResult::Fail(reason::kKeyUnused, "keys",
+                               "only " + ToHex(wanted) + ", once",
+                               ToHex(area->name));
+    }
+    context.certification = &key;
+    context.purpose_key = *std::move(area);
+  }
+  if (context.certification == nullptr) {
+    return CheckResult::Fail(reason::kKeyMissing, "keys", ToHex(wanted),
+                             "no key");
+  }
+  return CheckResult::Pass();
+}
+
+}  // namespace
+
+CheckResult CheckStructure(ByteView bytes, Context& context) {
+  absl::StatusOr<evidence::Evidence> parsed = wire::ParseEvidence(bytes);
+  if (!parsed.ok()) {
+    return CheckResult::Fail(reason::kEvidenceMalformed, "evidence file",
+                             "vmattest/evidence/v1, canonical",
+                             Text(parsed.status()));
+  }
+  context.evidence = *std::move(parsed);
+  if (CheckResult result = ParsePayload(context); !result.passed()) {
+    return result;
+  }
+  if (CheckResult result = CheckSignatureSet(context); !result.passed()) {
+    return result;
+  }
+  if (CheckResult result = ParseQuote(context); !result.passed()) {
+    return result;
+  }
+  return FindKey(context);
+}
+
+}  // namespace vmattest::verifier

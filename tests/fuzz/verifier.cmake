@@ -1,0 +1,16 @@
+if(NOT TARGET vmattest::soft_tpm)
+  include(${CMAKE_SOURCE_DIR}/tests/fakes/host_tpm.cmake)
+endif()
+vmattest_fuzzer(evidence_fuzzer ${CMAKE_CURRENT_LIST_DIR}/evidence_fuzzer.cc
+  LIBS vmattest::verifier vmattest::wire vmattest::merkle vmattest::crypto
+       vmattest::evidence_builder)
+vmattest_fuzzer(quote_fuzzer ${CMAKE_CURRENT_LIST_DIR}/quote_fuzzer.cc
+  LIBS vmattest::evidence vmattest::crypto vmattest::soft_tpm)
+vmattest_fuzzer(host_identity_fuzzer
+  ${CMAKE_CURRENT_LIST_DIR}/host_identity_fuzzer.cc
+  LIBS vmattest::verifier vmattest::wire vmattest::soft_tpm)
+
+add_executable(vmattest_verifier_seeds EXCLUDE_FROM_ALL
+  ${CMAKE_CURRENT_LIST_DIR}/verifier_seeds.cc)
+target_link_libraries(vmattest_verifier_seeds PRIVATE
+  vmattest::evidence_builder vmattest::wire vmattest::base vmattest::options)

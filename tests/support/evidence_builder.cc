@@ -1,0 +1,117 @@
+#include "support/evidence_builder.h"
+
+#include <fmt/format.h>
+
+#include "crypto/digest.h"
+#include "evidence/config_tree.h"
+#include "merkle/tree.h"
+#include "wire/codec.h"
+
+namespace vmattest::testing {
+
+EvidenceBuilder::EvidenceBuilder(const SoftHost& host)
+    : payload_type(evidence::kConfigPayloadType), host_(host) {
+  leaves = {
+      {"cpu/count", LeafType::kInteger, "2"},
+      {"disk/vda/source/file", LeafType::kText, "/images/web.qcow2"},
+      {"disk/vda/digest", LeafType::kDigest, "sha256:" + std::string(64, 'a')},
+      {"memory/max", LeafType::kSize, "536870912"},
+      {"name", LeafType::kText, "web-1"}};
+  header.module_version = "0.1.0";
+  header.host_id = host.host_id();
+  header.vm_uuid = "6695eb01-f6a4-8304-79aa-97f2502e193f";
+  header.vm_name = "web-1";
+  header.nonce = Bytes(32, 0x5A);
+  header.time_unix_ms = kTimeUnixMs;
+  header.measured_at = {
+      .clock_ms = 60'000, .reset_count = 7, .restart_count = 0, .safe = true};
+  header.signature_algorithms = {std::string(evidence::kTpmQuoteAlgorithm)};
+  header.sequence = 1;
+  pcrs.bank = kTpmAlgSha256;
+  for (uint32_t index = 0; index < 8; ++index) {
+    pcrs.values[index] =
+        Hash(HashAlgorithm::kSha256, AsBytes(fmt::format("boot {}", index)));
+  }
+  pcrs.values[13] = DigestBytes(32, 0);
+}
+
+evidence::ConfigStatement EvidenceBuilder::BuildStatement(
+    const ConfigTree& tree) const {
+  evidence::ConfigStatement statement;
+  statement.header = header;
+  statement.algorithm = algorithm;
+  statement.leaf_count = tree.leaves.size();
+  statement.root = tree.root;
+  statement.content = "full";
+  statement.xml_kind = "live";
+  statement.vm_state = "running";
+  statement.cached = cached;
+  if (edit_statement) {
+    edit_statement(statement);
+  }
+  return statement;
+}
+
+evidence::TpmQuoteSignature EvidenceBuilder::BuildQuote(
+    const evidence::Envelope& envelope) const {
+  std::vector<DigestBytes> batch;
+  for (uint64_t i = 0; i < batch_size; ++i) {
+    batch.push_back(evidence::BatchLeaf(
+        Hash(HashAlgorithm::kSha256, AsBytes(fmt::format("other {}", i)))));
+  }
+  batch.at(batch_index) = evidence::BatchLeaf(
+      Hash(HashAlgorithm::kSha256,
+           evidence::PreAuthEncoding(envelope.payload_type, envelope.payload)));
+  const merkle::Tree tree(HashAlgorithm::kSha256, std::move(batch));
+  const SoftKey& signer = host_.purpose_keys.at(key);
+  evidence::Attest attest;
+  attest.magic = evidence::kTpmGenerated;
+  attest.type = evidence::kTpmStAttestQuote;
+  attest.qualified_signer = signer.qualified_name();
+  attest.extra_data = evidence::QualifyingData(key, tree.Root(), batch_size);
+  attest.clock = quoted_at;
+  attest.firmware_version = 0x2024'0123'0000'0000;
+  attest.pcr_selections = {{.bank = pcrs.bank}};
+  for (const auto& [index, value] : pcrs.values) {
+    attest.pcr_selections.front().indexes.push_back(index);
+  }
+  attest.pcr_digest =
+      evidence::PcrDigest(kTpmAlgSha256, attest.pcr_selections, {pcrs}).value();
+  if (edit_quote) {
+    edit_quote(attest);
+  }
+  evidence::TpmQuoteSignature quote;
+  quote.key_name = signer.name();
+  quote.quoted = EncodeAttest(attest);
+  quote.signature = signer.Sign(quote.quoted);
+  quote.pcr_banks = {pcrs};
+  quote.batch = {.index = batch_index,
+                 .size = batch_size,
+                 .path = tree.InclusionProof(batch_index)};
+  return quote;
+}
+
+evidence::Evidence EvidenceBuilder::Build() const {
+  const ConfigTree tree =
+      evidence::BuildConfigTree(algorithm, leaves, SecretBytes()).value();
+  evidence::Evidence evidence;
+  evidence.leaves = tree.leaves;
+  evidence.envelope.payload_type = payload_type;
+  evidence.envelope.payload = wire::EncodeConfigStatement(BuildStatement(tree));
+  evidence.envelope.signatures.push_back(
+      {.algorithm = std::string(evidence::kTpmQuoteAlgorithm),
+       .body = BuildQuote(evidence.envelope)});
+  const SoftKey& signer = host_.purpose_keys.at(key);
+  evidence::Attest certification = host_.CertifyInfo(key, signer);
+  if (edit_certification) {
+    edit_certification(certification);
+  }
+  evidence.keys.push_back(host_.CertifyWith(key, signer, certification));
+  return evidence;
+}
+
+Bytes EvidenceBuilder::BuildFile() const {
+  return wire::EncodeEvidence(Build());
+}
+
+}  // namespace vmattest::testing
