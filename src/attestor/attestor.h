@@ -1,13 +1,13 @@
 #ifndef VMATTEST_ATTESTOR_ATTESTOR_H_
 #define VMATTEST_ATTESTOR_ATTESTOR_H_
 
-#include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "attestor/event_hub.h"
+#include "attestor/recorder.h"
 #include "base/clock.h"
 #include "base/executor.h"
 #include "hypervisor/hypervisor.h"
@@ -24,11 +24,20 @@ struct ConfigRequest {
   bool fresh = false;
   Bytes nonce;             // AttestConfig only: empty, or 16 to 64 bytes
   MonotonicTime deadline;  // always set
-  std::function<bool()> cancelled;  // may be empty
+  std::function<bool()> cancelled;  // may be empty; from any thread
 };
 
 // The use-cases behind the Attestation service: ports only, no gRPC, no C
 // library. Callable from any thread.
+//
+//   AttestConfig -> TPM clock -> [requests] libvirt, measure -> seal
+//                     (tpm)                                     (tpm)
+//                                     done <- [requests] encode <-+
+//
+// Requests for the same VM and options that wait at the same time share one
+// measurement. It begins after the last of them arrived and read the TPM's
+// clock, so each of them gets what it would have got alone; the nonce is only
+// in the statement.
 class Attestor {
  public:
   struct Parts {
@@ -36,24 +45,43 @@ class Attestor {
     measurement::DomainMeasurer& measurer;
     sealing::Sealer& sealer;
     inventory::VmStore& store;
-    EventHub& events;
+    Recorder& recorder;
     Executor& requests;  // where measuring runs
     const Clock& clock;
   };
-  explicit Attestor(Parts parts) : parts_(parts) {}
+  struct Options {
+    // What the lifecycle measures with. A request that measures the same way
+    // is recorded, where it found something new; other roots do not compare.
+    HashAlgorithm algorithm = HashAlgorithm::kSha256;
+    measurement::ContentPolicy content = measurement::ContentPolicy::kChain;
+    size_t max_pending = 4096;  // accepted and not answered yet
+  };
+  Attestor(Parts parts, Options options);
+  Attestor(const Attestor&) = delete;
+  Attestor& operator=(const Attestor&) = delete;
+  // Waits until every accepted request is answered: the sealer must be alive
+  // (it answers by each deadline), `requests` may be shut down already.
+  ~Attestor();
 
+  // These two block on libvirt and on the disk. Without libvirt they answer
+  // from the store alone.
   // NOT_FOUND: neither libvirt nor the store knows it. INVALID_ARGUMENT: a
-  // name that several VMs have.
+  // name that several VMs had.
   absl::StatusOr<inventory::VmRecord> GetVm(const std::string& vm);
+  // By UUID, those after `after` if given; also those that are gone
+  // ("undefined") and still remembered.
   absl::StatusOr<std::vector<inventory::VmRecord>> ListVms(
       const std::optional<Uuid>& after, size_t limit);
 
   // Both answer exactly once, from a `request` or the `tpm` thread, or from
   // the caller's before they return; none of them blocks the caller.
   //
-  // Measured as the VM is now; recorded with cause "request". The order is:
-  // TPM clock (measured_at), then measuring, then sealing, so that nothing in
-  // the evidence is older than the request (rule S8).
+  // Measured as the VM is now; what is new is recorded with cause "request".
+  // The order is: TPM clock (measured_at), then measuring, then sealing, so
+  // that nothing in the evidence is older than the request (rule S8).
+  //   RESOURCE_EXHAUSTED: too many pending. DEADLINE_EXCEEDED, CANCELLED: seen
+  //   between two steps. UNAVAILABLE: no libvirt, or no TPM. Else as
+  //   DomainMeasurer::Measure, after "attesting vm NAME: measuring: ".
   void MeasureConfig(
       ConfigRequest request,
       std::function<void(absl::StatusOr<measurement::DomainMeasurement>)> done);
@@ -61,13 +89,13 @@ class Attestor {
   void AttestConfig(ConfigRequest request,
                     std::function<void(absl::StatusOr<Bytes>)> done);
 
+  // Never blocks. UNAVAILABLE: the TPM was not reached yet.
   absl::StatusOr<evidence::HostIdentity> HostIdentity();
 
  private:
-  struct Job;
-
+  class Flights;
+  std::unique_ptr<Flights> flights_;
   Parts parts_;
-  std::atomic<uint64_t> sequence_ = 0;
 };
 
 }  // namespace vmattest::attestor

@@ -19,8 +19,8 @@ struct WatchedEvent {
   uint64_t bytes_total = 0;
 };
 
-// Receives events, in order. Called from whatever thread publishes: queue and
-// return.
+// Receives events; stored ones in the order of their sequence. Called from
+// whatever thread publishes: queue and return, do not call the hub.
 using EventSink = std::function<void(const WatchedEvent&)>;
 
 // Fans events out to watchers. Callable from any thread.

@@ -1,8 +1,9 @@
 #ifndef VMATTEST_HYPERVISOR_HYPERVISOR_H_
 #define VMATTEST_HYPERVISOR_HYPERVISOR_H_
 
-#include <functional>
+#include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/status.h"
@@ -26,11 +27,17 @@ struct Domain {
   bool persistent = false;
 };
 
-// The XML that describes a domain as it is: of a running domain the live
+// True for a domain that has a hypervisor process, whose definition is live.
+bool IsActive(DomainState state);
+
+// The XML that describes a domain as it is: of an active domain the live
 // definition, else the stored one. Without secrets.
 struct DomainXml {
   std::string xml;
   bool live = false;
+  // Of an active persistent domain also the stored definition, which has what
+  // the live one hides (a host-model CPU as it was defined); else empty.
+  std::string inactive_xml;
 };
 
 enum class LifecycleKind : uint8_t {
@@ -51,23 +58,28 @@ struct LifecycleEvent {
 };
 
 // The domains of one hypervisor connection. Calls block on the hypervisor and
-// are made from the `virt-call` threads; any number at once.
-//   UNAVAILABLE: not connected. NOT_FOUND: no such domain.
+// may be made from any thread but the adapter's own, any number at once.
+//   UNAVAILABLE: not connected, or the connection was lost meanwhile.
+//   NOT_FOUND: no such domain. PERMISSION_DENIED: libvirt's access control.
 class Hypervisor {
  public:
   virtual ~Hypervisor() = default;
   virtual absl::StatusOr<std::vector<Domain>> ListDomains() = 0;
   virtual absl::StatusOr<Domain> FindDomain(const Uuid& uuid) = 0;
+  virtual absl::StatusOr<Domain> FindDomainByName(const std::string& name) = 0;
   virtual absl::StatusOr<DomainXml> GetXml(const Uuid& uuid) = 0;
 };
 
-// What a hypervisor tells on its own. Called from the `virt-event` thread:
-// hand over and return, never call the hypervisor back.
+// What a hypervisor tells on its own. Called from the adapter's own threads,
+// never two calls at once: hand over and return, never call the hypervisor
+// back.
 class HypervisorObserver {
  public:
   virtual ~HypervisorObserver() = default;
-  // After each (re)connection; events before it may be lost: reconcile.
+  // After each (re)connection; what happened before it may be lost: reconcile.
   virtual void OnConnected() = 0;
+  // Once for each lost connection, and once if the first attempt fails; the
+  // adapter goes on trying by itself.
   virtual void OnDisconnected(const absl::Status& why) = 0;
   virtual void OnLifecycle(const LifecycleEvent& event) = 0;
 };

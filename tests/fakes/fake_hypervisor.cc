@@ -1,0 +1,240 @@
+#include "fakes/fake_hypervisor.h"
+
+#include "fmt/format.h"
+
+namespace vmattest::testing {
+
+using hypervisor::Domain;
+using hypervisor::DomainState;
+using hypervisor::DomainXml;
+using hypervisor::LifecycleKind;
+
+void FakeHypervisor::Start(hypervisor::HypervisorObserver* observer) {
+  {
+    const MutexLock lock(mutex_);
+    observer_ = observer;
+  }
+  if (observer != nullptr) {
+    observer->OnConnected();
+  }
+}
+
+void FakeHypervisor::Disconnect() {
+  hypervisor::HypervisorObserver* observer = nullptr;
+  {
+    const MutexLock lock(mutex_);
+    connected_ = false;
+    observer = observer_;
+  }
+  if (observer != nullptr) {
+    observer->OnDisconnected(absl::UnavailableError("libvirtd went away"));
+  }
+}
+
+void FakeHypervisor::Reconnect() {
+  hypervisor::HypervisorObserver* observer = nullptr;
+  {
+    const MutexLock lock(mutex_);
+    connected_ = true;
+    observer = observer_;
+  }
+  if (observer != nullptr) {
+    observer->OnConnected();
+  }
+}
+
+Uuid FakeHypervisor::Define(const std::string& name, const std::string& xml) {
+  const Uuid uuid = UuidOf(name);
+  {
+    const MutexLock lock(mutex_);
+    Entry& entry = entries_[uuid];
+    entry.domain.uuid = uuid;
+    entry.domain.name = name;
+    entry.domain.persistent = true;
+    entry.stored = xml;
+  }
+  Tell(uuid, name, LifecycleKind::kDefined);
+  return uuid;
+}
+
+void FakeHypervisor::Undefine(const Uuid& uuid) {
+  std::string name;
+  {
+    const MutexLock lock(mutex_);
+    Entry& entry = entries_.at(uuid);
+    name = entry.domain.name;
+    entry.domain.persistent = false;
+    if (!IsActive(entry.domain.state)) {
+      entries_.erase(uuid);
+    }
+  }
+  Tell(uuid, name, LifecycleKind::kUndefined);
+}
+
+void FakeHypervisor::Start(const Uuid& uuid) {
+  std::string name;
+  {
+    const MutexLock lock(mutex_);
+    Entry& entry = entries_.at(uuid);
+    name = entry.domain.name;
+    entry.domain.state = DomainState::kRunning;
+    entry.live = entry.stored;
+  }
+  Tell(uuid, name, LifecycleKind::kStarted);
+}
+
+Uuid FakeHypervisor::CreateTransient(const std::string& name,
+                                     const std::string& xml) {
+  const Uuid uuid = UuidOf(name);
+  {
+    const MutexLock lock(mutex_);
+    entries_[uuid] = {.domain = {.uuid = uuid,
+                                 .name = name,
+                                 .state = DomainState::kRunning,
+                                 .persistent = false},
+                      .live = xml,
+                      .stored = {}};
+  }
+  Tell(uuid, name, LifecycleKind::kStarted);
+  return uuid;
+}
+
+void FakeHypervisor::Stop(const Uuid& uuid) {
+  std::string name;
+  {
+    const MutexLock lock(mutex_);
+    Entry& entry = entries_.at(uuid);
+    name = entry.domain.name;
+    entry.domain.state = DomainState::kShutoff;
+    entry.live.clear();
+    if (!entry.domain.persistent) {
+      entries_.erase(uuid);
+    }
+  }
+  Tell(uuid, name, LifecycleKind::kStopped);
+}
+
+void FakeHypervisor::Suspend(const Uuid& uuid) {
+  std::string name;
+  {
+    const MutexLock lock(mutex_);
+    name = entries_.at(uuid).domain.name;
+    entries_.at(uuid).domain.state = DomainState::kPaused;
+  }
+  Tell(uuid, name, LifecycleKind::kSuspended);
+}
+
+void FakeHypervisor::Resume(const Uuid& uuid) {
+  std::string name;
+  {
+    const MutexLock lock(mutex_);
+    name = entries_.at(uuid).domain.name;
+    entries_.at(uuid).domain.state = DomainState::kRunning;
+  }
+  Tell(uuid, name, LifecycleKind::kResumed);
+}
+
+void FakeHypervisor::Tell(const Uuid& uuid, const std::string& name,
+                          LifecycleKind kind) {
+  hypervisor::HypervisorObserver* observer = nullptr;
+  {
+    const MutexLock lock(mutex_);
+    observer = connected_ ? observer_ : nullptr;
+  }
+  if (observer != nullptr) {
+    observer->OnLifecycle({.uuid = uuid, .name = name, .kind = kind});
+  }
+}
+
+void FakeHypervisor::OnGetXml(std::function<void()> hook) {
+  const MutexLock lock(mutex_);
+  on_get_xml_ = std::move(hook);
+}
+
+int FakeHypervisor::xml_reads() const {
+  const MutexLock lock(mutex_);
+  return xml_reads_;
+}
+
+absl::Status FakeHypervisor::Reachable() const {
+  return connected_ ? absl::OkStatus()
+                    : absl::UnavailableError("libvirt is not connected");
+}
+
+absl::StatusOr<std::vector<Domain>> FakeHypervisor::ListDomains() {
+  const MutexLock lock(mutex_);
+  RETURN_IF_ERROR(Reachable());
+  std::vector<Domain> domains;
+  for (const auto& [uuid, entry] : entries_) {
+    domains.push_back(entry.domain);
+  }
+  return domains;
+}
+
+absl::StatusOr<Domain> FakeHypervisor::FindDomain(const Uuid& uuid) {
+  const MutexLock lock(mutex_);
+  RETURN_IF_ERROR(Reachable());
+  const auto found = entries_.find(uuid);
+  if (found == entries_.end()) {
+    return absl::NotFoundError(fmt::format("domain {}", ToString(uuid)));
+  }
+  return found->second.domain;
+}
+
+absl::StatusOr<Domain> FakeHypervisor::FindDomainByName(
+    const std::string& name) {
+  const MutexLock lock(mutex_);
+  RETURN_IF_ERROR(Reachable());
+  for (const auto& [uuid, entry] : entries_) {
+    if (entry.domain.name == name) {
+      return entry.domain;
+    }
+  }
+  return absl::NotFoundError(fmt::format("domain '{}'", name));
+}
+
+absl::StatusOr<DomainXml> FakeHypervisor::GetXml(const Uuid& uuid) {
+  std::function<void()> hook;
+  {
+    const MutexLock lock(mutex_);
+    ++xml_reads_;
+    hook = on_get_xml_;
+  }
+  if (hook) {
+    hook();
+  }
+  const MutexLock lock(mutex_);
+  RETURN_IF_ERROR(Reachable());
+  const auto found = entries_.find(uuid);
+  if (found == entries_.end()) {
+    return absl::NotFoundError(fmt::format("domain {}", ToString(uuid)));
+  }
+  const Entry& entry = found->second;
+  if (!IsActive(entry.domain.state)) {
+    return DomainXml{.xml = entry.stored, .live = false, .inactive_xml = {}};
+  }
+  return DomainXml{
+      .xml = entry.live,
+      .live = true,
+      .inactive_xml = entry.domain.persistent ? entry.stored : std::string()};
+}
+
+std::string FakeHypervisor::Xml(const std::string& name, const Uuid& uuid,
+                                const std::string& extra) {
+  return fmt::format(
+      "<domain type='qemu'><name>{}</name><uuid>{}</uuid>"
+      "<memory unit='MiB'>256</memory><vcpu>1</vcpu>"
+      "<os><type arch='x86_64' machine='q35'>hvm</type></os>{}</domain>",
+      name, ToString(uuid), extra);
+}
+
+Uuid FakeHypervisor::UuidOf(const std::string& name) {
+  Uuid uuid;
+  uuid.bytes[0] = 0x42;
+  for (size_t i = 0; i < name.size() && i + 1 < uuid.bytes.size(); ++i) {
+    uuid.bytes[i + 1] = static_cast<uint8_t>(name[i]);
+  }
+  return uuid;
+}
+
+}  // namespace vmattest::testing

@@ -1,0 +1,69 @@
+#ifndef VMATTEST_TESTS_FAKES_FAKE_HYPERVISOR_H_
+#define VMATTEST_TESTS_FAKES_FAKE_HYPERVISOR_H_
+
+#include <functional>
+#include <map>
+#include <string>
+
+#include "base/mutex.h"
+#include "hypervisor/hypervisor.h"
+
+namespace vmattest::testing {
+
+// Domains in memory, behaving as libvirt's do: transient ones are gone when
+// they stop, an undefined running one lives on as transient. Verbs tell the
+// observer, on the caller's thread. Callable from any thread.
+class FakeHypervisor final : public hypervisor::Hypervisor {
+ public:
+  // Begins connected; tells `observer`, which may be null.
+  void Start(hypervisor::HypervisorObserver* observer);
+  void Disconnect();
+  void Reconnect();
+
+  // A persistent domain, or a new definition of one. The stored XML is `xml`;
+  // of a running domain the live one stays as it was started.
+  Uuid Define(const std::string& name, const std::string& xml);
+  void Undefine(const Uuid& uuid);
+  void Start(const Uuid& uuid);
+  Uuid CreateTransient(const std::string& name, const std::string& xml);
+  void Stop(const Uuid& uuid);
+  void Suspend(const Uuid& uuid);
+  void Resume(const Uuid& uuid);
+
+  // Runs within each GetXml, before it answers.
+  void OnGetXml(std::function<void()> hook);
+  [[nodiscard]] int xml_reads() const;
+
+  absl::StatusOr<std::vector<hypervisor::Domain>> ListDomains() override;
+  absl::StatusOr<hypervisor::Domain> FindDomain(const Uuid& uuid) override;
+  absl::StatusOr<hypervisor::Domain> FindDomainByName(
+      const std::string& name) override;
+  absl::StatusOr<hypervisor::DomainXml> GetXml(const Uuid& uuid) override;
+
+  // A small domain's XML, as libvirt would take it; `extra` goes to its end.
+  static std::string Xml(const std::string& name, const Uuid& uuid,
+                         const std::string& extra = "");
+  // A UUID of the name.
+  static Uuid UuidOf(const std::string& name);
+
+ private:
+  struct Entry {
+    hypervisor::Domain domain;
+    std::string live;
+    std::string stored;
+  };
+  void Tell(const Uuid& uuid, const std::string& name,
+            hypervisor::LifecycleKind kind);
+  [[nodiscard]] absl::Status Reachable() const REQUIRES_LOCK(mutex_);
+
+  mutable Mutex mutex_;
+  hypervisor::HypervisorObserver* observer_ GUARDED_BY(mutex_) = nullptr;
+  bool connected_ GUARDED_BY(mutex_) = true;
+  std::map<Uuid, Entry> entries_ GUARDED_BY(mutex_);
+  std::function<void()> on_get_xml_ GUARDED_BY(mutex_);
+  int xml_reads_ GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace vmattest::testing
+
+#endif  // VMATTEST_TESTS_FAKES_FAKE_HYPERVISOR_H_

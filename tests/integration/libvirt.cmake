@@ -1,0 +1,11 @@
+vmattest_test(libvirt_hypervisor_test
+  SOURCES ${CMAKE_CURRENT_LIST_DIR}/libvirt_hypervisor_test.cc
+  LIBS vmattest::hypervisor_libvirt vmattest::test_libvirt_host
+       vmattest::fake_hypervisor fmt::fmt
+  LABELS integration)
+vmattest_test(libvirt_lifecycle_test
+  SOURCES ${CMAKE_CURRENT_LIST_DIR}/libvirt_lifecycle_test.cc
+  LIBS vmattest::attestor vmattest::image vmattest::hypervisor_libvirt
+       vmattest::inventory_sqlite vmattest::fake_vm_store
+       vmattest::test_libvirt_host fmt::fmt
+  LABELS integration)

@@ -1,0 +1,59 @@
+# shellcheck shell=bash disable=SC2034
+# Sourced by ./quickstart, ./run-tests and .ci/run: the Debian packages that
+# each of them needs, and install_packages, which installs those not there.
+
+# What the daemon and the command line are built from.
+packages_build=(
+  g++ cmake ninja-build pkg-config ccache
+  libssl-dev libvirt-dev libtss2-dev libgrpc++-dev libabsl-dev
+  libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
+  libspdlog-dev libfmt-dev nlohmann-json3-dev libyaml-cpp-dev libcli11-dev
+  libsqlite3-dev libsystemd-dev libxml2-dev librust-blake3-dev
+)
+# A private libvirt, a software TPM and a guest.
+packages_bed=(
+  libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils
+  swtpm swtpm-tools tpm2-tools libtss2-tcti-swtpm0 libtss2-tcti-device0
+  iproute2 util-linux procps cpio kmod xz-utils zstd jq
+)
+packages_test=(
+  libgtest-dev libgmock-dev libbenchmark-dev
+  openssl python3 e2fsprogs ovmf
+)
+packages_lint=(clang clang-format clang-tidy libclang-rt-dev)
+
+# install_packages NAME...: quiet, and silent when nothing is missing.
+install_packages() {
+  local missing=() name
+  for name in "$@"; do
+    if ! dpkg-query -W -f '${Status}' "$name" 2>/dev/null |
+      grep -q '^install ok installed'; then
+      missing+=("$name")
+    fi
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  local sudo=()
+  if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || {
+      echo "needs these Debian packages, and root or sudo to install them: ${missing[*]}" >&2
+      return 1
+    }
+    sudo=(sudo)
+  fi
+  echo "installing ${#missing[@]} Debian packages"
+  local log
+  log=$(mktemp)
+  if ! { "${sudo[@]}" apt-get update -qq &&
+    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+      --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+    # Names differ between releases (library sonames): try one by one, so that
+    # the message names the package that is really not to be had.
+    for name in "${missing[@]}"; do
+      "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+        --no-install-recommends "$name" >>"$log" 2>&1 ||
+        echo "package $name could not be installed; see $log" >&2
+    done
+    return 0
+  fi
+  rm -f "$log"
+}
