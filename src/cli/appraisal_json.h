@@ -1,0 +1,16 @@
+#ifndef VMATTEST_CLI_APPRAISAL_JSON_H_
+#define VMATTEST_CLI_APPRAISAL_JSON_H_
+
+#include <string>
+
+#include "vmattest/verifier/verifier.h"
+
+namespace vmattest::cli {
+
+// The object that `vmattest verify --json` prints: docs/formats/evidence.md.
+// Text that is not UTF-8 is replaced.
+std::string AppraisalToJson(const verifier::Appraisal& appraisal);
+
+}  // namespace vmattest::cli
+
+#endif  // VMATTEST_CLI_APPRAISAL_JSON_H_

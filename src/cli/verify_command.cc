@@ -1,0 +1,189 @@
+#include "cli/verify_command.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <system_error>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/uuid.h"
+#include "cli/appraisal_json.h"
+#include "cli/exit_code.h"
+#include "cli/reference.h"
+#include "vmattest/verifier/verifier.h"
+#include "wire/codec.h"
+
+namespace vmattest::cli {
+namespace {
+
+constexpr size_t kMinNonce = 16;
+constexpr size_t kMaxNonce = 64;
+
+absl::StatusOr<verifier::Policy> MakePolicy(const VerifyArgs& args) {
+  verifier::Policy policy;
+  policy.required_signatures.insert(policy.required_signatures.end(),
+                                    args.require.begin(), args.require.end());
+  policy.max_age = args.max_age;
+  policy.require_fresh_content = args.fresh;
+  if (args.nonce) {
+    ASSIGN_OR_RETURN_WITH(Bytes nonce, ParseHex(*args.nonce), "--nonce");
+    if (nonce.size() < kMinNonce || nonce.size() > kMaxNonce) {
+      return absl::InvalidArgumentError(
+          fmt::format("--nonce: {} bytes, must be {} to {}", nonce.size(),
+                      kMinNonce, kMaxNonce));
+    }
+    policy.nonce = std::move(nonce);
+  }
+  if (args.vm) {
+    ASSIGN_OR_RETURN_WITH(const Uuid uuid, ParseUuid(*args.vm), "--vm");
+    policy.expected_vm_uuid = ToString(uuid);
+  }
+  if (args.expect) {
+    ASSIGN_OR_RETURN_WITH(Reference reference, LoadReference(*args.expect),
+                          "--expect");
+    if (reference.leaves) {
+      policy.expected_leaves = std::move(reference.leaves);
+    } else {
+      policy.expected_root = std::move(reference.root);
+    }
+  }
+  return policy;
+}
+
+class Report {
+ public:
+  explicit Report(std::ostream& out) : out_(out) {}
+  void Line(std::string_view label, const std::string& text) {
+    out_ << fmt::format("{:<12}{}\n", label, text);
+  }
+
+ private:
+  std::ostream& out_;
+};
+
+std::string Time(int64_t unix_ms) {
+  const std::time_t seconds = unix_ms / 1000;
+  std::tm utc{};
+  if (gmtime_r(&seconds, &utc) == nullptr) {
+    return fmt::format("{} ms", unix_ms);
+  }
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", utc);
+}
+
+std::string BankName(uint16_t bank) {
+  switch (bank) {
+    case 0x000B:
+      return "sha256";
+    case 0x000C:
+      return "sha384";
+    default:
+      return fmt::format("{:#06x}", bank);
+  }
+}
+
+void PrintClaims(const verifier::Claims& claims, Report& report) {
+  report.Line(
+      "vm", fmt::format("{} {}, {}, {} definition", log::Quote(claims.vm_name),
+                        log::Quote(claims.vm_uuid), log::Quote(claims.vm_state),
+                        log::Quote(claims.xml_kind)));
+  report.Line("host", fmt::format("{} {}", log::Quote(claims.hostname),
+                                  log::Quote(claims.host_id)));
+  report.Line("root",
+              fmt::format("{}:{} over {} leaves", ToString(claims.algorithm),
+                          ToHex(claims.root), claims.leaf_count));
+  report.Line("made",
+              fmt::format("{} by vmattest {}", Time(claims.time_unix_ms),
+                          log::Quote(claims.module_version)));
+  report.Line(
+      "tpm clock",
+      fmt::format("measured at {} ms, quoted at {} ms, reset {}, restart {}{}",
+                  claims.measured_at.clock_ms, claims.quoted_at.clock_ms,
+                  claims.quoted_at.reset_count, claims.quoted_at.restart_count,
+                  claims.quoted_at.safe ? "" : ", after an unclean stop"));
+  for (const PcrValues& bank : claims.pcr_banks) {
+    for (const auto& [index, value] : bank.values) {
+      report.Line(fmt::format("pcr {}", index),
+                  fmt::format("{}:{}", BankName(bank.bank), ToHex(value)));
+    }
+  }
+  report.Line(
+      "signatures",
+      fmt::format("{}, in a batch of {}",
+                  log::Quote(fmt::format(
+                      "{}", fmt::join(claims.signature_algorithms, " "))),
+                  claims.batch_size));
+  report.Line("ak", claims.ak);
+  report.Line("freshness", claims.freshness);
+  report.Line("content", fmt::format("{}, {} digests from the cache",
+                                     log::Quote(claims.content),
+                                     claims.cached_paths.size()));
+  for (const std::string& path : claims.cached_paths) {
+    report.Line("  cached", log::Quote(path));
+  }
+}
+
+void PrintAppraisal(const verifier::Appraisal& appraisal, std::ostream& out) {
+  Report report(out);
+  report.Line("verdict",
+              appraisal.verdict.trusted() ? "trusted" : "NOT TRUSTED");
+  for (const Reason& reason : appraisal.verdict.reasons) {
+    report.Line("reason", reason.code);
+    report.Line("  element", log::Quote(reason.element));
+    report.Line("  expected", log::Quote(reason.expected));
+    report.Line("  found", log::Quote(reason.found));
+  }
+  if (!appraisal.verdict.trusted()) {
+    if (appraisal.claims.host_id.empty()) {
+      return;  // it could not even be read
+    }
+    out << (appraisal.genuine
+                ? "The host did say this; it is not what was demanded:\n"
+                : "What it says, not to be believed:\n");
+  }
+  PrintClaims(appraisal.claims, report);
+}
+
+int Fail(std::ostream& err, const absl::Status& status, int code) {
+  err << "vmattest verify: " << log::Quote(std::string(status.message()))
+      << "\n";
+  return code;
+}
+
+}  // namespace
+
+int RunVerify(const VerifyArgs& args, std::ostream& out, std::ostream& err) {
+  const absl::StatusOr<verifier::Policy> policy = MakePolicy(args);
+  if (!policy.ok()) {
+    return Fail(err, policy.status(), kExitUsage);
+  }
+  const absl::StatusOr<Bytes> file =
+      ReadFile(args.file, wire::kMaxEvidenceSize);
+  if (!file.ok()) {
+    return Fail(err, file.status(), kExitUsage);
+  }
+  std::error_code ignored;
+  const bool is_folder = std::filesystem::is_directory(args.anchors, ignored);
+  const absl::StatusOr<verifier::Anchors> anchors =
+      verifier::Anchors::LoadFolder(args.anchors);
+  if (!anchors.ok()) {
+    const bool none = is_folder && absl::IsNotFound(anchors.status());
+    return Fail(err, anchors.status(), none ? kExitUndecided : kExitUsage);
+  }
+  const absl::StatusOr<verifier::Appraisal> appraisal =
+      verifier::Verify(*file, *anchors, *policy, SystemClock().Now());
+  if (!appraisal.ok()) {
+    return Fail(err, appraisal.status(), kExitUndecided);
+  }
+  if (args.json) {
+    out << AppraisalToJson(*appraisal) << "\n";
+  } else {
+    PrintAppraisal(*appraisal, out);
+  }
+  return appraisal->verdict.trusted() ? kExitGood : kExitNotTrustworthy;
+}
+
+}  // namespace vmattest::cli

@@ -1,0 +1,33 @@
+#ifndef VMATTEST_CLI_VERIFY_COMMAND_H_
+#define VMATTEST_CLI_VERIFY_COMMAND_H_
+
+#include <chrono>
+#include <iostream>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace vmattest::cli {
+
+struct VerifyArgs {
+  std::string file;
+  std::string anchors;                // folder of host identities
+  std::optional<std::string> nonce;   // hex
+  std::optional<std::string> expect;  // as cli/reference.h has it
+  std::vector<std::string> require;   // signature algorithms beyond the quote
+  std::optional<std::chrono::seconds> max_age;
+  std::optional<std::string> vm;  // UUID
+  bool fresh = false;             // refuse digests from the cache
+  bool json = false;
+};
+
+// `vmattest verify`: appraises an evidence file offline and prints what it
+// says, for people or as one JSON object. 0: trusted. 1: not trustworthy, with
+// the reasons. 2: bad arguments or unreadable input. 3: no anchors, so nothing
+// can be decided.
+int RunVerify(const VerifyArgs& args, std::ostream& out = std::cout,
+              std::ostream& err = std::cerr);
+
+}  // namespace vmattest::cli
+
+#endif  // VMATTEST_CLI_VERIFY_COMMAND_H_

@@ -1,0 +1,96 @@
+#ifndef VMATTEST_CONFIG_DAEMON_CONFIG_H_
+#define VMATTEST_CONFIG_DAEMON_CONFIG_H_
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "base/uuid.h"
+#include "vmattest/types/digest.h"
+
+// vmattestd's configuration, checked. What each key means and its default:
+// docs/configuration.md.
+
+namespace vmattest::config {
+
+enum class Role { kRead, kAdmin };
+
+struct ClientGrant {
+  std::string identity;  // URI SAN of the client's certificate
+  Role role = Role::kRead;
+  bool all_vms = false;
+  std::vector<Uuid> vms;
+};
+
+struct TcpListener {
+  std::string address;  // host:port
+  std::filesystem::path certificate;
+  std::filesystem::path private_key;
+  std::filesystem::path client_ca;
+  std::vector<ClientGrant> clients;
+};
+
+enum class Content { kFull, kChain, kNone };
+
+// Immutable once loaded: hand it around as const.
+struct DaemonConfig {
+  std::filesystem::path state_dir;
+  std::string log_level;
+
+  std::filesystem::path admin_socket;
+  std::optional<std::filesystem::path> read_socket;
+  std::string read_group;  // empty: root's group
+  std::optional<TcpListener> tcp;
+  bool reflection = true;
+
+  std::string libvirt_uri;
+
+  std::string tcti;
+  std::vector<uint32_t> pcrs;  // ascending
+  uint32_t log_pcr = 0;
+  uint16_t pcr_bank = 0;  // TPM_ALG_ID
+  uint32_t persistent_handle_base = 0;
+  std::filesystem::path key_auth_file;
+  // A missing key_auth_file is made, not an error: it lies in the state folder.
+  bool create_key_auth = false;
+  std::optional<std::filesystem::path> owner_auth_file;
+  std::optional<std::filesystem::path> endorsement_auth_file;
+
+  HashAlgorithm algorithm = HashAlgorithm::kSha256;
+  Content content = Content::kChain;
+  bool digest_cache = true;
+  uint32_t hash_threads = 0;  // 0: one per core
+
+  uint32_t max_pending_seals = 0;
+  uint32_t request_threads = 0;
+  uint32_t max_queued_requests = 0;
+  uint32_t max_watchers = 0;
+  uint32_t watcher_queue = 0;
+  uint32_t max_message_bytes = 0;
+  uint32_t event_history = 0;
+};
+
+using Environment = std::map<std::string, std::string>;
+
+// The environment of this process.
+Environment ProcessEnvironment();
+
+// Defaults, then `file`, then the *.yaml of `conf.d` beside it in the order of
+// their names, then variables such as VMATTEST_TPM__TCTI. "${CREDENTIALS_
+// DIRECTORY}" in paths of secrets is the folder of systemd's credentials.
+//   NOT_FOUND, PERMISSION_DENIED: a file cannot be read.
+//   INVALID_ARGUMENT: "file:LINE: key: what is wrong with it".
+absl::StatusOr<DaemonConfig> LoadDaemonConfig(const std::filesystem::path& file,
+                                              const Environment& environment);
+
+// The same as text, after all merging, for --check-config.
+absl::StatusOr<std::string> EffectiveConfig(const std::filesystem::path& file,
+                                            const Environment& environment);
+
+}  // namespace vmattest::config
+
+#endif  // VMATTEST_CONFIG_DAEMON_CONFIG_H_

@@ -1,0 +1,389 @@
+#include "config/daemon_schema.h"
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+
+#include "fmt/format.h"
+
+namespace vmattest::config {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kMaxSocketPath = 107;  // sockaddr_un without its NUL
+constexpr uint16_t kAlgSha256 = 0x000B;
+constexpr uint16_t kAlgSha384 = 0x000C;
+constexpr uint32_t kPersistentFirst = 0x81000000;  // owner's persistent handles
+constexpr uint32_t kPersistentLast = 0x817FFFFF;
+constexpr uint32_t kHandlesUsed = 0x10;
+constexpr std::string_view kCredentials = "${CREDENTIALS_DIRECTORY}";
+constexpr std::string_view kKeyAuthCredential = "vmattest.key-auth";
+
+class Checker {
+ public:
+  Checker(const v1::DaemonConfig& message, const Origins& origins,
+          const Environment& environment)
+      : in_(message), origins_(origins), environment_(environment) {}
+
+  absl::StatusOr<DaemonConfig> Run() {
+    RETURN_IF_ERROR(General());
+    RETURN_IF_ERROR(Listen());
+    RETURN_IF_ERROR(Tcp());
+    RETURN_IF_ERROR(Tpm());
+    RETURN_IF_ERROR(Pcrs());
+    RETURN_IF_ERROR(Measurement());
+    RETURN_IF_ERROR(Limits());
+    return std::move(out_);
+  }
+
+ private:
+  // An element or a key that nothing set is blamed on what holds it.
+  [[nodiscard]] absl::Status Error(const std::string& key,
+                                   std::string_view why) const {
+    std::string origin = "default";
+    for (std::string at = key; !at.empty();) {
+      if (const auto it = origins_.find(at); it != origins_.end()) {
+        origin = it->second;
+        break;
+      }
+      const size_t cut = at.find_last_of(".[");
+      at.erase(cut == std::string::npos ? 0 : cut);
+    }
+    return absl::InvalidArgumentError(
+        fmt::format("{}: {}: {}", origin, key, why));
+  }
+
+  absl::StatusOr<fs::path> AbsolutePath(const std::string& key,
+                                        const std::string& text) const {
+    const fs::path path = text;
+    if (!path.is_absolute()) {
+      return Error(key,
+                   fmt::format("must be an absolute path, not '{}'", text));
+    }
+    return path.lexically_normal();
+  }
+
+  absl::StatusOr<fs::path> SecretPath(const std::string& key,
+                                      std::string text) const {
+    if (text.rfind(kCredentials, 0) == 0) {
+      const auto it = environment_.find("CREDENTIALS_DIRECTORY");
+      if (it == environment_.end()) {
+        return Error(key,
+                     "systemd gave no credentials: ${CREDENTIALS_DIRECTORY} "
+                     "is not set");
+      }
+      text = it->second + text.substr(kCredentials.size());
+    }
+    return AbsolutePath(key, text);
+  }
+
+  absl::StatusOr<fs::path> SocketPath(const std::string& key,
+                                      const std::string& text) const {
+    ASSIGN_OR_RETURN(fs::path path, AbsolutePath(key, text));
+    if (path.string().size() > kMaxSocketPath) {
+      return Error(key, fmt::format("a socket's path has at most {} bytes, "
+                                    "this one {}",
+                                    kMaxSocketPath, path.string().size()));
+    }
+    return path;
+  }
+
+  absl::Status Range(const std::string& key, uint32_t value, uint32_t low,
+                     uint32_t high) const {
+    if (value < low || value > high) {
+      return Error(
+          key, fmt::format("must be from {} to {}, not {}", low, high, value));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status General() {
+    ASSIGN_OR_RETURN(out_.state_dir,
+                     AbsolutePath("state_dir", in_.state_dir()));
+    static const std::set<std::string> kLevels = {"debug", "info", "warning",
+                                                  "error"};
+    if (!kLevels.contains(in_.log_level())) {
+      return Error("log_level", "must be debug, info, warning or error");
+    }
+    out_.log_level = in_.log_level();
+    if (in_.libvirt().uri().empty()) {
+      return Error("libvirt.uri", "must not be empty");
+    }
+    out_.libvirt_uri = in_.libvirt().uri();
+    return absl::OkStatus();
+  }
+
+  absl::Status Listen() {
+    const v1::ListenConfig& listen = in_.listen();
+    ASSIGN_OR_RETURN(out_.admin_socket,
+                     SocketPath("listen.admin_socket", listen.admin_socket()));
+    if (!listen.read_socket().empty()) {
+      ASSIGN_OR_RETURN(out_.read_socket,
+                       SocketPath("listen.read_socket", listen.read_socket()));
+      if (out_.read_socket == out_.admin_socket) {
+        return Error("listen.read_socket", "is the admin socket");
+      }
+    }
+    out_.read_group = listen.read_group();
+    out_.reflection = !listen.disable_reflection();
+    return absl::OkStatus();
+  }
+
+  absl::Status Tcp() {
+    if (!in_.listen().has_tcp()) {
+      return absl::OkStatus();
+    }
+    const v1::TcpConfig& tcp = in_.listen().tcp();
+    TcpListener& to = out_.tcp.emplace();
+    RETURN_IF_ERROR(TcpAddress(tcp.address()));
+    to.address = tcp.address();
+    ASSIGN_OR_RETURN(to.certificate,
+                     SecretPath("listen.tcp.certificate", tcp.certificate()));
+    ASSIGN_OR_RETURN(to.private_key,
+                     SecretPath("listen.tcp.private_key", tcp.private_key()));
+    ASSIGN_OR_RETURN(to.client_ca,
+                     SecretPath("listen.tcp.client_ca", tcp.client_ca()));
+    if (tcp.clients().empty()) {
+      return Error("listen.tcp.clients",
+                   "lists nobody, so nobody could connect");
+    }
+    std::set<std::string> seen;
+    for (int i = 0; i < tcp.clients_size(); ++i) {
+      const std::string key = fmt::format("listen.tcp.clients[{}]", i);
+      ASSIGN_OR_RETURN(ClientGrant grant, Grant(key, tcp.clients(i)));
+      if (!seen.insert(grant.identity).second) {
+        return Error(key + ".identity",
+                     fmt::format("'{}' has a grant already", grant.identity));
+      }
+      to.clients.push_back(std::move(grant));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status TcpAddress(const std::string& address) const {
+    const size_t colon = address.rfind(':');
+    uint32_t port = 0;
+    if (colon != std::string::npos && colon > 0) {
+      const char* end = address.data() + address.size();
+      const auto [rest, error] =
+          std::from_chars(address.data() + colon + 1, end, port);
+      if (rest == end && error == std::errc() && port > 0 && port < 65536) {
+        return absl::OkStatus();
+      }
+    }
+    return Error("listen.tcp.address",
+                 fmt::format("must be HOST:PORT, not '{}'", address));
+  }
+
+  absl::StatusOr<ClientGrant> Grant(const std::string& key,
+                                    const v1::ClientGrant& grant) const {
+    ClientGrant to;
+    to.identity = grant.identity();
+    if (to.identity.find(':') == std::string::npos) {
+      return Error(key + ".identity",
+                   "must be a URI, such as spiffe://example.org/operator");
+    }
+    if (grant.role() != "read" && grant.role() != "admin") {
+      return Error(key + ".role", "must be read or admin");
+    }
+    to.role = grant.role() == "admin" ? Role::kAdmin : Role::kRead;
+    if (grant.vms().empty()) {
+      return Error(key + ".vms", "lists no VM: name UUIDs, or \"*\" for all");
+    }
+    for (int i = 0; i < grant.vms_size(); ++i) {
+      if (grant.vms(i) == "*") {
+        to.all_vms = true;
+        continue;
+      }
+      const absl::StatusOr<Uuid> uuid = ParseUuid(grant.vms(i));
+      if (!uuid.ok()) {
+        return Error(
+            fmt::format("{}.vms[{}]", key, i),
+            fmt::format("'{}' is neither a UUID nor \"*\"", grant.vms(i)));
+      }
+      to.vms.push_back(*uuid);
+    }
+    return to;
+  }
+
+  absl::Status Tpm() {
+    const v1::TpmConfig& tpm = in_.tpm();
+    if (tpm.tcti().empty()) {
+      return Error("tpm.tcti", "must not be empty");
+    }
+    out_.tcti = tpm.tcti();
+    if (tpm.pcr_bank() != "sha256" && tpm.pcr_bank() != "sha384") {
+      return Error("tpm.pcr_bank", "must be sha256 or sha384");
+    }
+    out_.pcr_bank = tpm.pcr_bank() == "sha256" ? kAlgSha256 : kAlgSha384;
+    const uint32_t base = tpm.persistent_handle_base();
+    if (base < kPersistentFirst || base > kPersistentLast - kHandlesUsed) {
+      return Error("tpm.persistent_handle_base",
+                   fmt::format("must be from {:#x} to {:#x}", kPersistentFirst,
+                               kPersistentLast - kHandlesUsed));
+    }
+    out_.persistent_handle_base = base;
+    RETURN_IF_ERROR(KeyAuth());
+    if (!tpm.owner_auth_file().empty()) {
+      ASSIGN_OR_RETURN(out_.owner_auth_file, SecretPath("tpm.owner_auth_file",
+                                                        tpm.owner_auth_file()));
+    }
+    if (!tpm.endorsement_auth_file().empty()) {
+      ASSIGN_OR_RETURN(
+          out_.endorsement_auth_file,
+          SecretPath("tpm.endorsement_auth_file", tpm.endorsement_auth_file()));
+    }
+    return absl::OkStatus();
+  }
+
+  // Empty: systemd's credential if there is one, else a file of our own.
+  absl::Status KeyAuth() {
+    const std::string& text = in_.tpm().key_auth_file();
+    if (!text.empty()) {
+      ASSIGN_OR_RETURN(out_.key_auth_file,
+                       SecretPath("tpm.key_auth_file", text));
+    } else {
+      out_.key_auth_file = out_.state_dir / "key-auth";
+      const auto it = environment_.find("CREDENTIALS_DIRECTORY");
+      std::error_code ignored;
+      if (it != environment_.end() &&
+          fs::exists(fs::path(it->second) / kKeyAuthCredential, ignored)) {
+        out_.key_auth_file = fs::path(it->second) / kKeyAuthCredential;
+      }
+    }
+    const fs::path relative =
+        out_.key_auth_file.lexically_relative(out_.state_dir);
+    out_.create_key_auth = !relative.empty() && *relative.begin() != "..";
+    return absl::OkStatus();
+  }
+
+  absl::Status Pcrs() {
+    std::set<uint32_t> pcrs;
+    for (int i = 0; i < in_.tpm().pcrs_size(); ++i) {
+      const uint32_t pcr = in_.tpm().pcrs(i);
+      const std::string key = fmt::format("tpm.pcrs[{}]", i);
+      RETURN_IF_ERROR(Range(key, pcr, 0, 23));
+      if (!pcrs.insert(pcr).second) {
+        return Error(key, fmt::format("PCR {} comes twice", pcr));
+      }
+    }
+    for (uint32_t pcr = 0; pcr < 8; ++pcr) {
+      if (!pcrs.contains(pcr)) {
+        return Error("tpm.pcrs",
+                     fmt::format("must hold 0 to 7: {} is missing", pcr));
+      }
+    }
+    const uint32_t log_pcr = in_.tpm().log_pcr();
+    if (log_pcr == 16 || log_pcr == 23) {
+      return Error("tpm.log_pcr",
+                   fmt::format("must not be {}: anyone can reset it", log_pcr));
+    }
+    RETURN_IF_ERROR(Range("tpm.log_pcr", log_pcr, 8, 22));
+    if (!pcrs.contains(log_pcr)) {
+      return Error("tpm.pcrs", fmt::format("must hold log_pcr, {}", log_pcr));
+    }
+    out_.log_pcr = log_pcr;
+    out_.pcrs.assign(pcrs.begin(), pcrs.end());
+    return absl::OkStatus();
+  }
+
+  absl::Status Measurement() {
+    const v1::MeasurementConfig& measurement = in_.measurement();
+    const auto algorithm = ParseHashAlgorithm(measurement.algorithm());
+    if (!algorithm) {
+      return Error("measurement.algorithm",
+                   "must be sha256, sha384, sha512, sha3-256 or blake3");
+    }
+    out_.algorithm = *algorithm;
+    static const std::map<std::string, Content> kPolicies = {
+        {"full", Content::kFull},
+        {"chain", Content::kChain},
+        {"none", Content::kNone}};
+    const auto policy = kPolicies.find(measurement.content());
+    if (policy == kPolicies.end()) {
+      return Error("measurement.content", "must be full, chain or none");
+    }
+    out_.content = policy->second;
+    out_.digest_cache = !measurement.disable_digest_cache();
+    RETURN_IF_ERROR(
+        Range("measurement.hash_threads", measurement.hash_threads(), 0, 256));
+    out_.hash_threads = measurement.hash_threads();
+    return absl::OkStatus();
+  }
+
+  absl::Status Limits() {
+    const v1::LimitsConfig& in = in_.limits();
+    struct Limit {
+      const char* key;
+      uint32_t value, low, high;
+      uint32_t DaemonConfig::*to;
+    };
+    const Limit limits[] = {
+        {"max_pending_seals", in.max_pending_seals(), 1, 65'536,
+         &DaemonConfig::max_pending_seals},
+        {"request_threads", in.request_threads(), 1, 256,
+         &DaemonConfig::request_threads},
+        {"max_queued_requests", in.max_queued_requests(), 1, 65'536,
+         &DaemonConfig::max_queued_requests},
+        {"max_watchers", in.max_watchers(), 1, 4096,
+         &DaemonConfig::max_watchers},
+        {"watcher_queue", in.watcher_queue(), 16, 65'536,
+         &DaemonConfig::watcher_queue},
+        {"max_message_bytes", in.max_message_bytes(), 4096, 64u << 20,
+         &DaemonConfig::max_message_bytes},
+        {"event_history", in.event_history(), 100, 10'000'000,
+         &DaemonConfig::event_history},
+    };
+    for (const Limit& limit : limits) {
+      RETURN_IF_ERROR(Range(fmt::format("limits.{}", limit.key), limit.value,
+                            limit.low, limit.high));
+      out_.*limit.to = limit.value;
+    }
+    return absl::OkStatus();
+  }
+
+  const v1::DaemonConfig& in_;
+  const Origins& origins_;
+  const Environment& environment_;
+  DaemonConfig out_;
+};
+
+}  // namespace
+
+v1::DaemonConfig DefaultMessage() {
+  v1::DaemonConfig message;
+  message.set_state_dir("/var/lib/vmattest");
+  message.set_log_level("info");
+  message.mutable_listen()->set_admin_socket("/run/vmattest/admin.sock");
+  message.mutable_listen()->set_read_socket("/run/vmattest/read.sock");
+  message.mutable_libvirt()->set_uri("qemu:///system");
+  v1::TpmConfig& tpm = *message.mutable_tpm();
+  tpm.set_tcti("device:/dev/tpmrm0");
+  for (const uint32_t pcr : {0, 1, 2, 3, 4, 5, 6, 7, 13}) {
+    tpm.add_pcrs(pcr);
+  }
+  tpm.set_log_pcr(13);
+  tpm.set_pcr_bank("sha256");
+  tpm.set_persistent_handle_base(0x81010100);
+  v1::MeasurementConfig& measurement = *message.mutable_measurement();
+  measurement.set_algorithm("sha256");
+  measurement.set_content("chain");
+  v1::LimitsConfig& limits = *message.mutable_limits();
+  limits.set_max_pending_seals(4096);
+  limits.set_request_threads(4);
+  limits.set_max_queued_requests(4096);
+  limits.set_max_watchers(64);
+  limits.set_watcher_queue(1024);
+  limits.set_max_message_bytes(1u << 20);
+  limits.set_event_history(100'000);
+  return message;
+}
+
+absl::StatusOr<DaemonConfig> FromMessage(const v1::DaemonConfig& message,
+                                         const Origins& origins,
+                                         const Environment& environment) {
+  return Checker(message, origins, environment).Run();
+}
+
+}  // namespace vmattest::config

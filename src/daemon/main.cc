@@ -1,0 +1,5 @@
+#include "daemon/program.h"
+
+int main(int argc, char** argv) {
+  return vmattest::daemon::RunProgram(argc, argv);
+}

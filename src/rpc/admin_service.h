@@ -1,0 +1,83 @@
+#ifndef VMATTEST_RPC_ADMIN_SERVICE_H_
+#define VMATTEST_RPC_ADMIN_SERVICE_H_
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "attestor/lifecycle.h"
+#include "base/executor.h"
+#include "rpc/authorizer.h"
+#include "vmattest/v1/admin.grpc.pb.h"
+
+namespace vmattest::rpc {
+
+struct ComponentState {
+  std::string name;
+  bool serving = false;
+  std::string detail;
+  int64_t since_unix_ms = 0;
+};
+
+// What GetStatus answers.
+struct DaemonStatus {
+  std::string version;
+  int64_t started_unix_ms = 0;
+  std::vector<ComponentState> components;
+  uint64_t vms = 0;
+  uint64_t pending_seals = 0;
+  uint64_t quotes_made = 0;
+  uint64_t envelopes_sealed = 0;
+  uint64_t digest_cache_entries = 0;
+  uint64_t digest_cache_hits = 0;
+  uint64_t digest_cache_misses = 0;
+};
+
+// What an operator may do, bound by the composition root. Each blocks and is
+// called on `requests`.
+struct AdminActions {
+  std::function<absl::StatusOr<DaemonStatus>()> status;
+  std::function<absl::StatusOr<attestor::ReconcileResult>()> reconcile;
+  std::function<uint64_t()> flush_digest_cache;
+  std::function<absl::Status(std::string_view)> set_log_level;
+};
+
+// vmattest.v1.Admin for one listener. Handlers run on gRPC's threads and never
+// block.
+class AdminService final : public v1::Admin::CallbackService {
+ public:
+  // `authorizer` and `requests` must outlive the service.
+  AdminService(AdminActions actions, Executor& requests,
+               const Authorizer& authorizer);
+
+  grpc::ServerUnaryReactor* GetStatus(grpc::CallbackServerContext* context,
+                                      const v1::GetStatusRequest* request,
+                                      v1::GetStatusResponse* response) override;
+  grpc::ServerUnaryReactor* Reconcile(grpc::CallbackServerContext* context,
+                                      const v1::ReconcileRequest* request,
+                                      v1::ReconcileResponse* response) override;
+  grpc::ServerUnaryReactor* FlushDigestCache(
+      grpc::CallbackServerContext* context,
+      const v1::FlushDigestCacheRequest* request,
+      v1::FlushDigestCacheResponse* response) override;
+  grpc::ServerUnaryReactor* SetLogLevel(
+      grpc::CallbackServerContext* context,
+      const v1::SetLogLevelRequest* request,
+      v1::SetLogLevelResponse* response) override;
+
+ private:
+  template <class Response, class Work>
+  grpc::ServerUnaryReactor* Run(const grpc::CallbackServerContext& context,
+                                std::string_view method, Response* response,
+                                Work work);
+
+  const AdminActions actions_;
+  Executor& requests_;
+  const Authorizer& authorizer_;
+};
+
+}  // namespace vmattest::rpc
+
+#endif  // VMATTEST_RPC_ADMIN_SERVICE_H_

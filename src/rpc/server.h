@@ -1,0 +1,87 @@
+#ifndef VMATTEST_RPC_SERVER_H_
+#define VMATTEST_RPC_SERVER_H_
+
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "grpcpp/server.h"
+#include "ops/health.h"
+#include "rpc/admin_service.h"
+#include "rpc/attestation_service.h"
+#include "rpc/authorizer.h"
+#include "rpc/tls_files.h"
+#include "rpc/unix_socket.h"
+
+namespace vmattest::rpc {
+
+// What Attestation cannot do without; Admin needs none of them.
+inline constexpr std::string_view kAttestationNeeds[] = {"libvirt", "tpm",
+                                                         "store"};
+
+struct ServerLimits {
+  uint32_t max_message_bytes = 1u << 20;
+  uint32_t max_concurrent_streams = 1024;  // per connection
+  bool reflection = true;
+};
+
+// One gRPC server on one listener, so that the listener is the authority.
+// Serves Attestation, Admin (not on the read socket), health for "",
+// "vmattest.v1.Attestation" and, where it is, "vmattest.v1.Admin", and
+// reflection. Started and shut down from the main thread.
+class Server {
+ public:
+  struct Services {
+    AttestationService::Parts attestation;
+    AdminActions admin;
+  };
+
+  // Mode 0600 on the admin socket; 0660 and `group`, if any, on the read
+  // socket. Changes the umask for a moment: start before other threads make
+  // files. FAILED_PRECONDITION: the socket is in use.
+  static absl::StatusOr<std::unique_ptr<Server>> StartOnSocket(
+      Listener listener, const std::filesystem::path& path,
+      const std::string& group, const Services& services,
+      const ServerLimits& limits);
+
+  // Mutual TLS; the files are read again within seconds of a change.
+  // Needs DemandTls13() first. Port 0 takes any: port().
+  static absl::StatusOr<std::unique_ptr<Server>> StartOnTcp(
+      const std::string& address, const TlsFiles& files,
+      const std::vector<ClientGrant>& grants, const Services& services,
+      const ServerLimits& limits);
+
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+  ~Server();
+
+  // Makes the health service say what `health` says. Any thread.
+  void Follow(const ops::Health& health);
+  // Refuses new calls, cancels the others at `deadline`, returns when none is
+  // left. Idempotent.
+  void Shutdown(std::chrono::system_clock::time_point deadline);
+
+  [[nodiscard]] int port() const { return port_; }
+
+ private:
+  Server(Listener listener, const std::vector<ClientGrant>& grants,
+         const Services& services);
+  absl::Status Start(const std::string& uri,
+                     std::shared_ptr<grpc::ServerCredentials> credentials,
+                     const ServerLimits& limits);
+
+  const Authorizer authorizer_;
+  std::optional<UnixSocketLock> lock_;
+  AttestationService attestation_;
+  std::optional<AdminService> admin_;
+  int port_ = 0;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+}  // namespace vmattest::rpc
+
+#endif  // VMATTEST_RPC_SERVER_H_

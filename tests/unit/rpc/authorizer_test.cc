@@ -1,0 +1,120 @@
+#include "rpc/authorizer.h"
+
+#include <functional>
+
+#include "google/protobuf/descriptor.h"
+#include "rpc/status/status_mapping.h"
+#include "support/matchers.h"
+#include "vmattest/v1/admin.pb.h"
+#include "vmattest/v1/attestation.pb.h"
+
+namespace vmattest::rpc {
+namespace {
+
+using testing::IsOk;
+using testing::StatusIs;
+
+constexpr auto kDenied = absl::StatusCode::kPermissionDenied;
+const std::vector<std::string> kNobody;
+const std::vector<std::string> kReader = {"spiffe://t/reader"};
+const std::vector<std::string> kOperator = {"spiffe://t/operator"};
+
+void ForEachMethod(
+    const std::function<void(std::string method, bool admin)>& check) {
+  int methods = 0;
+  for (const auto* file : {v1::ListVmsRequest::descriptor()->file(),
+                           v1::GetStatusRequest::descriptor()->file()}) {
+    for (int s = 0; s < file->service_count(); ++s) {
+      for (int m = 0; m < file->service(s)->method_count(); ++m) {
+        const auto& service = *file->service(s);
+        check(service.full_name() + "/" + service.method(m)->name(),
+              service.name() == "Admin");
+        ++methods;
+      }
+    }
+  }
+  EXPECT_GE(methods, 10);
+}
+
+std::vector<ClientGrant> Grants() {
+  return {{kReader[0], Role::kRead, true, {}},
+          {kOperator[0], Role::kAdmin, true, {}}};
+}
+
+TEST(Authorizer, AdminSocketMayCallEveryMethodThereIs) {
+  const Authorizer authorizer(Listener::kAdminSocket, {});
+  ForEachMethod([&](const std::string& method, bool) {
+    EXPECT_THAT(authorizer.Authorize(method, kNobody), IsOk()) << method;
+  });
+}
+
+TEST(Authorizer, ReadSocketMayCallAttestationOnly) {
+  const Authorizer authorizer(Listener::kReadSocket, {});
+  ForEachMethod([&](const std::string& method, bool admin) {
+    EXPECT_EQ(authorizer.Authorize(method, kNobody).ok(), !admin) << method;
+  });
+}
+
+TEST(Authorizer, TcpFollowsRoles) {
+  const Authorizer authorizer(Listener::kTcp, Grants());
+  ForEachMethod([&](const std::string& method, bool admin) {
+    EXPECT_EQ(authorizer.Authorize(method, kReader).ok(), !admin) << method;
+    EXPECT_THAT(authorizer.Authorize(method, kOperator), IsOk()) << method;
+    EXPECT_THAT(authorizer.Authorize(method, kNobody),
+                StatusIs(absl::StatusCode::kUnauthenticated))
+        << method;
+    EXPECT_THAT(authorizer.Authorize(method, {"spiffe://t/other"}),
+                StatusIs(kDenied))
+        << method;
+  });
+}
+
+TEST(Authorizer, UnknownMethodIsDeniedToEverybody) {
+  for (const Listener listener :
+       {Listener::kAdminSocket, Listener::kReadSocket, Listener::kTcp}) {
+    const Authorizer authorizer(listener, Grants());
+    for (const char* method :
+         {"", "vmattest.v1.Attestation/Other", "vmattest.v1.Attestation",
+          "/vmattest.v1.Attestation/ListVms"}) {
+      EXPECT_THAT(authorizer.Authorize(method, kOperator), StatusIs(kDenied))
+          << method;
+    }
+  }
+}
+
+TEST(Authorizer, IdentityMustMatchAsAWhole) {
+  const Authorizer authorizer(Listener::kTcp, Grants());
+  for (const char* identity : {"spiffe://t/readers", "spiffe://t/reade",
+                               "SPIFFE://t/reader", "spiffe://t/reader/", ""}) {
+    EXPECT_THAT(
+        authorizer.Authorize("vmattest.v1.Attestation/ListVms", {identity}),
+        StatusIs(kDenied))
+        << identity;
+  }
+}
+
+TEST(Authorizer, SeesOnlyTheVmsOfTheGrant) {
+  const Uuid mine{{1}};
+  const Uuid other{{2}};
+  const Authorizer authorizer(Listener::kTcp,
+                              {{kReader[0], Role::kRead, false, {mine}}});
+  ASSERT_OK_AND_ASSIGN(
+      const Authority authority,
+      authorizer.Authorize("vmattest.v1.Attestation/GetVm", kReader));
+  EXPECT_TRUE(authority.AllowsVm(mine));
+  EXPECT_FALSE(authority.AllowsVm(other));
+  EXPECT_FALSE(authority.allows_all_vms());
+}
+
+TEST(Authorizer, HealthAndReflectionNeedAGrantOnTcp) {
+  const Authorizer tcp(Listener::kTcp, Grants());
+  EXPECT_THAT(tcp.AuthorizeConnection(kReader), IsOk());
+  EXPECT_THAT(tcp.AuthorizeConnection({"spiffe://t/other"}), StatusIs(kDenied));
+  EXPECT_FALSE(tcp.AuthorizeConnection(kNobody).ok());
+  EXPECT_THAT(
+      Authorizer(Listener::kReadSocket, {}).AuthorizeConnection(kNobody),
+      IsOk());
+}
+
+}  // namespace
+}  // namespace vmattest::rpc
