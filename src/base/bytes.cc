@@ -41,9 +41,8 @@ absl::StatusOr<Bytes> ParseHex(std::string_view hex) {
     const int high = HexDigit(hex[i]);
     const int low = HexDigit(hex[i + 1]);
     if (high < 0 || low < 0) {
-      return absl::InvalidArgumentError(
-          fmt::format("hex has a foreign character at position {}",
-                      high < 0 ? i : i + 1));
+      return absl::InvalidArgumentError(fmt::format(
+          "hex has a foreign character at position {}", high < 0 ? i : i + 1));
     }
     bytes.push_back(static_cast<uint8_t>(high << 4 | low));
   }

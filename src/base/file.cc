@@ -62,8 +62,8 @@ absl::StatusOr<Bytes> ReadFile(const std::filesystem::path& path,
     }
     content.insert(content.end(), buffer, buffer + got);
     if (content.size() > max_size) {
-      return absl::InvalidArgumentError(fmt::format(
-          "{}: larger than {} bytes", path.string(), max_size));
+      return absl::InvalidArgumentError(
+          fmt::format("{}: larger than {} bytes", path.string(), max_size));
     }
   }
 }
@@ -88,7 +88,8 @@ absl::Status WriteFileAtomic(const std::filesystem::path& path,
   }
   const std::filesystem::path parent =
       path.has_parent_path() ? path.parent_path() : ".";
-  const UniqueFd folder(open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const UniqueFd folder(
+      open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!folder.valid() || fsync(folder.get()) != 0) {
     return ErrnoStatus(errno, fmt::format("syncing {}", parent.string()));
   }

@@ -14,10 +14,9 @@ absl::Status Annotate(const absl::Status& status, std::string_view clause) {
   const std::string_view message(status.message().data(),
                                  status.message().size());
   absl::Status annotated(status.code(), fmt::format("{}: {}", clause, message));
-  status.ForEachPayload(
-      [&](auto type_url, const auto& payload) {
-        annotated.SetPayload(type_url, payload);
-      });
+  status.ForEachPayload([&](auto type_url, const auto& payload) {
+    annotated.SetPayload(type_url, payload);
+  });
   return annotated;
 }
 
@@ -51,8 +50,8 @@ absl::Status ErrnoStatus(int error, std::string_view clause) {
       break;
   }
   return absl::Status(
-      code, fmt::format("{}: {}", clause,
-                        std::generic_category().message(error)));
+      code,
+      fmt::format("{}: {}", clause, std::generic_category().message(error)));
 }
 
 }  // namespace vmattest

@@ -36,19 +36,19 @@ namespace vmattest {
 #define VMATTEST_CONCAT_(a, b) VMATTEST_CONCAT_INNER_(a, b)
 
 // Returns from the enclosing function unless `expr` is OK.
-#define RETURN_IF_ERROR(expr)                              \
-  do {                                                     \
-    if (absl::Status status_ = (expr); !status_.ok()) {    \
-      return status_;                                      \
-    }                                                      \
+#define RETURN_IF_ERROR(expr)                           \
+  do {                                                  \
+    if (absl::Status status_ = (expr); !status_.ok()) { \
+      return status_;                                   \
+    }                                                   \
   } while (false)
 
 // The same, adding one clause of context.
-#define RETURN_IF_ERROR_WITH(expr, clause)                 \
-  do {                                                     \
-    if (absl::Status status_ = (expr); !status_.ok()) {    \
-      return ::vmattest::Annotate(status_, (clause));      \
-    }                                                      \
+#define RETURN_IF_ERROR_WITH(expr, clause)              \
+  do {                                                  \
+    if (absl::Status status_ = (expr); !status_.ok()) { \
+      return ::vmattest::Annotate(status_, (clause));   \
+    }                                                   \
   } while (false)
 
 // ASSIGN_OR_RETURN(auto x, F()): x is F()'s value, or its error is returned.

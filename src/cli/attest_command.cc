@@ -40,7 +40,7 @@ absl::StatusOr<v1::AttestConfigRequest> Request(const AttestArgs& args) {
     const auto algorithm = ParseHashAlgorithm(args.algorithm);
     if (!algorithm) {
       return absl::InvalidArgumentError(
-          fmt::format("--algorithm: '{}' is unknown", args.algorithm));
+          fmt::format("--hash: '{}' is unknown", args.algorithm));
     }
     request.set_algorithm(static_cast<v1::HashAlgorithm>(*algorithm));
   }

@@ -68,7 +68,7 @@ void AddAttest(CLI::App& app, Run* run) {
   command.app->add_option("--vm", args.vm, "UUID or name")->required();
   command.app->add_option("--nonce", args.nonce,
                           "16 to 64 bytes in hex; else random, and printed");
-  command.app->add_option("--algorithm", args.algorithm,
+  command.app->add_option("--hash", args.algorithm,
                           "sha256, sha384, sha512, sha3-256, blake3");
   command.app->add_option(
       "--content", args.content,
@@ -142,8 +142,8 @@ void AddVerify(CLI::App& app, Run* run) {
   command.app->add_option("--nonce", args.nonce,
                           "hex; the evidence must hold it");
   command.app->add_option("--expect", args.expect,
-                          "expected configuration: evidence, measure --json, "
-                          "XML, or a root in hex");
+                          "expected configuration: evidence, the output of "
+                          "measure --json, or a root in hex");
   command.app->add_option("--require", args.require,
                           "signature algorithm that must be there too");
   command.app->add_option_function<int>(

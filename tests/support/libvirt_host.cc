@@ -61,10 +61,9 @@ absl::StatusOr<std::unique_ptr<LibvirtHost>> LibvirtHost::Up(
 LibvirtHost::~LibvirtHost() {
   if (::testing::Test::HasFailure()) {
     // What libvirtd said goes with the folder: keep it in the test's output.
-    const absl::StatusOr<std::string> log =
-        RunCommand({"sh", "-c",
-                    fmt::format("tail -n 60 {0}/log/*.log {0}/log/qemu/*.log",
-                                bed())});
+    const absl::StatusOr<std::string> log = RunCommand(
+        {"sh", "-c",
+         fmt::format("tail -n 60 {0}/log/*.log {0}/log/qemu/*.log", bed())});
     std::cerr << "logs of " << bed() << ":\n"
               << (log.ok() ? *log : log.status().ToString()) << "\n";
   }

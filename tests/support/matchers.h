@@ -38,14 +38,14 @@ MATCHER_P2(StatusIs, code, message, "has the code and a matching message") {
 }  // namespace vmattest::testing
 
 // Stops the test unless `expr` is OK; declares or assigns `lhs`.
-#define ASSERT_OK_AND_ASSIGN(lhs, expr) \
-  ASSERT_OK_AND_ASSIGN_IMPL_(           \
-      VMATTEST_TEST_CONCAT_(test_status_or_, __LINE__), lhs, expr)
+#define ASSERT_OK_AND_ASSIGN(lhs, expr)                                        \
+  ASSERT_OK_AND_ASSIGN_IMPL_(VMATTEST_TEST_CONCAT_(test_status_or_, __LINE__), \
+                             lhs, expr)
 #define VMATTEST_TEST_CONCAT_INNER_(a, b) a##b
 #define VMATTEST_TEST_CONCAT_(a, b) VMATTEST_TEST_CONCAT_INNER_(a, b)
-#define ASSERT_OK_AND_ASSIGN_IMPL_(tmp, lhs, expr)   \
-  auto tmp = (expr);                                 \
-  ASSERT_TRUE(tmp.ok()) << tmp.status().ToString();  \
+#define ASSERT_OK_AND_ASSIGN_IMPL_(tmp, lhs, expr)  \
+  auto tmp = (expr);                                \
+  ASSERT_TRUE(tmp.ok()) << tmp.status().ToString(); \
   lhs = *std::move(tmp)
 
 #endif  // VMATTEST_TESTS_SUPPORT_MATCHERS_H_

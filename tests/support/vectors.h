@@ -18,12 +18,12 @@ std::string Slurp(const std::filesystem::path& path);
 }  // namespace vmattest::testing
 
 // First line of a test that needs vectors.
-#define VMATTEST_REQUIRE_VECTORS(variable, name)                         \
-  const auto variable##_found = ::vmattest::testing::FindVectors(name);  \
-  if (!variable##_found) {                                               \
-    GTEST_SKIP() << "vectors/" << (name)                                 \
-                 << " not found: set VMATTEST_VECTORS";                  \
-  }                                                                      \
+#define VMATTEST_REQUIRE_VECTORS(variable, name)                        \
+  const auto variable##_found = ::vmattest::testing::FindVectors(name); \
+  if (!variable##_found) {                                              \
+    GTEST_SKIP() << "vectors/" << (name)                                \
+                 << " not found: set VMATTEST_VECTORS";                 \
+  }                                                                     \
   const std::filesystem::path& variable = *variable##_found
 
 #endif  // VMATTEST_TESTS_SUPPORT_VECTORS_H_

@@ -245,7 +245,7 @@ class TlsServerTest : public ::testing::Test {
   }
 
   [[nodiscard]] std::string address() const {
-    return fmt::format("localhost:{}", server_->port());
+    return fmt::format("127.0.0.1:{}", server_->port());
   }
   std::shared_ptr<grpc::Channel> Channel(const CertificateFiles& client) {
     return *cli::Connect({.address = address(),
