@@ -31,15 +31,18 @@ T FromHexNumber(const json& text) {
 void ExpectSame(const Attest& attest, const json& expected) {
   EXPECT_EQ(attest.magic, FromHexNumber<uint32_t>(expected["magic"]));
   EXPECT_EQ(attest.type, FromHexNumber<uint16_t>(expected["type"]));
-  EXPECT_EQ(ToHex(attest.qualified_signer), expected["qualified_signer"]);
-  EXPECT_EQ(ToHex(attest.extra_data), expected["extra_data"]);
+  EXPECT_EQ(ToHex(attest.qualified_signer),
+            expected["qualified_signer"].get<std::string>());
+  EXPECT_EQ(ToHex(attest.extra_data),
+            expected["extra_data"].get<std::string>());
   EXPECT_EQ(attest.clock.clock_ms, expected["clock"]);
   EXPECT_EQ(attest.clock.reset_count, expected["reset_count"]);
   EXPECT_EQ(attest.clock.restart_count, expected["restart_count"]);
   EXPECT_EQ(attest.clock.safe, expected["safe"] == 1);
   EXPECT_EQ(attest.firmware_version,
             FromHexNumber<uint64_t>(expected["firmware_version"]));
-  EXPECT_EQ(ToHex(attest.pcr_digest), expected["pcr_digest"]);
+  EXPECT_EQ(ToHex(attest.pcr_digest),
+            expected["pcr_digest"].get<std::string>());
   ASSERT_EQ(attest.pcr_selections.size(), expected["pcr_select"].size());
   for (size_t i = 0; i < attest.pcr_selections.size(); ++i) {
     const json& selection = expected["pcr_select"][i];
