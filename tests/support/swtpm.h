@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -69,7 +70,7 @@ class Swtpm {
 
   TempDir dir_;
   std::filesystem::path socket_;
-  pid_t pid_ = -1;
+  std::atomic<pid_t> pid_ = -1;  // a proxy's thread may kill it
 };
 
 }  // namespace vmattest::testing

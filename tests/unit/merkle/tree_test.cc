@@ -111,7 +111,7 @@ TEST(MerkleTree, AgreesWithThePublishedRoots) {
   Leaves leaves;
   for (size_t size = 0; size <= 8; ++size) {
     EXPECT_EQ(ToHex(Tree(kSha256, leaves).Root()),
-              file["root_hex_by_tree_size"][size]);
+              file["root_hex_by_tree_size"][size].get<std::string>());
     if (size < 8) {
       leaves.push_back(LeafHash(
           kSha256,
@@ -122,13 +122,13 @@ TEST(MerkleTree, AgreesWithThePublishedRoots) {
   EXPECT_EQ(
       ToHex(LeafHash(
           kSha256, AsBytes(leaf["input_utf8"].get_ref<const std::string&>()))),
-      leaf["hash_hex"]);
+      leaf["hash_hex"].get<std::string>());
   const json& node = file["node_hash"][0];
   EXPECT_EQ(
       ToHex(NodeHash(
           kSha256, AsBytes(node["left_utf8"].get_ref<const std::string&>()),
           AsBytes(node["right_utf8"].get_ref<const std::string&>()))),
-      node["hash_hex"]);
+      node["hash_hex"].get<std::string>());
 }
 
 TEST(MerkleTree, AgreesWithTheTilesOfARealLog) {
