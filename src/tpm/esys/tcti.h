@@ -30,7 +30,7 @@ using TctiOpener = std::function<absl::StatusOr<std::unique_ptr<Tcti>>()>;
 
 // Opens by a TCTI string of tpm2-tss ("device:/dev/tpmrm0", "swtpm:path=...").
 // `timeout` bounds each command. "swtpm:path=" is spoken here and not by
-// tpm2-tss, whose module ignores deadlines (3.2, 4.1).
+// tpm2-tss, whose module was not shown to keep deadlines.
 // UNAVAILABLE: it is not there now. INVALID_ARGUMENT: an empty string.
 absl::StatusOr<std::unique_ptr<Tcti>> OpenTcti(
     const std::string& configuration, std::chrono::milliseconds timeout);
