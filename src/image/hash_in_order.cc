@@ -14,7 +14,8 @@
 namespace vmattest::image {
 namespace {
 
-constexpr size_t kReadSize = size_t{1} << 18;
+// From disk, reads of 256 KiB cost a twelfth of the rate (file_digest_bench).
+constexpr size_t kReadSize = size_t{1} << 20;
 constexpr size_t kSlots = 4;
 
 // A ring of buffers between whoever reads and the one thread that hashes. The
