@@ -32,6 +32,9 @@ class SecretBytes {
   Bytes bytes_;
 };
 
+// Random ones, from the kernel (getrandom(2)). INTERNAL: it has none.
+absl::StatusOr<SecretBytes> MakeSecret(size_t size);
+
 }  // namespace vmattest
 
 #endif  // VMATTEST_BASE_SECRET_BYTES_H_

@@ -36,9 +36,14 @@ absl::Status CheckLeaf(const ConfigLeaf& leaf, size_t index) {
 }
 
 // `leaves` with their header, checked to be strictly ascending.
-absl::Status CheckPlainLeaves(const std::vector<ConfigLeaf>& leaves) {
+absl::Status CheckPlainLeaves(std::string_view place,
+                              const std::vector<ConfigLeaf>& leaves) {
   for (size_t i = 1; i < leaves.size(); ++i) {
     RETURN_IF_ERROR(CheckLeaf(leaves[i], i));
+    if (!place.empty() && leaves[i].type == LeafType::kTree) {
+      return absl::InvalidArgumentError(
+          fmt::format("leaf {} '{}': a tree within a tree", i, leaves[i].path));
+    }
     if (i == 1 || leaves[i - 1].path < leaves[i].path) {
       continue;
     }
@@ -53,22 +58,63 @@ absl::Status CheckPlainLeaves(const std::vector<ConfigLeaf>& leaves) {
   return absl::OkStatus();
 }
 
-Bytes LeafSalt(const SecretBytes& vm_salt, const ConfigLeaf& leaf) {
-  return vm_salt.empty() ? Bytes() : HmacSha256(vm_salt, AsBytes(leaf.path));
+// Where a tree stands: what its paths and salts begin with, "" for the main
+// one.
+std::string Below(std::string_view place, std::string_view path) {
+  return place.empty() ? std::string(path) : fmt::format("{}/{}", place, path);
 }
 
-ConfigTree HashTree(HashAlgorithm algorithm, std::vector<ConfigLeaf> leaves,
+ConfigTree HashTree(HashAlgorithm algorithm, std::string_view place,
+                    std::vector<ConfigLeaf> leaves,
                     const SecretBytes& vm_salt) {
   ConfigTree tree;
   tree.algorithm = algorithm;
   tree.leaves = std::move(leaves);
   tree.digests.reserve(tree.leaves.size());
   for (const ConfigLeaf& leaf : tree.leaves) {
-    tree.digests.push_back(
-        merkle::LeafHash(algorithm, EncodeLeaf(leaf, LeafSalt(vm_salt, leaf))));
+    tree.digests.push_back(merkle::LeafHash(
+        algorithm, EncodeLeaf(leaf, SaltOf(vm_salt, place, leaf.path))));
   }
   tree.root = merkle::Tree(algorithm, tree.digests).Root();
   return tree;
+}
+
+std::string Describe(const ConfigLeaf& leaf) {
+  return fmt::format("{} {}", ToString(leaf.type), leaf.value);
+}
+
+absl::StatusOr<ConfigTree> BuildTree(HashAlgorithm algorithm,
+                                     std::string_view place,
+                                     std::vector<ConfigLeaf> leaves,
+                                     const SecretBytes& vm_salt) {
+  std::sort(leaves.begin(), leaves.end());
+  leaves.insert(leaves.begin(), HeaderLeaf(algorithm, leaves.size() + 1));
+  RETURN_IF_ERROR(CheckPlainLeaves(place, leaves));
+  return HashTree(algorithm, place, std::move(leaves), vm_salt);
+}
+
+absl::StatusOr<ConfigTree> RebuildTree(HashAlgorithm algorithm,
+                                       std::string_view place,
+                                       std::vector<ConfigLeaf> leaves,
+                                       const SecretBytes& vm_salt) {
+  if (leaves.empty()) {
+    return absl::InvalidArgumentError("no leaves, not even the header leaf");
+  }
+  const ConfigLeaf header = HeaderLeaf(algorithm, leaves.size());
+  if (leaves.front() != header) {
+    return absl::InvalidArgumentError(
+        fmt::format("leaf 0 '{}': '{}', expected header leaf '{}' with '{}'",
+                    leaves.front().path, Describe(leaves.front()), header.path,
+                    Describe(header)));
+  }
+  RETURN_IF_ERROR(CheckPlainLeaves(place, leaves));
+  return HashTree(algorithm, place, std::move(leaves), vm_salt);
+}
+
+// What the leaf above a tree holds.
+std::string TreeValue(const ConfigTree& tree) {
+  return fmt::format("{}:{} leaves={}", ToString(tree.algorithm),
+                     ToHex(tree.root), tree.leaves.size());
 }
 
 std::vector<ConfigLeaf> SortedWithoutHeader(std::vector<ConfigLeaf> leaves) {
@@ -77,10 +123,6 @@ std::vector<ConfigLeaf> SortedWithoutHeader(std::vector<ConfigLeaf> leaves) {
   });
   std::sort(leaves.begin(), leaves.end());
   return leaves;
-}
-
-std::string Describe(const ConfigLeaf& leaf) {
-  return fmt::format("{} {}", ToString(leaf.type), leaf.value);
 }
 
 }  // namespace
@@ -97,26 +139,92 @@ Bytes EncodeLeaf(const ConfigLeaf& leaf, ByteView salt) {
 absl::StatusOr<ConfigTree> BuildConfigTree(HashAlgorithm algorithm,
                                            std::vector<ConfigLeaf> leaves,
                                            const SecretBytes& vm_salt) {
-  std::sort(leaves.begin(), leaves.end());
-  leaves.insert(leaves.begin(), HeaderLeaf(algorithm, leaves.size() + 1));
-  RETURN_IF_ERROR(CheckPlainLeaves(leaves));
-  return HashTree(algorithm, std::move(leaves), vm_salt);
+  return BuildTree(algorithm, "", std::move(leaves), vm_salt);
+}
+
+std::string SaltId(const SecretBytes& vm_salt) {
+  if (vm_salt.empty()) {
+    return "";
+  }
+  ByteWriter writer;
+  writer.Raw("vmattest/salt/v1").U8(0).Raw(vm_salt.Reveal(SecretAccess()));
+  return ToHex(Hash(HashAlgorithm::kSha256, writer.bytes()));
+}
+
+absl::StatusOr<BuiltSubtree> BuildSubtree(HashAlgorithm algorithm,
+                                          std::string path,
+                                          std::vector<ConfigLeaf> leaves,
+                                          const SecretBytes& vm_salt) {
+  ASSIGN_OR_RETURN_WITH(ConfigTree tree,
+                        BuildTree(algorithm, path, std::move(leaves), vm_salt),
+                        path);
+  return BuiltSubtree{
+      .leaf = {path, LeafType::kTree, TreeValue(tree)},
+      .subtree = {.path = path, .leaves = std::move(tree.leaves)}};
 }
 
 absl::StatusOr<ConfigTree> RebuildConfigTree(HashAlgorithm algorithm,
-                                             std::vector<ConfigLeaf> leaves) {
-  if (leaves.empty()) {
-    return absl::InvalidArgumentError("no leaves, not even the header leaf");
+                                             std::vector<ConfigLeaf> leaves,
+                                             const SecretBytes& vm_salt) {
+  return RebuildTree(algorithm, "", std::move(leaves), vm_salt);
+}
+
+absl::StatusOr<ConfigTree> RebuildSubtree(HashAlgorithm algorithm,
+                                          const ConfigSubtree& subtree,
+                                          const SecretBytes& vm_salt) {
+  return RebuildTree(algorithm, subtree.path, subtree.leaves, vm_salt);
+}
+
+Bytes SaltOf(const SecretBytes& vm_salt, std::string_view place,
+             std::string_view path) {
+  return vm_salt.empty() ? Bytes()
+                         : HmacSha256(vm_salt, AsBytes(Below(place, path)));
+}
+
+absl::Status CheckSubtrees(HashAlgorithm algorithm,
+                           const std::vector<ConfigLeaf>& leaves,
+                           const std::vector<ConfigSubtree>& subtrees,
+                           const SecretBytes& vm_salt) {
+  auto subtree = subtrees.begin();
+  for (const ConfigLeaf& leaf : leaves) {
+    if (leaf.type != LeafType::kTree) {
+      continue;
+    }
+    if (subtree == subtrees.end() || subtree->path != leaf.path) {
+      return absl::InvalidArgumentError(
+          fmt::format("'{}': its leaves are missing", leaf.path));
+    }
+    ASSIGN_OR_RETURN_WITH(const ConfigTree tree,
+                          RebuildSubtree(algorithm, *subtree, vm_salt),
+                          subtree->path);
+    if (TreeValue(tree) != leaf.value) {
+      return absl::InvalidArgumentError(
+          fmt::format("'{}': its leaves give {}, not {}", leaf.path,
+                      TreeValue(tree), leaf.value));
+    }
+    ++subtree;
   }
-  const ConfigLeaf header = HeaderLeaf(algorithm, leaves.size());
-  if (leaves.front() != header) {
+  if (subtree != subtrees.end()) {
     return absl::InvalidArgumentError(
-        fmt::format("leaf 0 '{}': '{}', expected header leaf '{}' with '{}'",
-                    leaves.front().path, Describe(leaves.front()), header.path,
-                    Describe(header)));
+        fmt::format("'{}': leaves below no leaf", subtree->path));
   }
-  RETURN_IF_ERROR(CheckPlainLeaves(leaves));
-  return HashTree(algorithm, std::move(leaves), SecretBytes());
+  return absl::OkStatus();
+}
+
+std::vector<ConfigLeaf> Flatten(std::vector<ConfigLeaf> leaves,
+                                const std::vector<ConfigSubtree>& subtrees) {
+  for (const ConfigSubtree& subtree : subtrees) {
+    std::erase_if(leaves, [&subtree](const ConfigLeaf& leaf) {
+      return leaf.path == subtree.path;
+    });
+    for (const ConfigLeaf& leaf : subtree.leaves) {
+      if (leaf.path != kHeaderLeafPath) {
+        leaves.push_back(
+            {Below(subtree.path, leaf.path), leaf.type, leaf.value});
+      }
+    }
+  }
+  return leaves;
 }
 
 std::vector<LeafDifference> CompareLeaves(

@@ -12,6 +12,8 @@ constexpr std::string_view kDsseTag = "DSSEv1";
 constexpr std::string_view kBatchLeafTag = "vmattest/batch-leaf/v1";
 constexpr std::string_view kQuoteTag = "vmattest/quote/v1";
 constexpr std::string_view kCertifyTag = "vmattest/certify/v1";
+constexpr std::string_view kRevokeTag = "vmattest/revoke/v1";
+constexpr std::string_view kLogAnchorTag = "vmattest/log-anchor/v1";
 
 ByteWriter Tagged(std::string_view tag, KeyPurpose purpose) {
   ByteWriter writer;
@@ -48,8 +50,21 @@ DigestBytes CertifyQualifyingData(KeyPurpose purpose, uint32_t epoch) {
   return Hash(HashAlgorithm::kSha256, writer.bytes());
 }
 
+DigestBytes RevokeQualifyingData(KeyPurpose purpose, uint32_t epoch) {
+  ByteWriter writer = Tagged(kRevokeTag, purpose);
+  writer.U32(epoch);
+  return Hash(HashAlgorithm::kSha256, writer.bytes());
+}
+
+DigestBytes LogAnchorQualifyingData(ByteView nonce) {
+  ByteWriter writer;
+  writer.Raw(kLogAnchorTag).U8(0).Raw(nonce);
+  return Hash(HashAlgorithm::kSha256, writer.bytes());
+}
+
 absl::StatusOr<KeyPurpose> PurposeOf(std::string_view payload_type) {
-  if (payload_type == kConfigPayloadType) {
+  if (payload_type == kConfigPayloadType ||
+      payload_type == kHostLogPayloadType) {
     return KeyPurpose::kConfig;
   }
   return absl::NotFoundError(

@@ -18,8 +18,13 @@ namespace vmattest::evidence {
 
 inline constexpr std::string_view kTpmQuoteAlgorithm = "tpm2-quote";
 inline constexpr std::string_view kMlDsa65Algorithm = "ml-dsa-65";
+inline constexpr std::string_view kMlDsa87Algorithm = "ml-dsa-87";
 inline constexpr std::string_view kConfigPayloadType =
     "application/vnd.vmattest.config.v1+protobuf";
+inline constexpr std::string_view kHostLogPayloadType =
+    "application/vnd.vmattest.host-log.v1+protobuf";
+// FIPS 204 context string of signatures over a pre-authentication encoding.
+inline constexpr std::string_view kMlDsaContext = "vmattest/envelope/v1";
 
 // RFC 6962 audit path in the tree of envelopes that one quote covers.
 struct BatchProof {
@@ -36,8 +41,9 @@ struct TpmQuoteSignature {
   BatchProof batch;
 };
 
+// Over the pre-authentication encoding itself.
 struct RawSignature {
-  Bytes key_id;
+  Bytes key_id;  // SHA-256 of the public key
   Bytes signature;
 };
 
@@ -67,6 +73,14 @@ DigestBytes QualifyingData(KeyPurpose purpose, ByteView batch_root,
 // SHA-256("vmattest/certify/v1" || 0x00 || purpose name || 0x00 || epoch as
 // uint32): qualifying data of the AK's TPM2_Certify over a purpose key.
 DigestBytes CertifyQualifyingData(KeyPurpose purpose, uint32_t epoch);
+
+// SHA-256("vmattest/revoke/v1" || 0x00 || purpose name || 0x00 || epoch as
+// uint32): qualifying data of the AK's TPM2_Certify that revokes a key.
+DigestBytes RevokeQualifyingData(KeyPurpose purpose, uint32_t epoch);
+
+// SHA-256("vmattest/log-anchor/v1" || 0x00 || `nonce`): qualifying data of the
+// AK's TPM2_NV_Certify over the event log's anchor. `nonce` is the statement's.
+DigestBytes LogAnchorQualifyingData(ByteView nonce);
 
 // The purpose of the only key that may sign such a payload (rule S2).
 // NOT_FOUND: no such payload type.

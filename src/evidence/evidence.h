@@ -14,6 +14,8 @@ struct Evidence {
   Envelope envelope;
   std::vector<KeyCertification> keys;
   std::vector<ConfigLeaf> leaves;
+  std::vector<ConfigSubtree> subtrees;
+  Bytes vm_salt;  // of salted leaves, for who may see all of them; else empty
 };
 
 }  // namespace vmattest::evidence

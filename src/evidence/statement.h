@@ -2,6 +2,7 @@
 #define VMATTEST_EVIDENCE_STATEMENT_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,14 @@ inline constexpr uint32_t kStatementVersion = 1;
 inline constexpr size_t kMinNonceSize = 16;
 inline constexpr size_t kMaxNonceSize = 64;
 
+// What the host knew about itself when the statement was made.
+struct HostState {
+  uint64_t log_size = 0;  // records ever appended to the host event log
+  Bytes log_head;         // eventlog/host_log_chain.h
+  uint64_t unmanaged_vms = 0;
+  friend bool operator==(const HostState&, const HostState&) = default;
+};
+
 struct StatementHeader {
   uint32_t version = kStatementVersion;
   std::string module_version;
@@ -28,6 +37,7 @@ struct StatementHeader {
   TpmClock measured_at;
   std::vector<std::string> signature_algorithms;
   uint64_t sequence = 0;
+  std::optional<HostState> host;  // none: no event log is kept
 };
 
 struct CachedContent {
@@ -46,6 +56,25 @@ struct ConfigStatement {
   std::string xml_kind;  // "live", "inactive"
   std::string vm_state;
   std::vector<CachedContent> cached;
+  std::string inside = "none";  // "none", "inventory", "full"
+};
+
+// TPM2_NV_Certify by the AK over the index that holds the event log's size
+// (uint64) and head (32 bytes), rule S1.
+struct AnchorCertification {
+  Bytes nv_public;     // TPM2B_NV_PUBLIC
+  Bytes certify_info;  // TPMS_ATTEST
+  Bytes signature;     // TPMT_SIGNATURE
+};
+
+// About the host's event log, whose size and head are in header.host.
+struct HostLogStatement {
+  StatementHeader header;
+  uint32_t log_pcr = 0;
+  uint64_t boot_record = 0;  // number of this boot's boot record
+  AnchorCertification anchor;
+  uint64_t boot_log_size = 0;   // bytes of the firmware's log; 0: there is none
+  DigestBytes boot_log_digest;  // SHA-256; empty if there is none
 };
 
 }  // namespace vmattest::evidence

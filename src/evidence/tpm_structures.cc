@@ -19,12 +19,11 @@ constexpr uint16_t kAlgNull = 0x0010;
 constexpr uint16_t kAlgEcdsa = 0x0018;
 constexpr uint16_t kAlgEcdaa = 0x001A;
 constexpr uint16_t kAlgEcc = 0x0023;
+constexpr uint16_t kAlgKeyedHash = 0x0008;
 constexpr uint16_t kCurveP256 = 0x0003;
 constexpr uint16_t kCurveP384 = 0x0004;
 
-// TPMA_OBJECT (8.3).
-constexpr uint32_t kFixedTpm = 1u << 1;
-constexpr uint32_t kFixedParent = 1u << 4;
+// TPMA_OBJECT (8.3), beside those in the header.
 constexpr uint32_t kSensitiveDataOrigin = 1u << 5;
 constexpr uint32_t kRestricted = 1u << 16;
 constexpr uint32_t kDecrypt = 1u << 17;
@@ -157,9 +156,18 @@ absl::StatusOr<Attest> ParseAttest(ByteView bytes) {
   } else if (attest.type == kTpmStAttestCertify) {
     attest.certified_name = Sized16(reader);
     attest.certified_qualified_name = Sized16(reader);
+  } else if (attest.type == kTpmStAttestCreation) {
+    attest.created_name = Sized16(reader);
+    attest.creation_hash = Sized16(reader);
+  } else if (attest.type == kTpmStAttestNv) {
+    attest.nv_index_name = Sized16(reader);
+    attest.nv_offset = reader.U16();
+    attest.nv_contents = Sized16(reader);
   } else {
-    return absl::InvalidArgumentError(fmt::format(
-        "TPMS_ATTEST: type {:#06x} is neither quote nor certify", attest.type));
+    return absl::InvalidArgumentError(
+        fmt::format("TPMS_ATTEST: type {:#06x} is none of quote, certify, "
+                    "creation and NV",
+                    attest.type));
   }
   RETURN_IF_ERROR(CheckEnd(reader, "TPMS_ATTEST"));
   return attest;
@@ -197,6 +205,45 @@ absl::StatusOr<EccPublicArea> ParseEccPublic(ByteView bytes) {
   area.key.y = Sized16(reader);
   RETURN_IF_ERROR(CheckEnd(reader, "TPM2B_PUBLIC"));
   return area;
+}
+
+absl::StatusOr<SealedPublicArea> ParseSealedPublic(ByteView bytes) {
+  SealedPublicArea area;
+  ASSIGN_OR_RETURN(area.name, NameOf(bytes));
+  ByteReader reader(bytes.subspan(2));
+  const uint16_t type = reader.U16();
+  reader.U16();  // name algorithm
+  area.attributes = reader.U32();
+  area.auth_policy = Sized16(reader);
+  const uint16_t scheme = reader.U16();
+  if (reader.ok() && (type != kAlgKeyedHash || scheme != kAlgNull)) {
+    return absl::InvalidArgumentError(
+        fmt::format("TPM2B_PUBLIC: type {:#06x} with scheme {:#06x} is not "
+                    "sealed data",
+                    type, scheme));
+  }
+  Sized16(reader);  // unique
+  RETURN_IF_ERROR(CheckEnd(reader, "TPM2B_PUBLIC"));
+  return area;
+}
+
+absl::StatusOr<CreationData> ParseCreationData(ByteView bytes) {
+  ByteReader outer(bytes);
+  const uint16_t size = outer.U16();
+  const ByteView content = outer.Raw(size);
+  RETURN_IF_ERROR(CheckEnd(outer, "TPM2B_CREATION_DATA"));
+  ByteReader reader(content);
+  CreationData data;
+  ASSIGN_OR_RETURN(data.pcr_selections, ReadSelections(reader));
+  data.pcr_digest = Sized16(reader);
+  reader.U8();   // locality
+  reader.U16();  // the parent's name algorithm, name, qualified name
+  Sized16(reader);
+  Sized16(reader);
+  data.outside_info = Sized16(reader);
+  RETURN_IF_ERROR(CheckEnd(reader, "TPMS_CREATION_DATA"));
+  data.digest = Hash(HashAlgorithm::kSha256, content);
+  return data;
 }
 
 absl::StatusOr<Bytes> NameOf(ByteView tpm2b_public) {
@@ -256,8 +303,8 @@ absl::StatusOr<Bytes> PcrDigest(uint16_t hash_algorithm,
 }
 
 bool IsRestrictedSigningKey(uint32_t attributes) {
-  constexpr uint32_t kNeeded =
-      kFixedTpm | kFixedParent | kSensitiveDataOrigin | kRestricted | kSign;
+  constexpr uint32_t kNeeded = kObjectFixedTpm | kObjectFixedParent |
+                               kSensitiveDataOrigin | kRestricted | kSign;
   return (attributes & kNeeded) == kNeeded && (attributes & kDecrypt) == 0;
 }
 

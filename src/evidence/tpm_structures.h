@@ -16,8 +16,10 @@
 namespace vmattest::evidence {
 
 inline constexpr uint32_t kTpmGenerated = 0xFF544347;  // TPM_GENERATED_VALUE
+inline constexpr uint16_t kTpmStAttestNv = 0x8014;
 inline constexpr uint16_t kTpmStAttestCertify = 0x8017;
 inline constexpr uint16_t kTpmStAttestQuote = 0x8018;
+inline constexpr uint16_t kTpmStAttestCreation = 0x801A;
 inline constexpr uint32_t kTpmRhEndorsement = 0x4000000B;
 
 struct PcrSelection {
@@ -40,9 +42,15 @@ struct Attest {
   // TPM_ST_ATTEST_CERTIFY
   Bytes certified_name;
   Bytes certified_qualified_name;
+  // TPM_ST_ATTEST_CREATION
+  Bytes created_name;
+  Bytes creation_hash;
+  // TPM_ST_ATTEST_NV
+  Bytes nv_index_name;
+  uint16_t nv_offset = 0;
+  Bytes nv_contents;
 };
-// INVALID_ARGUMENT: truncated, trailing bytes, or a type other than quote and
-// certify.
+// INVALID_ARGUMENT: truncated, trailing bytes, or a type other than these.
 absl::StatusOr<Attest> ParseAttest(ByteView bytes);
 
 // TPMT_SIGNATURE (11.3.4) with ECDSA; INVALID_ARGUMENT for other schemes.
@@ -65,6 +73,24 @@ struct EccPublicArea {
 };
 absl::StatusOr<EccPublicArea> ParseEccPublic(ByteView bytes);
 
+// TPM2B_PUBLIC of sealed data: a KEYEDHASH object without a scheme;
+// INVALID_ARGUMENT for other types.
+struct SealedPublicArea {
+  uint32_t attributes = 0;  // TPMA_OBJECT
+  Bytes auth_policy;
+  Bytes name;
+};
+absl::StatusOr<SealedPublicArea> ParseSealedPublic(ByteView bytes);
+
+// TPM2B_CREATION_DATA (15.2).
+struct CreationData {
+  std::vector<PcrSelection> pcr_selections;
+  Bytes pcr_digest;
+  Bytes outside_info;
+  Bytes digest;  // SHA-256 of TPMS_CREATION_DATA
+};
+absl::StatusOr<CreationData> ParseCreationData(ByteView bytes);
+
 // The name of any TPM2B_PUBLIC, whatever its type. INVALID_ARGUMENT: sizes do
 // not match, or a name algorithm other than SHA-256 and SHA-384.
 absl::StatusOr<Bytes> NameOf(ByteView tpm2b_public);
@@ -78,6 +104,13 @@ absl::StatusOr<Bytes> PrimaryQualifiedName(uint32_t hierarchy, ByteView name);
 absl::StatusOr<Bytes> PcrDigest(uint16_t hash_algorithm,
                                 const std::vector<PcrSelection>& selections,
                                 const std::vector<PcrValues>& values);
+
+// TPMA_OBJECT (8.3).
+inline constexpr uint32_t kObjectFixedTpm = 1u << 1;
+inline constexpr uint32_t kObjectFixedParent = 1u << 4;
+inline constexpr uint32_t kObjectUserWithAuth = 1u << 6;
+inline constexpr uint32_t kObjectAdminWithPolicy = 1u << 7;
+inline constexpr uint32_t kObjectNoDa = 1u << 10;
 
 // True for keys that sign only what the TPM itself made: restricted, sign,
 // not decrypt, fixedTPM, fixedParent, sensitiveDataOrigin (rule S9).

@@ -2,6 +2,7 @@
 #define VMATTEST_WIRE_CODEC_H_
 
 #include "base/bytes.h"
+#include "evidence/disclosure.h"
 #include "evidence/evidence.h"
 #include "evidence/host_identity.h"
 #include "evidence/statement.h"
@@ -17,13 +18,24 @@
 namespace vmattest::wire {
 
 inline constexpr size_t kMaxEvidenceSize = 16u << 20;
-inline constexpr size_t kMaxHostIdentitySize = 256u << 10;
+inline constexpr size_t kMaxHostIdentitySize = 1u << 20;
 
 Bytes EncodeEvidence(const evidence::Evidence& evidence);
 absl::StatusOr<evidence::Evidence> ParseEvidence(ByteView bytes);
 
+inline constexpr size_t kMaxDisclosureSize = 2u << 20;
+
+// By its format tag alone; whether it parses is another question.
+bool IsDisclosure(ByteView bytes);
+Bytes EncodeDisclosure(const evidence::Disclosure& disclosure);
+absl::StatusOr<evidence::Disclosure> ParseDisclosure(ByteView bytes);
+
 Bytes EncodeConfigStatement(const evidence::ConfigStatement& statement);
 absl::StatusOr<evidence::ConfigStatement> ParseConfigStatement(ByteView bytes);
+
+Bytes EncodeHostLogStatement(const evidence::HostLogStatement& statement);
+absl::StatusOr<evidence::HostLogStatement> ParseHostLogStatement(
+    ByteView bytes);
 
 // Binary for the wire; JSON for the file that an operator pins and reads.
 Bytes EncodeHostIdentity(const evidence::HostIdentity& identity);

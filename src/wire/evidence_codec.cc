@@ -3,7 +3,6 @@
 #include <google/protobuf/wire_format_lite.h>
 
 #include <limits>
-#include <optional>
 
 #include "wire/codec.h"
 #include "wire/messages.h"
@@ -17,27 +16,52 @@ constexpr std::string_view kFormat = "vmattest/evidence/v1";
 // What bounds the memory that a hostile file can cost: protobuf spends some
 // 50 bytes on an element that takes 2 in the file.
 constexpr size_t kMaxEnvelopeSize = 2u << 20;
-constexpr size_t kMaxLeaves = 1u << 17;
+constexpr size_t kMaxLeaves = 1u << 17;  // those of subtrees included
 constexpr size_t kMaxKeys = 64;
-constexpr int kMaxSignatures = 8;
-constexpr int kMaxBanks = 4;
-constexpr int kMaxPcrs = 32;
-constexpr int kMaxPath = 64;
+constexpr size_t kMaxSubtrees = 1024;
 
-std::optional<LeafType> ParseLeafType(std::string_view name) {
-  for (uint8_t i = 0; i <= static_cast<uint8_t>(LeafType::kUnavailable); ++i) {
-    if (name == ToString(static_cast<LeafType>(i))) {
-      return static_cast<LeafType>(i);
-    }
+struct OuterCounts {
+  size_t keys = 0;
+  size_t leaves = 0;
+  size_t subtrees = 0;
+};
+
+// The next field's number and size; false at the end or where it is malformed.
+bool NextField(google::protobuf::io::CodedInputStream& input, int* field,
+               uint32_t* size) {
+  const uint32_t tag = input.ReadTag();
+  if (tag == 0 ||
+      WireFormatLite::GetTagWireType(tag) !=
+          WireFormatLite::WIRETYPE_LENGTH_DELIMITED ||
+      !input.ReadVarint32(size) ||
+      *size > static_cast<uint32_t>(std::numeric_limits<int>::max())) {
+    return false;
   }
-  return std::nullopt;
+  *field = WireFormatLite::GetTagFieldNumber(tag);
+  return true;
 }
 
-absl::Status CheckCount(std::string_view element, size_t found, size_t most) {
-  if (found > most) {
-    return Malformed(element, fmt::format("{} elements, at most {} are allowed",
-                                          found, most));
+absl::Status CountLeaf(OuterCounts& counts) {
+  return CheckCount("Evidence.leaves", ++counts.leaves, kMaxLeaves);
+}
+
+absl::Status CountSubtree(google::protobuf::io::CodedInputStream& input,
+                          uint32_t size, OuterCounts& counts) {
+  RETURN_IF_ERROR(
+      CheckCount("Evidence.subtrees", ++counts.subtrees, kMaxSubtrees));
+  const auto limit = input.PushLimit(static_cast<int>(size));
+  int field = 0;
+  uint32_t inner = 0;
+  while (input.BytesUntilLimit() > 0) {
+    if (!NextField(input, &field, &inner) ||
+        !input.Skip(static_cast<int>(inner))) {
+      return Malformed("Evidence.subtrees", "truncated");
+    }
+    if (field == v1::LeafSubtree::kLeavesFieldNumber) {
+      RETURN_IF_ERROR(CountLeaf(counts));
+    }
   }
+  input.PopLimit(limit);
   return absl::OkStatus();
 }
 
@@ -45,141 +69,40 @@ absl::Status CheckCount(std::string_view element, size_t found, size_t most) {
 absl::Status CheckOuterSizes(ByteView bytes) {
   google::protobuf::io::CodedInputStream input(bytes.data(),
                                                static_cast<int>(bytes.size()));
-  size_t keys = 0;
-  size_t leaves = 0;
-  while (const uint32_t tag = input.ReadTag()) {
+  OuterCounts counts;
+  while (static_cast<size_t>(input.CurrentPosition()) < bytes.size()) {
+    int field = 0;
     uint32_t size = 0;
-    if (WireFormatLite::GetTagWireType(tag) !=
-            WireFormatLite::WIRETYPE_LENGTH_DELIMITED ||
-        !input.ReadVarint32(&size) ||
-        size > static_cast<uint32_t>(std::numeric_limits<int>::max()) ||
-        !input.Skip(static_cast<int>(size))) {
+    if (!NextField(input, &field, &size)) {
       return Malformed("Evidence", "truncated, or not an evidence file");
     }
-    const int field = WireFormatLite::GetTagFieldNumber(tag);
+    if (field == v1::Evidence::kSubtreesFieldNumber) {
+      RETURN_IF_ERROR(CountSubtree(input, size, counts));
+      continue;
+    }
+    if (!input.Skip(static_cast<int>(size))) {
+      return Malformed("Evidence", "truncated, or not an evidence file");
+    }
     if (field == v1::Evidence::kEnvelopeFieldNumber) {
-      if (size > kMaxEnvelopeSize) {
-        return Malformed("Evidence.envelope",
-                         fmt::format("{} bytes, at most {} are allowed", size,
-                                     kMaxEnvelopeSize));
-      }
+      RETURN_IF_ERROR(CheckCount("Evidence.envelope", size, kMaxEnvelopeSize));
     } else if (field == v1::Evidence::kKeysFieldNumber) {
-      RETURN_IF_ERROR(CheckCount("Evidence.keys", ++keys, kMaxKeys));
+      RETURN_IF_ERROR(CheckCount("Evidence.keys", ++counts.keys, kMaxKeys));
     } else if (field == v1::Evidence::kLeavesFieldNumber) {
-      RETURN_IF_ERROR(CheckCount("Evidence.leaves", ++leaves, kMaxLeaves));
+      RETURN_IF_ERROR(CountLeaf(counts));
     }
   }
   return absl::OkStatus();
 }
 
-v1::TpmQuoteSignature ToMessage(const evidence::TpmQuoteSignature& quote) {
-  v1::TpmQuoteSignature message;
-  message.set_key_name(ToField(quote.key_name));
-  message.set_quoted(ToField(quote.quoted));
-  message.set_signature(ToField(quote.signature));
-  for (const PcrValues& bank : quote.pcr_banks) {
-    v1::PcrBank& added = *message.add_pcr_banks();
-    added.set_bank(bank.bank);
-    for (const auto& [index, value] : bank.values) {
-      v1::PcrValue& pcr = *added.add_values();
-      pcr.set_index(index);
-      pcr.set_value(ToField(value));
-    }
+absl::StatusOr<std::vector<ConfigLeaf>> LeavesFrom(
+    const google::protobuf::RepeatedPtrField<v1::ConfigLeaf>& messages) {
+  std::vector<ConfigLeaf> leaves;
+  leaves.reserve(messages.size());
+  for (const v1::ConfigLeaf& message : messages) {
+    ASSIGN_OR_RETURN(ConfigLeaf leaf, FromMessage(message));
+    leaves.push_back(std::move(leaf));
   }
-  v1::BatchProof& batch = *message.mutable_batch();
-  batch.set_index(quote.batch.index);
-  batch.set_size(quote.batch.size);
-  for (const DigestBytes& sibling : quote.batch.path) {
-    batch.add_path(ToField(sibling));
-  }
-  return message;
-}
-
-absl::StatusOr<PcrValues> FromMessage(const v1::PcrBank& message) {
-  RETURN_IF_ERROR(
-      CheckCount("PcrBank.values", message.values_size(), kMaxPcrs));
-  if (message.bank() > std::numeric_limits<uint16_t>::max()) {
-    return Malformed("PcrBank.bank",
-                     fmt::format("{} is no TPM_ALG_ID", message.bank()));
-  }
-  PcrValues bank;
-  bank.bank = static_cast<uint16_t>(message.bank());
-  for (const v1::PcrValue& pcr : message.values()) {
-    if (!bank.values.empty() && bank.values.rbegin()->first >= pcr.index()) {
-      return Malformed(
-          "PcrBank.values",
-          fmt::format("PCR {} is repeated or out of order", pcr.index()));
-    }
-    bank.values.emplace(pcr.index(), FromField(pcr.value()));
-  }
-  return bank;
-}
-
-absl::StatusOr<evidence::TpmQuoteSignature> FromMessage(
-    const v1::TpmQuoteSignature& message) {
-  RETURN_IF_ERROR(CheckCount("TpmQuoteSignature.pcr_banks",
-                             message.pcr_banks_size(), kMaxBanks));
-  RETURN_IF_ERROR(
-      CheckCount("BatchProof.path", message.batch().path_size(), kMaxPath));
-  evidence::TpmQuoteSignature quote;
-  quote.key_name = FromField(message.key_name());
-  quote.quoted = FromField(message.quoted());
-  quote.signature = FromField(message.signature());
-  for (const v1::PcrBank& bank : message.pcr_banks()) {
-    ASSIGN_OR_RETURN(PcrValues values, FromMessage(bank));
-    quote.pcr_banks.push_back(std::move(values));
-  }
-  quote.batch.index = message.batch().index();
-  quote.batch.size = message.batch().size();
-  for (const std::string& sibling : message.batch().path()) {
-    quote.batch.path.push_back(FromField(sibling));
-  }
-  return quote;
-}
-
-v1::Envelope ToMessage(const evidence::Envelope& envelope) {
-  v1::Envelope message;
-  message.set_payload_type(envelope.payload_type);
-  message.set_payload(ToField(envelope.payload));
-  for (const evidence::Signature& signature : envelope.signatures) {
-    v1::Signature& added = *message.add_signatures();
-    added.set_algorithm(signature.algorithm);
-    if (const auto* quote =
-            std::get_if<evidence::TpmQuoteSignature>(&signature.body)) {
-      *added.mutable_tpm_quote() = ToMessage(*quote);
-    } else {
-      const auto& raw = std::get<evidence::RawSignature>(signature.body);
-      added.mutable_raw()->set_key_id(ToField(raw.key_id));
-      added.mutable_raw()->set_signature(ToField(raw.signature));
-    }
-  }
-  return message;
-}
-
-absl::StatusOr<evidence::Envelope> FromMessage(const v1::Envelope& message) {
-  RETURN_IF_ERROR(CheckCount("Envelope.signatures", message.signatures_size(),
-                             kMaxSignatures));
-  evidence::Envelope envelope;
-  envelope.payload_type = message.payload_type();
-  envelope.payload = FromField(message.payload());
-  for (const v1::Signature& signature : message.signatures()) {
-    evidence::Signature added{.algorithm = signature.algorithm(), .body = {}};
-    switch (signature.body_case()) {
-      case v1::Signature::kTpmQuote: {
-        ASSIGN_OR_RETURN(added.body, FromMessage(signature.tpm_quote()));
-        break;
-      }
-      case v1::Signature::kRaw:
-        added.body =
-            evidence::RawSignature{FromField(signature.raw().key_id()),
-                                   FromField(signature.raw().signature())};
-        break;
-      case v1::Signature::BODY_NOT_SET:
-        return Malformed("Signature.body", "missing");
-    }
-    envelope.signatures.push_back(std::move(added));
-  }
-  return envelope;
+  return leaves;
 }
 
 }  // namespace
@@ -192,11 +115,16 @@ Bytes EncodeEvidence(const evidence::Evidence& evidence) {
     *message.add_keys() = ToMessage(key);
   }
   for (const ConfigLeaf& leaf : evidence.leaves) {
-    v1::ConfigLeaf& added = *message.add_leaves();
-    added.set_path(leaf.path);
-    added.set_type(std::string(ToString(leaf.type)));
-    added.set_value(leaf.value);
+    *message.add_leaves() = ToMessage(leaf);
   }
+  for (const ConfigSubtree& subtree : evidence.subtrees) {
+    v1::LeafSubtree& added = *message.add_subtrees();
+    added.set_path(subtree.path);
+    for (const ConfigLeaf& leaf : subtree.leaves) {
+      *added.add_leaves() = ToMessage(leaf);
+    }
+  }
+  message.set_vm_salt(ToField(evidence.vm_salt));
   return Serialize(message);
 }
 
@@ -216,16 +144,13 @@ absl::StatusOr<evidence::Evidence> ParseEvidence(ByteView bytes) {
     ASSIGN_OR_RETURN(evidence::KeyCertification parsed, FromMessage(key));
     evidence.keys.push_back(std::move(parsed));
   }
-  evidence.leaves.reserve(message.leaves_size());
-  for (const v1::ConfigLeaf& leaf : message.leaves()) {
-    const std::optional<LeafType> type = ParseLeafType(leaf.type());
-    if (!type) {
-      return Malformed("ConfigLeaf.type",
-                       fmt::format("'{}' of leaf '{}' is unknown", leaf.type(),
-                                   leaf.path()));
-    }
-    evidence.leaves.push_back({leaf.path(), *type, leaf.value()});
+  ASSIGN_OR_RETURN(evidence.leaves, LeavesFrom(message.leaves()));
+  for (const v1::LeafSubtree& subtree : message.subtrees()) {
+    ASSIGN_OR_RETURN(std::vector<ConfigLeaf> leaves,
+                     LeavesFrom(subtree.leaves()));
+    evidence.subtrees.push_back({subtree.path(), std::move(leaves)});
   }
+  evidence.vm_salt = FromField(message.vm_salt());
   RETURN_IF_ERROR(CheckCanonical(bytes, EncodeEvidence(evidence), "Evidence"));
   return evidence;
 }

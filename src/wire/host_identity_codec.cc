@@ -8,7 +8,7 @@ namespace vmattest::wire {
 namespace {
 
 constexpr std::string_view kFormat = "vmattest/host-identity/v1";
-constexpr int kMaxKeys = 64;
+constexpr int kMaxKeys = 256;
 
 v1::HostIdentity ToMessage(const evidence::HostIdentity& identity) {
   v1::HostIdentity message;
@@ -22,6 +22,14 @@ v1::HostIdentity ToMessage(const evidence::HostIdentity& identity) {
   for (const evidence::KeyCertification& key : identity.keys) {
     *message.add_keys() = wire::ToMessage(key);
   }
+  for (const evidence::KeyRevocation& revocation : identity.revocations) {
+    *message.add_revocations() = wire::ToMessage(revocation);
+  }
+  for (const evidence::PqKey& key : identity.pq_keys) {
+    *message.add_pq_keys() = wire::ToMessage(key);
+  }
+  message.set_seal_authority(ToField(identity.seal_authority));
+  message.set_log_index(ToField(identity.log_index));
   return message;
 }
 
@@ -32,10 +40,14 @@ absl::StatusOr<evidence::HostIdentity> FromMessage(
         "HostIdentity.format",
         fmt::format("'{}', expected '{}'", message.format(), kFormat));
   }
-  if (message.keys_size() > kMaxKeys) {
-    return Malformed("HostIdentity.keys",
-                     fmt::format("{} keys, at most {} are allowed",
-                                 message.keys_size(), kMaxKeys));
+  for (const auto& [field, count] :
+       {std::pair("HostIdentity.keys", message.keys_size()),
+        std::pair("HostIdentity.revocations", message.revocations_size()),
+        std::pair("HostIdentity.pq_keys", message.pq_keys_size())}) {
+    if (count > kMaxKeys) {
+      return Malformed(
+          field, fmt::format("{}, at most {} are allowed", count, kMaxKeys));
+    }
   }
   evidence::HostIdentity identity;
   identity.host_id = message.host_id();
@@ -48,6 +60,17 @@ absl::StatusOr<evidence::HostIdentity> FromMessage(
     ASSIGN_OR_RETURN(evidence::KeyCertification parsed, wire::FromMessage(key));
     identity.keys.push_back(std::move(parsed));
   }
+  for (const v1::KeyRevocation& revocation : message.revocations()) {
+    ASSIGN_OR_RETURN(evidence::KeyRevocation parsed,
+                     wire::FromMessage(revocation));
+    identity.revocations.push_back(std::move(parsed));
+  }
+  for (const v1::PqKey& key : message.pq_keys()) {
+    ASSIGN_OR_RETURN(evidence::PqKey parsed, wire::FromMessage(key));
+    identity.pq_keys.push_back(std::move(parsed));
+  }
+  identity.seal_authority = FromField(message.seal_authority());
+  identity.log_index = FromField(message.log_index());
   return identity;
 }
 

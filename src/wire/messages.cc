@@ -48,6 +48,19 @@ absl::Status CheckCanonical(ByteView bytes, ByteView canonical,
                         differ.first - bytes.begin()));
 }
 
+namespace {
+
+absl::StatusOr<KeyPurpose> PurposeFrom(v1::KeyPurpose purpose) {
+  if (purpose < v1::KEY_PURPOSE_CONFIG ||
+      purpose > v1::KEY_PURPOSE_AUTHORIZATION) {
+    return Malformed("key purpose",
+                     fmt::format("{} is unknown", static_cast<int>(purpose)));
+  }
+  return static_cast<KeyPurpose>(purpose);
+}
+
+}  // namespace
+
 v1::KeyCertification ToMessage(const evidence::KeyCertification& key) {
   v1::KeyCertification message;
   message.set_purpose(static_cast<v1::KeyPurpose>(key.purpose));
@@ -60,16 +73,57 @@ v1::KeyCertification ToMessage(const evidence::KeyCertification& key) {
 
 absl::StatusOr<evidence::KeyCertification> FromMessage(
     const v1::KeyCertification& message) {
-  if (message.purpose() < v1::KEY_PURPOSE_CONFIG ||
-      message.purpose() > v1::KEY_PURPOSE_AUTHORIZATION) {
-    return Malformed(
-        "key purpose",
-        fmt::format("{} is unknown", static_cast<int>(message.purpose())));
-  }
   evidence::KeyCertification key;
-  key.purpose = static_cast<KeyPurpose>(message.purpose());
+  ASSIGN_OR_RETURN(key.purpose, PurposeFrom(message.purpose()));
   key.epoch = message.epoch();
   key.public_area = FromField(message.public_area());
+  key.certify_info = FromField(message.certify_info());
+  key.signature = FromField(message.signature());
+  return key;
+}
+
+v1::KeyRevocation ToMessage(const evidence::KeyRevocation& revocation) {
+  v1::KeyRevocation message;
+  message.set_purpose(static_cast<v1::KeyPurpose>(revocation.purpose));
+  message.set_epoch(revocation.epoch);
+  message.set_key_name(ToField(revocation.key_name));
+  message.set_certify_info(ToField(revocation.certify_info));
+  message.set_signature(ToField(revocation.signature));
+  return message;
+}
+
+absl::StatusOr<evidence::KeyRevocation> FromMessage(
+    const v1::KeyRevocation& message) {
+  evidence::KeyRevocation revocation;
+  ASSIGN_OR_RETURN(revocation.purpose, PurposeFrom(message.purpose()));
+  revocation.epoch = message.epoch();
+  revocation.key_name = FromField(message.key_name());
+  revocation.certify_info = FromField(message.certify_info());
+  revocation.signature = FromField(message.signature());
+  return revocation;
+}
+
+v1::PqKey ToMessage(const evidence::PqKey& key) {
+  v1::PqKey message;
+  message.set_algorithm(key.algorithm);
+  message.set_purpose(static_cast<v1::KeyPurpose>(key.purpose));
+  message.set_epoch(key.epoch);
+  message.set_public_key(ToField(key.public_key));
+  message.set_sealed_public(ToField(key.sealed_public));
+  message.set_creation_data(ToField(key.creation_data));
+  message.set_certify_info(ToField(key.certify_info));
+  message.set_signature(ToField(key.signature));
+  return message;
+}
+
+absl::StatusOr<evidence::PqKey> FromMessage(const v1::PqKey& message) {
+  evidence::PqKey key;
+  key.algorithm = message.algorithm();
+  ASSIGN_OR_RETURN(key.purpose, PurposeFrom(message.purpose()));
+  key.epoch = message.epoch();
+  key.public_key = FromField(message.public_key());
+  key.sealed_public = FromField(message.sealed_public());
+  key.creation_data = FromField(message.creation_data());
   key.certify_info = FromField(message.certify_info());
   key.signature = FromField(message.signature());
   return key;

@@ -29,10 +29,24 @@ v1::KeyCertification ToMessage(const evidence::KeyCertification& key);
 absl::StatusOr<evidence::KeyCertification> FromMessage(
     const v1::KeyCertification& message);
 
+v1::KeyRevocation ToMessage(const evidence::KeyRevocation& revocation);
+absl::StatusOr<evidence::KeyRevocation> FromMessage(
+    const v1::KeyRevocation& message);
+v1::PqKey ToMessage(const evidence::PqKey& key);
+absl::StatusOr<evidence::PqKey> FromMessage(const v1::PqKey& message);
+
+v1::Envelope ToMessage(const evidence::Envelope& envelope);
+absl::StatusOr<evidence::Envelope> FromMessage(const v1::Envelope& message);
+v1::ConfigLeaf ToMessage(const ConfigLeaf& leaf);
+absl::StatusOr<ConfigLeaf> FromMessage(const v1::ConfigLeaf& message);
+
 inline Bytes FromField(const std::string& field) { return ToBytes(field); }
 inline std::string ToField(ByteView bytes) {
   return std::string(AsText(bytes));
 }
+
+// INVALID_ARGUMENT if more than `most` are `found`.
+absl::Status CheckCount(std::string_view element, size_t found, size_t most);
 
 // "`element`: `problem`", INVALID_ARGUMENT.
 absl::Status Malformed(std::string_view element, std::string_view problem);

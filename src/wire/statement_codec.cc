@@ -28,6 +28,12 @@ v1::StatementHeader ToMessage(const evidence::StatementHeader& header) {
     message.add_signature_algorithms(algorithm);
   }
   message.set_sequence(header.sequence);
+  if (header.host) {
+    v1::HostState& host = *message.mutable_host();
+    host.set_log_size(header.host->log_size);
+    host.set_log_head(ToField(header.host->log_head));
+    host.set_unmanaged_vms(header.host->unmanaged_vms);
+  }
   return message;
 }
 
@@ -47,6 +53,12 @@ evidence::StatementHeader FromMessage(const v1::StatementHeader& message) {
   header.signature_algorithms.assign(message.signature_algorithms().begin(),
                                      message.signature_algorithms().end());
   header.sequence = message.sequence();
+  if (message.has_host()) {
+    header.host =
+        evidence::HostState{.log_size = message.host().log_size(),
+                            .log_head = FromField(message.host().log_head()),
+                            .unmanaged_vms = message.host().unmanaged_vms()};
+  }
   return header;
 }
 
@@ -77,6 +89,7 @@ Bytes EncodeConfigStatement(const evidence::ConfigStatement& statement) {
     added.set_path(cached.path);
     added.set_since_unix_ms(cached.since_unix_ms);
   }
+  message.set_inside(statement.inside);
   return Serialize(message);
 }
 
@@ -104,8 +117,43 @@ absl::StatusOr<evidence::ConfigStatement> ParseConfigStatement(ByteView bytes) {
   for (const v1::CachedContent& cached : message.cached()) {
     statement.cached.push_back({cached.path(), cached.since_unix_ms()});
   }
+  statement.inside = message.inside();
   RETURN_IF_ERROR(CheckCanonical(bytes, EncodeConfigStatement(statement),
                                  "ConfigStatement"));
+  return statement;
+}
+
+Bytes EncodeHostLogStatement(const evidence::HostLogStatement& statement) {
+  v1::HostLogStatement message;
+  *message.mutable_header() = ToMessage(statement.header);
+  message.set_log_pcr(statement.log_pcr);
+  message.set_boot_record(statement.boot_record);
+  v1::AnchorCertification& anchor = *message.mutable_anchor();
+  anchor.set_nv_public(ToField(statement.anchor.nv_public));
+  anchor.set_certify_info(ToField(statement.anchor.certify_info));
+  anchor.set_signature(ToField(statement.anchor.signature));
+  message.set_boot_log_size(statement.boot_log_size);
+  message.set_boot_log_digest(ToField(statement.boot_log_digest));
+  return Serialize(message);
+}
+
+absl::StatusOr<evidence::HostLogStatement> ParseHostLogStatement(
+    ByteView bytes) {
+  v1::HostLogStatement message;
+  RETURN_IF_ERROR(
+      ParseMessage(bytes, kMaxStatementSize, "HostLogStatement", message));
+  evidence::HostLogStatement statement;
+  statement.header = FromMessage(message.header());
+  statement.log_pcr = message.log_pcr();
+  statement.boot_record = message.boot_record();
+  statement.anchor = {
+      .nv_public = FromField(message.anchor().nv_public()),
+      .certify_info = FromField(message.anchor().certify_info()),
+      .signature = FromField(message.anchor().signature())};
+  statement.boot_log_size = message.boot_log_size();
+  statement.boot_log_digest = FromField(message.boot_log_digest());
+  RETURN_IF_ERROR(CheckCanonical(bytes, EncodeHostLogStatement(statement),
+                                 "HostLogStatement"));
   return statement;
 }
 

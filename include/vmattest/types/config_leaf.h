@@ -24,6 +24,7 @@ enum class LeafType : uint8_t {
   kElement,      // canonical XML of what no typed leaf covers
   kPresence,     // "present": a secret whose value is never stored
   kUnavailable,  // why content could not be measured
+  kTree,         // "ALGORITHM:ROOT leaves=N": leaves of their own below it
 };
 
 constexpr std::string_view ToString(LeafType type) {
@@ -46,6 +47,8 @@ constexpr std::string_view ToString(LeafType type) {
       return "presence";
     case LeafType::kUnavailable:
       return "unavailable";
+    case LeafType::kTree:
+      return "tree";
   }
   return "unknown";
 }
@@ -61,6 +64,13 @@ inline constexpr uint32_t kConfigSchemaVersion = 1;
 // The first leaf: "schema=1 algorithm=sha256 leaves=57", itself counted.
 inline constexpr std::string_view kHeaderLeafPath = "@tree";
 
+// The leaves below a leaf of type "tree": sorted by path, the header leaf
+// first, under a root of their own.
+struct ConfigSubtree {
+  std::string path;  // of the leaf that holds the root
+  std::vector<ConfigLeaf> leaves;
+};
+
 // Leaves sorted by path, the header leaf first; `digests[i]` is the RFC 6962
 // leaf hash of `leaves[i]` and `root` the tree hash over them.
 struct ConfigTree {
@@ -68,6 +78,7 @@ struct ConfigTree {
   std::vector<ConfigLeaf> leaves;
   std::vector<DigestBytes> digests;
   DigestBytes root;
+  std::vector<ConfigSubtree> subtrees;  // in the order of their leaves
 };
 
 }  // namespace vmattest

@@ -151,6 +151,79 @@ TEST(RebuildConfigTree, GivesTheTreeBack) {
   }
 }
 
+ConfigTree WithSubtree(std::vector<ConfigLeaf> below,
+                       const SecretBytes& salt = {}) {
+  auto built = BuildSubtree(HashAlgorithm::kSha256, "disk[vda]/inside",
+                            std::move(below), salt);
+  std::vector<ConfigLeaf> leaves = SomeLeaves();
+  leaves.push_back(built->leaf);
+  ConfigTree tree =
+      BuildConfigTree(HashAlgorithm::kSha256, leaves, salt).value();
+  tree.subtrees.push_back(built->subtree);
+  return tree;
+}
+
+absl::Status Check(const ConfigTree& tree, const SecretBytes& salt = {}) {
+  return CheckSubtrees(tree.algorithm, tree.leaves, tree.subtrees, salt);
+}
+
+const std::vector<ConfigLeaf> kPackages = {
+    {"package[bash:amd64]", LeafType::kText, "5.2"},
+    {"package[zlib1g:amd64]", LeafType::kText, "1.3"}};
+
+TEST(Subtree, ChangesTheRootAboveItWithEachOfItsLeaves) {
+  const ConfigTree tree = WithSubtree(kPackages);
+  EXPECT_THAT(Check(tree), IsOk());
+  std::vector<ConfigLeaf> upgraded = kPackages;
+  upgraded[0].value = "5.3";
+  EXPECT_NE(WithSubtree(upgraded).root, tree.root);
+}
+
+TEST(Subtree, IsRefusedIfItsLeavesAreNotThoseOfItsRoot) {
+  ConfigTree tree = WithSubtree(kPackages);
+  tree.subtrees[0].leaves.back().value = "1.4";
+  EXPECT_THAT(Check(tree), StatusIs(kInvalid, HasSubstr("disk[vda]/inside")));
+}
+
+TEST(Subtree, IsRefusedIfItIsMissingOrSurplus) {
+  ConfigTree tree = WithSubtree(kPackages);
+  const ConfigSubtree subtree = tree.subtrees[0];
+  tree.subtrees.clear();
+  EXPECT_THAT(Check(tree), StatusIs(kInvalid, HasSubstr("missing")));
+  tree.subtrees = {subtree, subtree};
+  EXPECT_THAT(Check(tree), StatusIs(kInvalid, HasSubstr("below no leaf")));
+}
+
+TEST(Subtree, HoldsNoTrees) {
+  EXPECT_THAT(BuildSubtree(HashAlgorithm::kSha256, "inside",
+                           {{"a", LeafType::kTree, "sha256:00 leaves=1"}},
+                           SecretBytes()),
+              StatusIs(kInvalid, HasSubstr("tree within a tree")));
+}
+
+TEST(Subtree, IsSaltedByItsPlaceToo) {
+  const SecretBytes salt(Bytes(32, 7));
+  const ConfigTree tree = WithSubtree(kPackages, salt);
+  EXPECT_THAT(Check(tree, salt), IsOk());
+  EXPECT_FALSE(Check(tree).ok());
+  const auto elsewhere =
+      BuildSubtree(HashAlgorithm::kSha256, "disk[vdb]/inside", kPackages, salt);
+  EXPECT_NE(elsewhere->leaf.value, tree.leaves.back().value);
+}
+
+TEST(Subtree, IsNamedByPathInOneList) {
+  const ConfigTree tree = WithSubtree(kPackages);
+  const std::vector<ConfigLeaf> flat = Flatten(tree.leaves, tree.subtrees);
+  EXPECT_EQ(flat.size(), tree.leaves.size() - 1 + kPackages.size());
+  std::vector<ConfigLeaf> upgraded = kPackages;
+  upgraded[1].value = "1.4";
+  const ConfigTree other = WithSubtree(upgraded);
+  const auto differences =
+      CompareLeaves(flat, Flatten(other.leaves, other.subtrees));
+  ASSERT_EQ(differences.size(), 1u);
+  EXPECT_EQ(differences[0].path, "disk[vda]/inside/package[zlib1g:amd64]");
+}
+
 TEST(RebuildConfigTree, NamesTheFirstLeafThatIsWrong) {
   const std::vector<ConfigLeaf> good = Build(SomeLeaves()).leaves;
   const auto rebuild = [](const std::vector<ConfigLeaf>& leaves) {

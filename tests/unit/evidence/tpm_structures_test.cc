@@ -84,9 +84,9 @@ TEST(Attest, RefusesEveryTruncationAndTrailingBytes) {
 
 TEST(Attest, RefusesOtherTypes) {
   Attest sample = SampleQuote();
-  sample.type = 0x801A;  // TPM_ST_ATTEST_CREATION
+  sample.type = 0x8016;  // TPM_ST_ATTEST_SESSION_AUDIT
   EXPECT_THAT(ParseAttest(testing::EncodeAttest(sample)),
-              StatusIs(kInvalid, HasSubstr("0x801a")));
+              StatusIs(kInvalid, HasSubstr("0x8016")));
 }
 
 TEST(Attest, RefusesSafeFlagThatIsNeitherYesNorNo) {

@@ -90,6 +90,92 @@ TEST_F(CodecTest, StatementSurvivesTheRoundTrip) {
   EXPECT_EQ(EncodeConfigStatement(parsed), bytes);
 }
 
+TEST_F(CodecTest, HostStateAndInsideSurviveTheRoundTrip) {
+  evidence::ConfigStatement statement;
+  statement.header = builder.header;
+  statement.header.host =
+      evidence::HostState{.log_size = 9, .log_head = Bytes(32, 4)};
+  statement.inside = "inventory";
+  ASSERT_OK_AND_ASSIGN(const evidence::ConfigStatement parsed,
+                       ParseConfigStatement(EncodeConfigStatement(statement)));
+  EXPECT_EQ(parsed.header.host, statement.header.host);
+  EXPECT_EQ(parsed.inside, "inventory");
+}
+
+TEST_F(CodecTest, HostLogStatementSurvivesTheRoundTrip) {
+  evidence::HostLogStatement statement;
+  statement.header = builder.header;
+  statement.log_pcr = 13;
+  statement.boot_record = 4;
+  statement.anchor = {Bytes(3, 1), Bytes(4, 2), Bytes(5, 3)};
+  statement.boot_log_size = 100;
+  statement.boot_log_digest = DigestBytes(32, 5);
+  const Bytes bytes = EncodeHostLogStatement(statement);
+  ASSERT_OK_AND_ASSIGN(const evidence::HostLogStatement parsed,
+                       ParseHostLogStatement(bytes));
+  EXPECT_EQ(parsed.anchor.certify_info, Bytes(4, 2));
+  EXPECT_EQ(parsed.boot_record, 4u);
+  EXPECT_EQ(EncodeHostLogStatement(parsed), bytes);
+  EXPECT_THAT(ParseHostLogStatement(Join({bytes, Field(15, "x")})),
+              StatusIs(kInvalid, HasSubstr("HostLogStatement")));
+}
+
+TEST_F(CodecTest, SubtreesAndSaltSurviveTheRoundTrip) {
+  evidence::Evidence evidence = builder.Build();
+  evidence.subtrees = {{"inside", {{"a", LeafType::kText, "1"}}}};
+  evidence.vm_salt = Bytes(32, 6);
+  ASSERT_OK_AND_ASSIGN(const evidence::Evidence parsed,
+                       ParseEvidence(EncodeEvidence(evidence)));
+  ASSERT_EQ(parsed.subtrees.size(), 1u);
+  EXPECT_EQ(parsed.subtrees[0].path, "inside");
+  EXPECT_EQ(parsed.subtrees[0].leaves, evidence.subtrees[0].leaves);
+  EXPECT_EQ(parsed.vm_salt, evidence.vm_salt);
+}
+
+TEST_F(CodecTest, CountsTheLeavesOfSubtreesToo) {
+  Bytes below;
+  for (int i = 0; i < (1 << 16); ++i) {
+    below.push_back(2 << 3 | 2);
+    below.push_back(0);
+  }
+  ByteWriter writer;
+  writer.Raw(Field(1, "vmattest/evidence/v1"));
+  for (int i = 0; i < 3; ++i) {
+    // 131,072 bytes: a varint of three bytes.
+    writer.U8(5 << 3 | 2).U8(0x80).U8(0x80).U8(0x08).Raw(below);
+  }
+  EXPECT_THAT(ParseEvidence(writer.bytes()),
+              StatusIs(kInvalid, HasSubstr("Evidence.leaves")));
+}
+
+TEST_F(CodecTest, RevocationsAndPostQuantumKeysSurviveTheRoundTrip) {
+  evidence::HostIdentity identity = host.Identity();
+  identity.revocations.push_back({.purpose = KeyPurpose::kState,
+                                  .epoch = 2,
+                                  .key_name = Bytes(34, 1),
+                                  .certify_info = Bytes(9, 2),
+                                  .signature = Bytes(8, 3)});
+  identity.pq_keys.push_back({.algorithm = "ml-dsa-65",
+                              .purpose = KeyPurpose::kConfig,
+                              .epoch = 1,
+                              .public_key = Bytes(1952, 4),
+                              .sealed_public = Bytes(5, 5),
+                              .creation_data = Bytes(6, 6),
+                              .certify_info = Bytes(7, 7),
+                              .signature = Bytes(8, 8)});
+  identity.seal_authority = Bytes(10, 9);
+  identity.log_index = Bytes(11, 10);
+  const Bytes bytes = EncodeHostIdentity(identity);
+  ASSERT_OK_AND_ASSIGN(const evidence::HostIdentity parsed,
+                       ParseHostIdentity(bytes));
+  EXPECT_EQ(parsed.revocations[0].key_name, Bytes(34, 1));
+  EXPECT_EQ(parsed.pq_keys[0].public_key.size(), 1952u);
+  EXPECT_EQ(EncodeHostIdentity(parsed), bytes);
+  ASSERT_OK_AND_ASSIGN(const evidence::HostIdentity text,
+                       HostIdentityFromJson(HostIdentityToJson(identity)));
+  EXPECT_EQ(EncodeHostIdentity(text), bytes);
+}
+
 TEST_F(CodecTest, EncodingIsDeterministic) {
   const evidence::Evidence evidence = builder.Build();
   EXPECT_EQ(EncodeEvidence(evidence), EncodeEvidence(evidence));
@@ -235,7 +321,7 @@ TEST_F(CodecTest, HostIdentityJsonTakesTheLastOfTwoEqualKeys) {
 
 TEST_F(CodecTest, HostIdentityRefusesTrailingAndUnknownFields) {
   const Bytes bytes = EncodeHostIdentity(host.Identity());
-  EXPECT_THAT(ParseHostIdentity(Join({bytes, Field(12, "x")})),
+  EXPECT_THAT(ParseHostIdentity(Join({bytes, Field(15, "x")})),
               StatusIs(kInvalid, HasSubstr("canonical")));
   EXPECT_THAT(ParseHostIdentity(ByteView(bytes).first(bytes.size() - 1)),
               StatusIs(kInvalid));
