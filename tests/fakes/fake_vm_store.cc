@@ -55,6 +55,14 @@ absl::StatusOr<uint64_t> FakeVmStore::LastSequence() {
   return last_sequence_;
 }
 
+absl::StatusOr<SecretBytes> FakeVmStore::Salt(const Uuid& uuid) {
+  const MutexLock lock(mutex_);
+  RETURN_IF_ERROR(failure_);
+  const auto next = static_cast<uint8_t>(salts_.size() + 1);
+  const auto salt = salts_.try_emplace(uuid, Bytes(32, next)).first;
+  return SecretBytes(Bytes(salt->second));
+}
+
 absl::Status FakeVmStore::Trim(size_t keep) {
   const MutexLock lock(mutex_);
   RETURN_IF_ERROR(failure_);

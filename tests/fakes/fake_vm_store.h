@@ -21,6 +21,7 @@ class FakeVmStore final : public inventory::VmStore {
   absl::StatusOr<std::vector<inventory::EventRecord>> Events(
       uint64_t after_sequence, size_t limit) override;
   absl::StatusOr<uint64_t> LastSequence() override;
+  absl::StatusOr<SecretBytes> Salt(const Uuid& uuid) override;
   absl::Status Trim(size_t keep) override;
 
   // Every call fails with it until it is OK again.
@@ -31,6 +32,7 @@ class FakeVmStore final : public inventory::VmStore {
   absl::Status failure_ GUARDED_BY(mutex_);
   std::map<Uuid, inventory::VmRecord> vms_ GUARDED_BY(mutex_);
   std::deque<inventory::EventRecord> events_ GUARDED_BY(mutex_);
+  std::map<Uuid, Bytes> salts_ GUARDED_BY(mutex_);
   uint64_t last_sequence_ GUARDED_BY(mutex_) = 0;
 };
 

@@ -17,6 +17,7 @@ constexpr std::chrono::milliseconds kFirstPause(5);
 constexpr std::chrono::milliseconds kLongestPause(320);
 constexpr int kBusyTries = 12;
 constexpr uint32_t kMaxHandles = 64;
+constexpr int kMaxHandleParts = 16;
 constexpr uint32_t kKeyResource = 1;  // IESYSC_KEY_RSRC
 
 }  // namespace
@@ -100,23 +101,39 @@ absl::Status EsysContext::Call(std::string_view doing,
   return ToStatus(code, doing);
 }
 
-absl::StatusOr<std::vector<TPM2_HANDLE>> EsysContext::Handles(
-    TPM2_HANDLE first) {
-  TPMI_YES_NO more = TPM2_NO;
-  EsysPtr<TPMS_CAPABILITY_DATA> data;
-  RETURN_IF_ERROR(Call("listing handles", [&] {
-    return Esys_GetCapability(esys_, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
-                              TPM2_CAP_HANDLES, first, kMaxHandles, &more,
-                              EsysOut(data));
-  }));
-  const TPML_HANDLE& handles = data->data.handles;
+absl::Status EsysContext::CallAsOwner(std::string_view doing,
+                                      const std::function<TSS2_RC()>& command) {
+  absl::Status status = Call(doing, command);
+  if (fault_ == EsysFault::kRefused) {
+    fault_ = EsysFault::kOwnerRefused;
+  }
+  return status;
+}
+
+absl::StatusOr<std::vector<TPM2_HANDLE>> EsysContext::Handles(TPM2_HANDLE first,
+                                                              ESYS_TR session) {
+  const TPM2_HANDLE range = first & TPM2_HR_RANGE_MASK;
   std::vector<TPM2_HANDLE> found;
-  for (uint32_t i = 0;
-       i < std::min<uint32_t>(handles.count, TPM2_MAX_CAP_HANDLES); ++i) {
-    if ((handles.handle[i] & TPM2_HR_RANGE_MASK) ==
-        (first & TPM2_HR_RANGE_MASK)) {
+  for (int part = 0; part < kMaxHandleParts; ++part) {
+    TPMI_YES_NO more = TPM2_NO;
+    EsysPtr<TPMS_CAPABILITY_DATA> data;
+    RETURN_IF_ERROR(Call("listing handles", [&] {
+      return Esys_GetCapability(esys_, session, ESYS_TR_NONE, ESYS_TR_NONE,
+                                TPM2_CAP_HANDLES, first, kMaxHandles, &more,
+                                EsysOut(data));
+    }));
+    const TPML_HANDLE& handles = data->data.handles;
+    for (uint32_t i = 0;
+         i < std::min<uint32_t>(handles.count, TPM2_MAX_CAP_HANDLES); ++i) {
+      if ((handles.handle[i] & TPM2_HR_RANGE_MASK) != range) {
+        return found;
+      }
       found.push_back(handles.handle[i]);
     }
+    if (more == TPM2_NO || found.empty()) {
+      break;
+    }
+    first = found.back() + 1;
   }
   return found;
 }
@@ -157,6 +174,10 @@ absl::StatusOr<ESYS_TR> EsysContext::Find(TPM2_HANDLE handle,
                                  ESYS_TR_NONE, &object);
   }));
   return object;
+}
+
+void EsysContext::Forget(ESYS_TR object) {
+  (void)Esys_TR_Close(esys_, &object);
 }
 
 absl::StatusOr<Bytes> EsysContext::PublicArea(ESYS_TR object) const {

@@ -30,17 +30,25 @@ class EsysContext {
   // while the TPM says that it is busy. `doing` starts the error message.
   absl::Status Call(std::string_view doing,
                     const std::function<TSS2_RC()>& command);
+  // The same for a command that a hierarchy authorises: a refusal is
+  // kOwnerRefused.
+  absl::Status CallAsOwner(std::string_view doing,
+                           const std::function<TSS2_RC()>& command);
   // Of the last Call.
   [[nodiscard]] EsysFault fault() const { return fault_; }
 
-  // Handles in use from `first` on, within its range (TPM2_GetCapability).
-  absl::StatusOr<std::vector<TPM2_HANDLE>> Handles(TPM2_HANDLE first);
+  // Handles in use from `first` on, within its range (TPM2_GetCapability);
+  // nobody altered the list if it was asked under an auditing `session`.
+  absl::StatusOr<std::vector<TPM2_HANDLE>> Handles(
+      TPM2_HANDLE first, ESYS_TR session = ESYS_TR_NONE);
   // Frees the objects and sessions that a crashed predecessor left in the TPM.
   // Nothing behind a resource manager, where others' would be hit.
   absl::Status FlushLeftovers();
 
   // The object at a TPM handle: kNoHandle in fault() if there is none.
   absl::StatusOr<ESYS_TR> Find(TPM2_HANDLE handle, std::string_view doing);
+  // Gives back what Find() found. The object itself stays in the TPM.
+  void Forget(ESYS_TR object);
   // TPM2B_PUBLIC, as ESYS itself uses it for salts and names: not asked from
   // the TPM again. DATA_LOSS: its name is not the one that ESYS was told.
   absl::StatusOr<Bytes> PublicArea(ESYS_TR object) const;

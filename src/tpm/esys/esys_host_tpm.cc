@@ -2,35 +2,29 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <map>
 #include <mutex>
+#include <set>
 
 #include "crypto/digest.h"
-#include "crypto/ecdsa.h"
-#include "evidence/envelope.h"
 #include "evidence/tpm_structures.h"
 #include "fmt/format.h"
-#include "tpm/esys/esys_context.h"
-#include "tpm/esys/esys_keys.h"
-#include "tpm/esys/esys_quote.h"
-#include "tpm/esys/esys_session.h"
+#include "tpm/esys/esys_connection.h"
+#include "tpm/esys/esys_epochs.h"
+#include "tpm/esys/esys_log.h"
 #include "tpm/esys/handles.h"
 
 namespace vmattest::tpm {
 namespace {
 
-constexpr uint32_t kEpoch = 1;
-constexpr uint32_t kHandlesPerEpoch = 8;
 constexpr uint32_t kFirmwarePcrs = 8;
 constexpr uint32_t kPcrCount = 24;
 constexpr size_t kQualifyingSize = 32;
 constexpr uint64_t kStoreClockEvery_ms = 3'600'000;
-constexpr std::string_view kReplaced =
-    "the TPM was replaced or cleared: this host must be enrolled again";
-
-std::string LabelOf(KeyPurpose purpose) {
-  return fmt::format("{}/{}", ToString(purpose), kEpoch);
-}
+constexpr TPM2_HANDLE kFirstOwnerIndex = 0x01800000;
+constexpr TPM2_HANDLE kLastOwnerIndex = 0x01BFFFFF;
+// A host identity of more than 256 keys is refused by who reads it
+// (docs/formats/host-identity.md).
+constexpr size_t kMaxListedKeys = 200;
 
 // tpm2-tss writes to stderr whatever a TPM refuses; a library stays silent.
 void SilenceTss() {
@@ -38,7 +32,11 @@ void SilenceTss() {
   std::call_once(once, [] { setenv("TSS2_LOG", "all+none", 0); });
 }
 
+// With the log PCR among the quoted ones (rule S1).
 EsysHostTpmOptions Sorted(EsysHostTpmOptions options) {
+  if (!options.pcrs.empty()) {
+    options.pcrs.push_back(options.log_pcr);
+  }
   std::sort(options.pcrs.begin(), options.pcrs.end());
   options.pcrs.erase(std::unique(options.pcrs.begin(), options.pcrs.end()),
                      options.pcrs.end());
@@ -60,43 +58,27 @@ bool SameKeys(const TpmPin& a, TpmPin b) {
   return EncodePin(a) == EncodePin(b);
 }
 
-// Whether `certification` is the AK's word that `name` is this purpose's key.
-bool Certifies(const evidence::KeyCertification& certification,
-               const SigningKey& ak, ByteView name) {
-  const auto info = evidence::ParseAttest(certification.certify_info);
-  const auto signature = evidence::ParseEcdsaSignature(certification.signature);
-  const auto ak_area = evidence::ParseEccPublic(ak.public_area);
-  if (!info.ok() || !signature.ok() || !ak_area.ok()) {
-    return false;
-  }
-  const Bytes expected = evidence::CertifyQualifyingData(certification.purpose,
-                                                         certification.epoch);
-  return info->magic == evidence::kTpmGenerated &&
-         info->type == evidence::kTpmStAttestCertify &&
-         info->extra_data == expected &&
-         std::equal(info->certified_name.begin(), info->certified_name.end(),
-                    name.begin(), name.end()) &&
-         VerifyEcdsa(ak_area->key,
-                     Hash(HashAlgorithm::kSha256, certification.certify_info),
-                     signature->r, signature->s);
-}
-
 }  // namespace
 
-struct EsysHostTpm::Connection {
-  std::unique_ptr<EsysContext> context;
-  std::unique_ptr<EsysSession> session;  // goes before its context
-  const EkTemplate* ek_template = nullptr;
-  Bytes ek_public;
-  Bytes ek_name;
-  // While opening: a command with two authorisations takes two sessions.
-  std::unique_ptr<EsysSession> second_session;
-  SigningKey ak;
-  std::map<KeyPurpose, SigningKey> keys;
-  std::vector<evidence::KeyCertification> certifications;
-  evidence::PcrSelection selection;
-  PcrValues pcrs;  // as last read
-};
+absl::StatusOr<TpmClock> ReadTpmClock(EsysContext& context,
+                                      EsysSession& session) {
+  EsysPtr<TPMS_TIME_INFO> time;
+  RETURN_IF_ERROR(context.Call("reading the TPM's clock", [&] {
+    return Esys_ReadClock(context.get(), session.Auditing(), ESYS_TR_NONE,
+                          ESYS_TR_NONE, EsysOut(time));
+  }));
+  return TpmClock{.clock_ms = time->clockInfo.clock,
+                  .reset_count = time->clockInfo.resetCount,
+                  .restart_count = time->clockInfo.restartCount,
+                  .safe = time->clockInfo.safe == TPM2_YES};
+}
+
+absl::Status NeedsReEnrolment(std::string_view why) {
+  return absl::FailedPreconditionError(fmt::format(
+      "needs re-enrolment: {}: the TPM was replaced or cleared, so this host "
+      "must be enrolled again",
+      why));
+}
 
 EsysHostTpm::EsysHostTpm(EsysHostTpmOptions options)
     : options_(Sorted(std::move(options))),
@@ -114,6 +96,7 @@ EsysHostTpm::EsysHostTpm(EsysHostTpmOptions options, TctiOpener opener)
 EsysHostTpm::~EsysHostTpm() = default;
 
 absl::Status EsysHostTpm::CheckOptions() const {
+  RETURN_IF_ERROR(CheckLogPcr(options_.log_pcr));
   if (options_.pcrs.empty() || options_.pcrs.back() >= kPcrCount) {
     return absl::InvalidArgumentError(
         "the PCR selection is empty or names a PCR above 23");
@@ -123,12 +106,31 @@ absl::Status EsysHostTpm::CheckOptions() const {
   }
   if (options_.persistent_handle_base < TPM2_PERSISTENT_FIRST ||
       options_.persistent_handle_base >=
-          TPM2_PLATFORM_PERSISTENT - kHandlesPerEpoch) {
+          TPM2_PLATFORM_PERSISTENT - kKeyHandles) {
     return absl::InvalidArgumentError(
         fmt::format("{:#x} is no base for persistent handles",
                     options_.persistent_handle_base));
   }
+  std::set<uint32_t> indexes;
+  for (const uint32_t index : {options_.log_index, options_.counter_index,
+                               options_.seal_counter_index}) {
+    if (index < kFirstOwnerIndex || index > kLastOwnerIndex ||
+        !indexes.insert(index).second) {
+      return absl::InvalidArgumentError(fmt::format(
+          "{:#x} is no NV index of the owner's, or is given twice", index));
+    }
+  }
   return absl::OkStatus();
+}
+
+absl::Status EsysHostTpm::CheckProvisioned() const {
+  return identity_
+             ? absl::OkStatus()
+             : absl::FailedPreconditionError("the TPM was not provisioned yet");
+}
+
+KeyAuthorizations EsysHostTpm::Authorizations() const {
+  return {options_.key_auth, options_.owner_auth, options_.endorsement_auth};
 }
 
 absl::Status EsysHostTpm::Provision() {
@@ -136,29 +138,20 @@ absl::Status EsysHostTpm::Provision() {
   RETURN_IF_ERROR(CheckOptions());
   // A round trip, so that a connection that went stale is noticed.
   return Run([](Connection& connection) {
-    return connection.context->Call("probing the session", [&] {
-      EsysPtr<TPMS_TIME_INFO> time;
-      return Esys_ReadClock(connection.context->get(),
-                            connection.session->Auditing(), ESYS_TR_NONE,
-                            ESYS_TR_NONE, EsysOut(time));
-    });
+    return ReadTpmClock(*connection.context, *connection.session).status();
   });
 }
 
 absl::StatusOr<evidence::HostIdentity> EsysHostTpm::GetIdentity() {
   const MutexLock lock(mutex_);
-  if (!identity_) {
-    return absl::FailedPreconditionError("the TPM was not provisioned yet");
-  }
+  RETURN_IF_ERROR(CheckProvisioned());
   return *identity_;
 }
 
 absl::StatusOr<Quote> EsysHostTpm::MakeQuote(KeyPurpose purpose,
                                              ByteView qualifying_data) {
   const MutexLock lock(mutex_);
-  if (!identity_) {
-    return absl::FailedPreconditionError("the TPM was not provisioned yet");
-  }
+  RETURN_IF_ERROR(CheckProvisioned());
   if (qualifying_data.size() != kQualifyingSize) {
     return absl::InvalidArgumentError(
         fmt::format("qualifying data of {} bytes", qualifying_data.size()));
@@ -190,23 +183,12 @@ absl::StatusOr<Quote> EsysHostTpm::MakeQuote(KeyPurpose purpose,
 
 absl::StatusOr<TpmClock> EsysHostTpm::ReadClock() {
   const MutexLock lock(mutex_);
-  if (!identity_) {
-    return absl::FailedPreconditionError("the TPM was not provisioned yet");
-  }
+  RETURN_IF_ERROR(CheckProvisioned());
   TpmClock clock;
   const absl::Status was_read =
       Run([&](Connection& connection) -> absl::Status {
-        EsysPtr<TPMS_TIME_INFO> time;
-        RETURN_IF_ERROR(
-            connection.context->Call("reading the TPM's clock", [&] {
-              return Esys_ReadClock(connection.context->get(),
-                                    connection.session->Auditing(),
-                                    ESYS_TR_NONE, ESYS_TR_NONE, EsysOut(time));
-            }));
-        clock = {.clock_ms = time->clockInfo.clock,
-                 .reset_count = time->clockInfo.resetCount,
-                 .restart_count = time->clockInfo.restartCount,
-                 .safe = time->clockInfo.safe == TPM2_YES};
+        ASSIGN_OR_RETURN(
+            clock, ReadTpmClock(*connection.context, *connection.session));
         return absl::OkStatus();
       });
   RETURN_IF_ERROR(was_read);
@@ -214,8 +196,7 @@ absl::StatusOr<TpmClock> EsysHostTpm::ReadClock() {
   return clock;
 }
 
-absl::Status EsysHostTpm::Run(
-    const std::function<absl::Status(Connection&)>& command) {
+absl::Status EsysHostTpm::Run(const Command& command) {
   for (bool again = true;; again = false) {
     RETURN_IF_ERROR(EnsureOpen());
     absl::Status status = command(*connection_);
@@ -243,6 +224,7 @@ absl::Status EsysHostTpm::Run(
                         std::string_view(status.message().data(),
                                          status.message().size())));
         [[fallthrough]];
+      case EsysFault::kOwnerRefused:
       case EsysFault::kSessionLost:
       case EsysFault::kNoHandle:
         connection_.reset();
@@ -261,7 +243,7 @@ absl::Status EsysHostTpm::EnsureOpen() {
 }
 
 absl::StatusOr<std::unique_ptr<EsysHostTpm::Connection>> EsysHostTpm::Open() {
-  if (!pin_) {
+  if (!pin_ && !former_) {
     ASSIGN_OR_RETURN(pin_, LoadPin(options_.pin_file));
     if (pin_) {
       last_clock_ = pin_->last_clock;
@@ -270,6 +252,7 @@ absl::StatusOr<std::unique_ptr<EsysHostTpm::Connection>> EsysHostTpm::Open() {
   ASSIGN_OR_RETURN(std::unique_ptr<Tcti> tcti, opener_());
   auto connection = std::make_unique<Connection>();
   connection->selection = {options_.pcr_bank, options_.pcrs};
+  connection->pin = pin_.value_or(TpmPin());
   ASSIGN_OR_RETURN(connection->context, EsysContext::Open(std::move(tcti)));
   RETURN_IF_ERROR(connection->context->FlushLeftovers());
   RETURN_IF_ERROR(OpenSession(*connection));
@@ -277,35 +260,60 @@ absl::StatusOr<std::unique_ptr<EsysHostTpm::Connection>> EsysHostTpm::Open() {
                    ReadPcrs(*connection->context, *connection->session,
                             FirmwareSelection(options_.pcr_bank)));
   RETURN_IF_ERROR(CheckFirmwareMeasured(firmware));
-  RETURN_IF_ERROR(LoadKeys(*connection));
+  RETURN_IF_ERROR(CheckSameTpm(*connection));
+  if (former_) {
+    RETURN_IF_ERROR(InheritFormer(*connection));
+  }
+  RETURN_IF_ERROR(LoadAk(*connection));
   RETURN_IF_ERROR(ProveAk(*connection));
-  RETURN_IF_ERROR(CertifyKeys(*connection));
+  RETURN_IF_ERROR(LoadPurposeKeys(*connection));
+  RETURN_IF_ERROR(LoadAnchor(*connection));
+  RETURN_IF_ERROR(TakeIdentity(*connection));
+  RETURN_IF_ERROR(RemoveLeftKeys(*connection));
+  return connection;
+}
+
+absl::Status EsysHostTpm::TakeIdentity(Connection& connection) {
   Bytes certificate;
-  if (identity_) {
+  if (identity_ && identity_->ek_public == connection.ek_public) {
     certificate = identity_->ek_certificate;
   } else {
-    ASSIGN_OR_RETURN(certificate, ReadEkCertificate(*connection->context,
-                                                    *connection->ek_template,
-                                                    *connection->session));
+    ASSIGN_OR_RETURN(certificate, ReadEkCertificate(*connection.context,
+                                                    *connection.ek_template,
+                                                    *connection.session));
   }
-  TpmPin pin = {.ek_template = std::string(connection->ek_template->name),
-                .ek_name = connection->ek_name,
-                .ak_name = connection->ak.name,
-                .keys = connection->certifications,
-                .last_clock = last_clock_};
+  TpmPin pin = std::move(connection.pin);
+  pin.ek_template = std::string(connection.ek_template->name);
+  pin.ek_name = connection.ek_name;
+  pin.ak_name = connection.ak.name;
+  pin.last_clock = last_clock_;
+  if (former_) {
+    RETURN_IF_ERROR(PutFormerAside());
+  }
   const absl::Status stored = StorePin(options_.pin_file, pin);
   if (!pin_ || !SameKeys(*pin_, pin)) {
     RETURN_IF_ERROR(stored);
   }
   pin_ = std::move(pin);
-  identity_ = {.host_id = ToHex(ByteView(connection->ek_name).subspan(2)),
-               .ek_public = connection->ek_public,
+  identity_ = {.host_id = ToHex(ByteView(connection.ek_name).subspan(2)),
+               .ek_public = connection.ek_public,
                .ek_certificate = std::move(certificate),
-               .ak_public = connection->ak.public_area,
+               .ak_public = connection.ak.public_area,
                .hostname = options_.hostname,
                .module_version = VMATTEST_VERSION,
-               .keys = connection->certifications};
-  return connection;
+               .keys = ListedKeys(pin_->keys, kMaxListedKeys),
+               .revocations = pin_->revocations,
+               .log_index = pin_->log_index};
+  return absl::OkStatus();
+}
+
+absl::Status EsysHostTpm::TakePin(TpmPin pin) {
+  pin.last_clock = last_clock_;
+  RETURN_IF_ERROR(StorePin(options_.pin_file, pin));
+  pin_ = std::move(pin);
+  identity_->keys = ListedKeys(pin_->keys, kMaxListedKeys);
+  identity_->revocations = pin_->revocations;
+  return absl::OkStatus();
 }
 
 absl::Status EsysHostTpm::OpenSession(Connection& connection) {
@@ -344,32 +352,28 @@ absl::Status EsysHostTpm::OpenSession(Connection& connection) {
           "the key that sessions are salted to is not the pinned one, but the "
           "AK is: somebody stands between this host and its TPM");
     }
-    return absl::FailedPreconditionError(std::string(kReplaced));
+    return NeedsReEnrolment("its endorsement key is not the pinned one");
   }
   ASSIGN_OR_RETURN(connection.session, EsysSession::Start(context, ek.object));
-  ASSIGN_OR_RETURN(connection.second_session,
-                   EsysSession::Start(context, ek.object));
   return absl::OkStatus();
 }
 
-absl::Status EsysHostTpm::LoadKeys(Connection& connection) {
-  const KeyAuthorizations authorizations = {
-      options_.key_auth, options_.owner_auth, options_.endorsement_auth};
+absl::Status EsysHostTpm::CheckSameTpm(Connection& connection) {
+  ASSIGN_OR_RETURN(const TpmClock clock,
+                   ReadTpmClock(*connection.context, *connection.session));
+  RETURN_IF_ERROR(NoteClock(clock));
+  connection.reset_count = clock.reset_count;
   const uint32_t base = options_.persistent_handle_base;
-  ASSIGN_OR_RETURN(connection.ak, LoadOrCreateSigningKey(
-                                      *connection.context, *connection.session,
-                                      {"ak", base}, authorizations));
-  if (pin_ && connection.ak.name != pin_->ak_name) {
-    return absl::FailedPreconditionError(fmt::format(
-        "the AK at {:#x} is not the pinned one: {}", base, kReplaced));
-  }
-  for (const KeyPurpose purpose : options_.purposes) {
-    const uint32_t handle =
-        base + static_cast<uint32_t>(purpose) + kHandlesPerEpoch * (kEpoch - 1);
-    ASSIGN_OR_RETURN(
-        connection.keys[purpose],
-        LoadOrCreateSigningKey(*connection.context, *connection.session,
-                               {LabelOf(purpose), handle}, authorizations));
+  ASSIGN_OR_RETURN(
+      connection.handles,
+      connection.context->Handles(base, connection.session->Auditing()));
+  std::erase_if(connection.handles, [base](TPM2_HANDLE handle) {
+    return handle >= base + kKeyHandles;
+  });
+  // A key that somebody evicted is made again. All at once go in TPM2_Clear,
+  // after which a young TPM's clock may show nothing.
+  if (pin_ && connection.handles.empty()) {
+    return NeedsReEnrolment("none of the pinned keys is in it");
   }
   return absl::OkStatus();
 }
@@ -392,49 +396,13 @@ absl::Status EsysHostTpm::ProveAk(Connection& connection) {
   return NoteClock(quote->attest.clock);
 }
 
-absl::Status EsysHostTpm::CertifyKeys(Connection& connection) {
-  for (const auto& [purpose, key] : connection.keys) {
-    evidence::KeyCertification made = {
-        .purpose = purpose, .epoch = kEpoch, .public_area = key.public_area};
-    bool known = false;
-    for (const auto& pinned :
-         pin_ ? pin_->keys : std::vector<evidence::KeyCertification>()) {
-      if (pinned.purpose != purpose || pinned.epoch != kEpoch) {
-        continue;
-      }
-      if (pinned.public_area != key.public_area) {
-        return absl::FailedPreconditionError(
-            fmt::format("the {} key is not the pinned one: {}",
-                        LabelOf(purpose), kReplaced));
-      }
-      known = Certifies(pinned, connection.ak, key.name);
-      made = known ? pinned : made;
-    }
-    if (!known) {
-      ASSIGN_OR_RETURN(
-          Certification certification,
-          CertifyKey(*connection.context, *connection.session,
-                     *connection.second_session, key, connection.ak,
-                     evidence::CertifyQualifyingData(purpose, kEpoch)));
-      made.certify_info = std::move(certification.certify_info);
-      made.signature = std::move(certification.signature);
-      if (!Certifies(made, connection.ak, key.name)) {
-        return absl::DataLossError("a certification that does not verify");
-      }
-    }
-    connection.certifications.push_back(std::move(made));
-  }
-  connection.second_session.reset();
-  return absl::OkStatus();
-}
-
 absl::Status EsysHostTpm::NoteClock(const TpmClock& clock) {
   if (!ClockFollows(last_clock_, clock)) {
-    return absl::FailedPreconditionError(
-        fmt::format("the TPM's clock went back, from {}.{}.{} to {}.{}.{}: {}",
+    return NeedsReEnrolment(
+        fmt::format("its clock went back, from {}.{}.{} to {}.{}.{}",
                     last_clock_.reset_count, last_clock_.restart_count,
                     last_clock_.clock_ms, clock.reset_count,
-                    clock.restart_count, clock.clock_ms, kReplaced));
+                    clock.restart_count, clock.clock_ms));
   }
   last_clock_ = clock;
   if (!pin_ ||

@@ -9,6 +9,7 @@
 #include "evidence/tpm_structures.h"
 #include "fmt/format.h"
 #include "tpm/esys/handles.h"
+#include "tpm/esys/scoped_auth.h"
 
 namespace vmattest::tpm {
 namespace {
@@ -17,42 +18,6 @@ constexpr TPMA_OBJECT kSigningAttributes =
     TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT |
     TPMA_OBJECT_SENSITIVEDATAORIGIN | TPMA_OBJECT_USERWITHAUTH |
     TPMA_OBJECT_NODA | TPMA_OBJECT_RESTRICTED | TPMA_OBJECT_SIGN_ENCRYPT;
-
-// An authorisation value on its way into tpm2-tss, wiped afterwards.
-class ScopedAuth {
- public:
-  explicit ScopedAuth(ByteView value) {
-    auth_.size =
-        static_cast<UINT16>(std::min(value.size(), sizeof(auth_.buffer)));
-    std::copy_n(value.begin(), auth_.size, auth_.buffer);
-  }
-  ScopedAuth(const ScopedAuth&) = delete;
-  ScopedAuth& operator=(const ScopedAuth&) = delete;
-  ~ScopedAuth() { explicit_bzero(&auth_, sizeof(auth_)); }
-
-  [[nodiscard]] const TPM2B_AUTH& get() const { return auth_; }
-
- private:
-  TPM2B_AUTH auth_{};
-};
-
-absl::Status SetAuth(EsysContext& context, ESYS_TR object,
-                     const SecretBytes& value) {
-  const ScopedAuth auth(value.Reveal(SecretAccess()));
-  return context.Call("setting an authorisation", [&] {
-    return Esys_TR_SetAuth(context.get(), object, &auth.get());
-  });
-}
-
-// HMAC-SHA-256(key_auth, "vmattest/tpm-auth/v1" || 0x00 || label). A TPM drops
-// trailing zeros of an authValue, so the last byte is made odd.
-SecretBytes DeriveAuth(const SecretBytes& key_auth, std::string_view label) {
-  ByteWriter input;
-  input.Raw("vmattest/tpm-auth/v1").U8(0).Raw(label);
-  Bytes value = HmacSha256(key_auth, input.bytes());
-  value.back() |= 1;
-  return SecretBytes(std::move(value));
-}
 
 // PolicyA and PolicyB of the EK Credential Profile: PolicySecret(endorsement),
 // by SHA-256 and by SHA-384 with the owner's alternative.
@@ -163,12 +128,12 @@ absl::StatusOr<ESYS_TR> CreatePrimary(EsysContext& context, ESYS_TR session,
     TPM2B_SENSITIVE_CREATE value{};
     ~Sensitive() { explicit_bzero(&value, sizeof(value)); }
   } sensitive;
-  const ScopedAuth user_auth(auth.Reveal(SecretAccess()));
+  const ScopedAuth user_auth(auth);
   sensitive.value.sensitive.userAuth = user_auth.get();
   const TPM2B_DATA no_outside_info{};
   const TPML_PCR_SELECTION no_pcrs{};
   ESYS_TR object = ESYS_TR_NONE;
-  RETURN_IF_ERROR(context.Call("creating a key", [&] {
+  RETURN_IF_ERROR(context.CallAsOwner("creating a key", [&] {
     return Esys_CreatePrimary(context.get(), ESYS_TR_RH_ENDORSEMENT, session,
                               ESYS_TR_NONE, ESYS_TR_NONE, &sensitive.value,
                               &area, &no_outside_info, &no_pcrs, &object,
@@ -177,16 +142,50 @@ absl::StatusOr<ESYS_TR> CreatePrimary(EsysContext& context, ESYS_TR session,
   return object;
 }
 
+// The persistent objects that are there, for whoever has to make room.
+absl::Status NoRoom(EsysContext& context, EsysSession& session,
+                    const absl::Status& status) {
+  ASSIGN_OR_RETURN(const std::vector<TPM2_HANDLE> handles,
+                   context.Handles(TPM2_PERSISTENT_FIRST, session.Auditing()));
+  std::string list;
+  for (const TPM2_HANDLE handle : handles) {
+    list += fmt::format("{}{:#x}", list.empty() ? "" : ", ", handle);
+  }
+  return absl::ResourceExhaustedError(fmt::format(
+      "{}: retire keys that are in overlap, or remove persistent objects that "
+      "nobody uses (tpm2_evictcontrol -c HANDLE); there are {}",
+      std::string_view(status.message().data(), status.message().size()),
+      list));
+}
+
 absl::StatusOr<ESYS_TR> Persist(EsysContext& context, EsysSession& session,
                                 ESYS_TR transient, TPM2_HANDLE handle) {
   ESYS_TR persistent = ESYS_TR_NONE;
-  RETURN_IF_ERROR(
-      context.Call(fmt::format("keeping a key at {:#x}", handle), [&] {
+  const absl::Status kept =
+      context.CallAsOwner(fmt::format("keeping a key at {:#x}", handle), [&] {
         return Esys_EvictControl(context.get(), ESYS_TR_RH_OWNER, transient,
                                  session.Auditing(), ESYS_TR_NONE, ESYS_TR_NONE,
                                  handle, &persistent);
-      }));
+      });
+  if (absl::IsResourceExhausted(kept)) {
+    return NoRoom(context, session, kept);
+  }
+  RETURN_IF_ERROR(kept);
   return persistent;
+}
+
+absl::StatusOr<ESYS_TR> CreateSigningKey(
+    EsysContext& context, EsysSession& session, std::string_view label,
+    const KeyAuthorizations& authorizations) {
+  RETURN_IF_ERROR(
+      SetAuth(context, ESYS_TR_RH_ENDORSEMENT, authorizations.endorsement));
+  return CreatePrimary(context, session.Encrypting(), SigningKeyTemplate(label),
+                       DeriveAuth(authorizations.key, label));
+}
+
+absl::StatusOr<Bytes> NameOfObject(const EsysContext& context, ESYS_TR object) {
+  ASSIGN_OR_RETURN(const Bytes area, context.PublicArea(object));
+  return evidence::NameOf(area);
 }
 
 }  // namespace
@@ -273,18 +272,16 @@ absl::StatusOr<SigningKey> LoadOrCreateSigningKey(
     EsysContext& context, EsysSession& session, const SigningKeySpec& spec,
     const KeyAuthorizations& authorizations) {
   const TPM2B_PUBLIC area = SigningKeyTemplate(spec.label);
-  const SecretBytes auth = DeriveAuth(authorizations.key, spec.label);
   SigningKey key;
   const std::string doing = fmt::format("finding key {}", spec.label);
   absl::StatusOr<ESYS_TR> found = context.Find(spec.handle, doing);
   if (!found.ok() && context.fault() == EsysFault::kNoHandle) {
-    RETURN_IF_ERROR(
-        SetAuth(context, ESYS_TR_RH_ENDORSEMENT, authorizations.endorsement));
-    RETURN_IF_ERROR(SetAuth(context, ESYS_TR_RH_OWNER, authorizations.owner));
     ASSIGN_OR_RETURN_WITH(
         const ESYS_TR transient,
-        CreatePrimary(context, session.Encrypting(), area, auth), spec.label);
+        CreateSigningKey(context, session, spec.label, authorizations),
+        spec.label);
     const TransientObject scope(context, transient);
+    RETURN_IF_ERROR(SetAuth(context, ESYS_TR_RH_OWNER, authorizations.owner));
     found = Persist(context, session, transient, spec.handle);
   }
   RETURN_IF_ERROR(found.status());
@@ -298,8 +295,66 @@ absl::StatusOr<SigningKey> LoadOrCreateSigningKey(
         spec.handle, spec.label));
   }
   ASSIGN_OR_RETURN(key.name, evidence::NameOf(key.public_area));
-  RETURN_IF_ERROR(SetAuth(context, key.object, auth));
+  RETURN_IF_ERROR(
+      SetAuth(context, key.object, DeriveAuth(authorizations.key, spec.label)));
   return key;
+}
+
+absl::StatusOr<bool> EvictIfNamed(EsysContext& context, EsysSession& session,
+                                  TPM2_HANDLE handle, ByteView name,
+                                  const SecretBytes& owner_auth) {
+  const std::string doing = fmt::format("removing the key at {:#x}", handle);
+  const absl::StatusOr<ESYS_TR> found = context.Find(handle, doing);
+  if (!found.ok() && context.fault() == EsysFault::kNoHandle) {
+    return false;
+  }
+  RETURN_IF_ERROR(found.status());
+  ASSIGN_OR_RETURN(const Bytes found_name, NameOfObject(context, *found));
+  if (!std::equal(name.begin(), name.end(), found_name.begin(),
+                  found_name.end())) {
+    context.Forget(*found);
+    return false;
+  }
+  RETURN_IF_ERROR(SetAuth(context, ESYS_TR_RH_OWNER, owner_auth));
+  ESYS_TR nothing = ESYS_TR_NONE;
+  RETURN_IF_ERROR(context.CallAsOwner(doing, [&] {
+    return Esys_EvictControl(context.get(), ESYS_TR_RH_OWNER, *found,
+                             session.Auditing(), ESYS_TR_NONE, ESYS_TR_NONE,
+                             handle, &nothing);
+  }));
+  return true;
+}
+
+absl::StatusOr<bool> EvictIfMade(EsysContext& context, EsysSession& session,
+                                 const SigningKeySpec& spec,
+                                 const KeyAuthorizations& authorizations) {
+  Bytes name;
+  {
+    ASSIGN_OR_RETURN_WITH(
+        const ESYS_TR made,
+        CreateSigningKey(context, session, spec.label, authorizations),
+        spec.label);
+    const TransientObject scope(context, made);
+    ASSIGN_OR_RETURN(name, NameOfObject(context, made));
+  }
+  return EvictIfNamed(context, session, spec.handle, name,
+                      authorizations.owner);
+}
+
+absl::Status SetAuth(EsysContext& context, ESYS_TR object,
+                     const SecretBytes& value) {
+  const ScopedAuth auth(value);
+  return context.Call("setting an authorisation", [&] {
+    return Esys_TR_SetAuth(context.get(), object, &auth.get());
+  });
+}
+
+SecretBytes DeriveAuth(const SecretBytes& key_auth, std::string_view label) {
+  ByteWriter input;
+  input.Raw("vmattest/tpm-auth/v1").U8(0).Raw(label);
+  Bytes value = HmacSha256(key_auth, input.bytes());
+  value.back() |= 1;
+  return SecretBytes(std::move(value));
 }
 
 absl::StatusOr<Certification> CertifyKey(

@@ -63,12 +63,31 @@ struct KeyAuthorizations {
 };
 
 // Finds the key or creates it. FAILED_PRECONDITION names the handle if another
-// object is there: nothing is ever overwritten.
+// object is there: nothing is ever overwritten. RESOURCE_EXHAUSTED says what
+// could make room.
 absl::StatusOr<SigningKey> LoadOrCreateSigningKey(
     EsysContext& context, EsysSession& session, const SigningKeySpec& spec,
     const KeyAuthorizations& authorizations);
 
-// TPM2_Certify of `key` by `ak`, both authorised by sessions of their own.
+// Removes the object at `spec.handle` from the TPM if it is this very key: the
+// TPM makes it once more and compares. False: it is another one, and stays.
+absl::StatusOr<bool> EvictIfMade(EsysContext& context, EsysSession& session,
+                                 const SigningKeySpec& spec,
+                                 const KeyAuthorizations& authorizations);
+// The same for a key whose name is known. False also if there is nothing.
+absl::StatusOr<bool> EvictIfNamed(EsysContext& context, EsysSession& session,
+                                  TPM2_HANDLE handle, ByteView name,
+                                  const SecretBytes& owner_auth);
+
+// HMAC-SHA-256(key_auth, "vmattest/tpm-auth/v1" || 0x00 || label), its last
+// byte made odd: a TPM drops trailing zeros of an authValue.
+SecretBytes DeriveAuth(const SecretBytes& key_auth, std::string_view label);
+// Tells ESYS what authorises `object` from now on. Nothing is sent.
+absl::Status SetAuth(EsysContext& context, ESYS_TR object,
+                     const SecretBytes& value);
+
+// TPM2_Certify of `key` by `ak`, both authorised by sessions of their own. One
+// of them may be unsalted: a 256-bit authValue keys it.
 struct Certification {
   Bytes certify_info;  // TPMS_ATTEST
   Bytes signature;     // TPMT_SIGNATURE

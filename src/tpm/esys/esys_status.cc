@@ -79,8 +79,8 @@ absl::Status TpmStatus(TSS2_RC code, std::string_view doing) {
       return absl::UnavailableError(fmt::format(
           "{}: others hold the TPM's memory: {}", doing, Tss2_RC_Decode(code)));
     case TPM2_RC_NV_SPACE:
-      return absl::FailedPreconditionError(
-          fmt::format("{}: no room for another persistent key", doing));
+      return absl::ResourceExhaustedError(
+          fmt::format("{}: the TPM has no room left", doing));
     default:
       return absl::InternalError(
           fmt::format("{}: {}", doing, Tss2_RC_Decode(code)));
@@ -127,6 +127,7 @@ absl::Status ToStatus(TSS2_RC code, std::string_view doing) {
           fmt::format("{}: the TPM was reset or flushed by another client ({})",
                       doing, Tss2_RC_Decode(code)));
     case EsysFault::kRefused:
+    case EsysFault::kOwnerRefused:
       return absl::FailedPreconditionError(
           fmt::format("{}: the TPM refuses the authorisation ({})", doing,
                       Tss2_RC_Decode(code)));

@@ -14,12 +14,13 @@ namespace vmattest::tpm {
 // Named by what the adapter does next.
 enum class EsysFault {
   kNone,
-  kBusy,         // the same command again, after a pause
-  kSessionLost,  // reset, flushed or gap: reopen, then once more
-  kRefused,      // an authorisation or HMAC that the TPM does not accept
-  kNoHandle,     // nothing is there: create it, or reopen
-  kGone,         // the way to the TPM failed: reopen at the next call
-  kAltered,      // the response is not what the TPM sent: alarm
+  kBusy,          // the same command again, after a pause
+  kSessionLost,   // reset, flushed or gap: reopen, then once more
+  kRefused,       // an authorisation or HMAC that the TPM does not accept
+  kOwnerRefused,  // the same, where it may be a hierarchy's that is wrong
+  kNoHandle,      // nothing is there: create it, or reopen
+  kGone,          // the way to the TPM failed: reopen at the next call
+  kAltered,       // the response is not what the TPM sent: alarm
   kOther,
 };
 

@@ -1,7 +1,10 @@
 #include "tpm/esys/pin_file.h"
 
+#include <algorithm>
 #include <limits>
+#include <set>
 #include <tuple>
+#include <utility>
 
 #include "base/file.h"
 #include "fmt/format.h"
@@ -12,11 +15,19 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kVersion = 1;
-constexpr size_t kMaxPinSize = 64 * 1024;
+constexpr uint64_t kVersion = 2;
+constexpr uint64_t kFirstVersion = 1;
+constexpr size_t kMaxPinSize = 4 << 20;
 constexpr KeyPurpose kAllPurposes[] = {
     KeyPurpose::kConfig,   KeyPurpose::kState,  KeyPurpose::kProfile,
     KeyPurpose::kLiveness, KeyPurpose::kLedger, KeyPurpose::kAuthorization};
+
+using State = KeyEpoch::State;
+constexpr std::pair<State, std::string_view> kStates[] = {
+    {State::kActive, "active"},
+    {State::kOverlap, "overlap"},
+    {State::kRetired, "retired"},
+    {State::kRevoked, "revoked"}};
 
 absl::Status Wrong(std::string_view element) {
   return absl::InvalidArgumentError(
@@ -57,20 +68,100 @@ absl::StatusOr<KeyPurpose> PurposeAt(const json& object) {
   return Wrong("purpose");
 }
 
-absl::StatusOr<evidence::KeyCertification> ParseKey(const json& object) {
-  if (!object.is_object()) {
-    return Wrong("keys");
+absl::StatusOr<State> StateAt(const json& object) {
+  const auto found = object.find("state");
+  if (found != object.end() && found->is_string()) {
+    for (const auto& [state, name] : kStates) {
+      if (found->get_ref<const std::string&>() == name) {
+        return state;
+      }
+    }
   }
-  evidence::KeyCertification key;
-  ASSIGN_OR_RETURN(key.purpose, PurposeAt(object));
+  return Wrong("state");
+}
+
+std::string_view NameOfState(State wanted) {
+  for (const auto& [state, name] : kStates) {
+    if (state == wanted) {
+      return name;
+    }
+  }
+  return "";
+}
+
+absl::StatusOr<uint32_t> EpochAt(const json& object) {
   ASSIGN_OR_RETURN(
       const uint64_t epoch,
       NumberAt(object, "epoch", std::numeric_limits<uint32_t>::max()));
-  key.epoch = static_cast<uint32_t>(epoch);
-  ASSIGN_OR_RETURN(key.public_area, HexAt(object, "public"));
-  ASSIGN_OR_RETURN(key.certify_info, HexAt(object, "certify_info"));
-  ASSIGN_OR_RETURN(key.signature, HexAt(object, "signature"));
+  if (epoch == 0) {
+    return Wrong("epoch");
+  }
+  return static_cast<uint32_t>(epoch);
+}
+
+absl::StatusOr<KeyEpoch> ParseKey(const json& object, uint64_t version) {
+  if (!object.is_object()) {
+    return Wrong("keys");
+  }
+  KeyEpoch key;
+  evidence::KeyCertification& certification = key.certification;
+  ASSIGN_OR_RETURN(certification.purpose, PurposeAt(object));
+  ASSIGN_OR_RETURN(certification.epoch, EpochAt(object));
+  ASSIGN_OR_RETURN(certification.public_area, HexAt(object, "public"));
+  ASSIGN_OR_RETURN(certification.certify_info, HexAt(object, "certify_info"));
+  ASSIGN_OR_RETURN(certification.signature, HexAt(object, "signature"));
+  if (version != kFirstVersion) {
+    ASSIGN_OR_RETURN(key.state, StateAt(object));
+    ASSIGN_OR_RETURN(
+        const uint64_t since,
+        NumberAt(object, "since_unix_ms", std::numeric_limits<int64_t>::max()));
+    key.since_unix_ms = static_cast<int64_t>(since);
+  }
   return key;
+}
+
+absl::StatusOr<std::vector<KeyEpoch>> ParseKeys(const json& root,
+                                                uint64_t version) {
+  const auto found = root.find("keys");
+  if (found == root.end() || !found->is_array()) {
+    return Wrong("keys");
+  }
+  std::vector<KeyEpoch> keys;
+  std::optional<std::pair<KeyPurpose, uint32_t>> last;
+  std::set<KeyPurpose> active;
+  for (const json& entry : *found) {
+    ASSIGN_OR_RETURN(KeyEpoch key, ParseKey(entry, version));
+    const std::pair place(key.certification.purpose, key.certification.epoch);
+    if ((last && !(*last < place)) ||
+        (key.state == State::kActive && !active.insert(place.first).second)) {
+      return Wrong("keys");
+    }
+    last = place;
+    keys.push_back(std::move(key));
+  }
+  return keys;
+}
+
+absl::StatusOr<std::vector<evidence::KeyRevocation>> ParseRevocations(
+    const json& root) {
+  const auto found = root.find("revocations");
+  if (found == root.end() || !found->is_array()) {
+    return Wrong("revocations");
+  }
+  std::vector<evidence::KeyRevocation> revocations;
+  for (const json& entry : *found) {
+    if (!entry.is_object()) {
+      return Wrong("revocations");
+    }
+    evidence::KeyRevocation revocation;
+    ASSIGN_OR_RETURN(revocation.purpose, PurposeAt(entry));
+    ASSIGN_OR_RETURN(revocation.epoch, EpochAt(entry));
+    ASSIGN_OR_RETURN(revocation.key_name, HexAt(entry, "key_name"));
+    ASSIGN_OR_RETURN(revocation.certify_info, HexAt(entry, "certify_info"));
+    ASSIGN_OR_RETURN(revocation.signature, HexAt(entry, "signature"));
+    revocations.push_back(std::move(revocation));
+  }
+  return revocations;
 }
 
 absl::StatusOr<TpmClock> ParseClock(const json& root) {
@@ -106,9 +197,9 @@ absl::StatusOr<TpmPin> ParsePin(ByteView text) {
     return absl::InvalidArgumentError("not a JSON object");
   }
   ASSIGN_OR_RETURN(const uint64_t version, NumberAt(root, "version", 1000));
-  if (version != kVersion) {
-    return absl::InvalidArgumentError(
-        fmt::format("version {}, known is {}", version, kVersion));
+  if (version != kFirstVersion && version != kVersion) {
+    return absl::InvalidArgumentError(fmt::format(
+        "version {}, known are {} and {}", version, kFirstVersion, kVersion));
   }
   TpmPin pin;
   const auto name = root.find("ek_template");
@@ -118,13 +209,12 @@ absl::StatusOr<TpmPin> ParsePin(ByteView text) {
   pin.ek_template = name->get<std::string>();
   ASSIGN_OR_RETURN(pin.ek_name, HexAt(root, "ek_name"));
   ASSIGN_OR_RETURN(pin.ak_name, HexAt(root, "ak_name"));
-  const auto keys = root.find("keys");
-  if (keys == root.end() || !keys->is_array()) {
-    return Wrong("keys");
-  }
-  for (const json& entry : *keys) {
-    ASSIGN_OR_RETURN(evidence::KeyCertification key, ParseKey(entry));
-    pin.keys.push_back(std::move(key));
+  ASSIGN_OR_RETURN(pin.keys, ParseKeys(root, version));
+  if (version != kFirstVersion) {
+    ASSIGN_OR_RETURN(pin.revocations, ParseRevocations(root));
+    if (root.contains("log_index")) {
+      ASSIGN_OR_RETURN(pin.log_index, HexAt(root, "log_index"));
+    }
   }
   ASSIGN_OR_RETURN(pin.last_clock, ParseClock(root));
   return pin;
@@ -132,22 +222,37 @@ absl::StatusOr<TpmPin> ParsePin(ByteView text) {
 
 std::string EncodePin(const TpmPin& pin) {
   json keys = json::array();
-  for (const evidence::KeyCertification& key : pin.keys) {
-    keys.push_back({{"purpose", std::string(ToString(key.purpose))},
-                    {"epoch", key.epoch},
-                    {"public", ToHex(key.public_area)},
-                    {"certify_info", ToHex(key.certify_info)},
-                    {"signature", ToHex(key.signature)}});
+  for (const KeyEpoch& key : pin.keys) {
+    const evidence::KeyCertification& made = key.certification;
+    keys.push_back({{"purpose", std::string(ToString(made.purpose))},
+                    {"epoch", made.epoch},
+                    {"state", std::string(NameOfState(key.state))},
+                    {"since_unix_ms", std::max<int64_t>(key.since_unix_ms, 0)},
+                    {"public", ToHex(made.public_area)},
+                    {"certify_info", ToHex(made.certify_info)},
+                    {"signature", ToHex(made.signature)}});
   }
-  const json root = {{"version", kVersion},
-                     {"ek_template", pin.ek_template},
-                     {"ek_name", ToHex(pin.ek_name)},
-                     {"ak_name", ToHex(pin.ak_name)},
-                     {"keys", std::move(keys)},
-                     {"last_clock",
-                      {{"clock_ms", pin.last_clock.clock_ms},
-                       {"reset_count", pin.last_clock.reset_count},
-                       {"restart_count", pin.last_clock.restart_count}}}};
+  json revocations = json::array();
+  for (const evidence::KeyRevocation& made : pin.revocations) {
+    revocations.push_back({{"purpose", std::string(ToString(made.purpose))},
+                           {"epoch", made.epoch},
+                           {"key_name", ToHex(made.key_name)},
+                           {"certify_info", ToHex(made.certify_info)},
+                           {"signature", ToHex(made.signature)}});
+  }
+  json root = {{"version", kVersion},
+               {"ek_template", pin.ek_template},
+               {"ek_name", ToHex(pin.ek_name)},
+               {"ak_name", ToHex(pin.ak_name)},
+               {"keys", std::move(keys)},
+               {"revocations", std::move(revocations)},
+               {"last_clock",
+                {{"clock_ms", pin.last_clock.clock_ms},
+                 {"reset_count", pin.last_clock.reset_count},
+                 {"restart_count", pin.last_clock.restart_count}}}};
+  if (!pin.log_index.empty()) {
+    root["log_index"] = ToHex(pin.log_index);
+  }
   return root.dump(2) + "\n";
 }
 

@@ -6,18 +6,22 @@
 #include <string>
 #include <vector>
 
-#include "evidence/host_identity.h"
-#include "vmattest/types/tpm.h"
+#include "tpm/host_tpm.h"
 
 namespace vmattest::tpm {
 
 // What this host remembers about its TPM, so that another one, or a cleared
-// one, is noticed (docs/tpm.md). Versioned JSON, replaced atomically, 0600.
+// one, is noticed (docs/tpm.md). Versioned JSON, replaced atomically, 0600; the
+// first version, which knew no epochs, is read too.
 struct TpmPin {
   std::string ek_template;  // "L-2", "H-3"
   Bytes ek_name;
   Bytes ak_name;
-  std::vector<evidence::KeyCertification> keys;
+  // Every epoch there ever was, by purpose, then by epoch; one of a purpose is
+  // active at most.
+  std::vector<KeyEpoch> keys;
+  std::vector<evidence::KeyRevocation> revocations;
+  Bytes log_index;  // TPM2B_NV_PUBLIC, as when written; empty: none yet
   // The newest that the TPM has shown under its own signature (rule S6).
   TpmClock last_clock;
 };

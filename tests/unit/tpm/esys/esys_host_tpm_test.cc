@@ -1,17 +1,12 @@
 #include "tpm/esys/esys_host_tpm.h"
 
-#include <cstdlib>
-#include <fstream>
-
 #include "crypto/digest.h"
 #include "crypto/ecdsa.h"
 #include "evidence/envelope.h"
 #include "evidence/tpm_structures.h"
 #include "fmt/format.h"
 #include "gtest/gtest.h"
-#include "support/matchers.h"
-#include "support/swtpm.h"
-#include "support/temp_dir.h"
+#include "unit/tpm/esys/esys_fixture.h"
 
 // The adapter's own claims, on a real TPM 2.0; the port's are in
 // tests/contract/host_tpm_contract_test.cc.
@@ -24,43 +19,14 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using testing::IsOk;
 using ::testing::SizeIs;
+using ::testing::StartsWith;
 using testing::StatusIs;
 using testing::Swtpm;
 using testing::TempDir;
 
-constexpr uint32_t kTransient = 0x80000000;
-constexpr uint32_t kPersistent = 0x81000000;
-constexpr uint32_t kLoadedSession = 0x02000000;
-constexpr uint32_t kBase = 0x81010100;
 constexpr uint32_t kLockout = 0x921;  // TPM_RC_LOCKOUT
 
-class EsysHostTpmTest : public ::testing::Test {
- protected:
-  EsysHostTpmOptions Options() const {
-    EsysHostTpmOptions options;
-    options.tcti = swtpm_.tcti();
-    options.key_auth = SecretBytes(Bytes(32, 0x5A));
-    options.pin_file = pin_file();
-    options.hostname = "host-1";
-    return options;
-  }
-  std::filesystem::path pin_file() const { return dir_.path() / "tpm.json"; }
-  absl::StatusOr<Quote> QuoteOn(HostTpm& tpm) const {
-    return tpm.MakeQuote(KeyPurpose::kConfig, data_);
-  }
-  static void Run(const std::string& command) {
-    ASSERT_EQ(std::system((command + " >/dev/null 2>&1").c_str()), 0)
-        << command;
-  }
-  std::string ReadPin() const {
-    std::ifstream in(pin_file());
-    return {std::istreambuf_iterator<char>(in), {}};
-  }
-
-  const Bytes data_ = Bytes(32, 0xA5);
-  TempDir dir_;
-  Swtpm swtpm_;
-};
+using EsysHostTpmTest = EsysFixture;
 
 TEST_F(EsysHostTpmTest, NextProcessFindsTheSameKeysAndCertifications) {
   evidence::HostIdentity first;
@@ -75,15 +41,17 @@ TEST_F(EsysHostTpmTest, NextProcessFindsTheSameKeysAndCertifications) {
   EXPECT_EQ(second.host_id, first.host_id);
   EXPECT_EQ(second.ak_public, first.ak_public);
   EXPECT_EQ(second.keys.at(0).certify_info, first.keys.at(0).certify_info);
-  EXPECT_THAT(swtpm_.Handles(kPersistent), ElementsAre(kBase, kBase + 1));
+  EXPECT_EQ(second.log_index, first.log_index);
+  EXPECT_THAT(swtpm_.Handles(kPersistent),
+              ElementsAre(kBase, kBase + 1, kBase + 2, kBase + 3, kBase + 4,
+                          kBase + 5, kBase + 6));
 }
 
 TEST_F(EsysHostTpmTest, KeyThatWasEvictedComesBackTheSame) {
   EsysHostTpm tpm(Options());
   ASSERT_THAT(tpm.Provision(), IsOk());
   ASSERT_OK_AND_ASSIGN(const Quote before, QuoteOn(tpm));
-  Run(fmt::format("tpm2_evictcontrol -T {} -c {:#x}", swtpm_.tcti(),
-                  kBase + 1));
+  Evict(kBase + 1);
   ASSERT_OK_AND_ASSIGN(const Quote after, QuoteOn(tpm));
   EXPECT_EQ(after.key_name, before.key_name);
 }
@@ -212,7 +180,7 @@ TEST_F(EsysHostTpmTest, AnotherTpmIsRefusedAndGetsNoKeys) {
   swtpm_.ReplaceWithFreshOne();
   EsysHostTpm tpm(Options());
   EXPECT_THAT(tpm.Provision(), StatusIs(absl::StatusCode::kFailedPrecondition,
-                                        HasSubstr("enrolled again")));
+                                        StartsWith("needs re-enrolment")));
   EXPECT_THAT(swtpm_.Handles(kPersistent), IsEmpty());
   EXPECT_EQ(ReadPin(), pin);
 }
@@ -222,7 +190,7 @@ TEST_F(EsysHostTpmTest, TpmReplacedUnderARunningProcessIsRefused) {
   ASSERT_THAT(tpm.Provision(), IsOk());
   swtpm_.ReplaceWithFreshOne();
   EXPECT_THAT(QuoteOn(tpm), StatusIs(absl::StatusCode::kFailedPrecondition,
-                                     HasSubstr("enrolled again")));
+                                     StartsWith("needs re-enrolment")));
   EXPECT_THAT(swtpm_.Handles(kPersistent), IsEmpty());
 }
 
@@ -330,6 +298,27 @@ TEST_F(EsysHostTpmTest, OptionsThatCannotWorkAreRefused) {
               StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
+TEST_F(EsysHostTpmTest, S1_LogPcrThatCannotBeOneIsRefused) {
+  for (const uint32_t pcr : {0, 7, 10, 16, 17, 23, 24}) {
+    EsysHostTpmOptions options = Options();
+    options.log_pcr = pcr;
+    EXPECT_THAT(EsysHostTpm(std::move(options)).Provision(),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         HasSubstr(fmt::format("PCR {} ", pcr))));
+  }
+  EXPECT_THAT(swtpm_.Handles(kPersistent), IsEmpty());
+}
+
+TEST_F(EsysHostTpmTest, IndexesOutsideTheOwnersRangeAreRefused) {
+  for (const uint32_t index : {0x01C0000AU, 0x01000000U, kBootCounter}) {
+    EsysHostTpmOptions options = Options();
+    options.log_index = index;
+    EXPECT_THAT(EsysHostTpm(std::move(options)).Provision(),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         HasSubstr(fmt::format("{:#x}", index))));
+  }
+}
+
 TEST_F(EsysHostTpmTest, InactiveBankIsNamed) {
   EsysHostTpmOptions options = Options();
   options.pcr_bank = 0x0027;  // SHA3-256
@@ -372,12 +361,13 @@ TEST_F(EsysHostTpmTest, S2_EachPurposeHasAKeyOfItsOwn) {
 
 TEST_F(EsysHostTpmTest, PurposeThatIsAddedLaterKeepsTheOthers) {
   {
-    EsysHostTpm tpm(Options());
+    EsysHostTpmOptions options = Options();
+    options.purposes = {KeyPurpose::kConfig};
+    EsysHostTpm tpm(std::move(options));
     ASSERT_THAT(tpm.Provision(), IsOk());
+    ASSERT_THAT(swtpm_.Handles(kPersistent), ElementsAre(kBase, kBase + 1));
   }
-  EsysHostTpmOptions options = Options();
-  options.purposes = {KeyPurpose::kConfig, KeyPurpose::kLiveness};
-  EsysHostTpm tpm(std::move(options));
+  EsysHostTpm tpm(Options());
   ASSERT_THAT(tpm.Provision(), IsOk());
   EXPECT_THAT(QuoteOn(tpm), IsOk());
   EXPECT_THAT(tpm.MakeQuote(KeyPurpose::kLiveness, data_), IsOk());
@@ -397,12 +387,13 @@ TEST_F(EsysHostTpmTest, DamagedCertificationIsMadeAnew) {
     ASSERT_THAT(tpm.Provision(), IsOk());
   }
   ASSERT_OK_AND_ASSIGN(std::optional<TpmPin> pin, LoadPin(pin_file()));
-  pin->keys.at(0).certify_info.back() ^= 1;
+  pin->keys.at(0).certification.certify_info.back() ^= 1;
   ASSERT_THAT(StorePin(pin_file(), *pin), IsOk());
   EsysHostTpm tpm(Options());
   ASSERT_THAT(tpm.Provision(), IsOk());
   ASSERT_OK_AND_ASSIGN(const auto identity, tpm.GetIdentity());
-  EXPECT_NE(identity.keys.at(0).certify_info, pin->keys.at(0).certify_info);
+  EXPECT_NE(identity.keys.at(0).certify_info,
+            pin->keys.at(0).certification.certify_info);
 }
 
 TEST_F(EsysHostTpmTest, Tpm2CheckquoteAcceptsItsQuote) {
@@ -419,7 +410,7 @@ TEST_F(EsysHostTpmTest, Tpm2CheckquoteAcceptsItsQuote) {
   const std::string dir = dir_.path().string();
   Run(
       fmt::format("tpm2_pcrread -T {} -F serialized -o {}/quote.pcrs "
-                  "sha256:0,1,2,3,4,5,6,7",
+                  "sha256:0,1,2,3,4,5,6,7,13",
                   swtpm_.tcti(), dir));
   const auto check = [&](ByteView qualifying) {
     return std::system(fmt::format("tpm2_checkquote -u {0}/ak.pem -m "

@@ -25,6 +25,16 @@ constexpr uint32_t kRetry = 0x922;
 constexpr uint32_t kContextGap = 0x901;
 constexpr uint32_t kLockout = 0x921;
 constexpr size_t kHeader = 10;
+// TPM_RC_HANDLE about the first handle.
+constexpr uint32_t kHandle1 = 0x18B;
+// TPM_CC (TPM 2.0 Library, Part 2, 6.5).
+constexpr uint32_t kNvIncrement = 0x134;
+constexpr uint32_t kNvWrite = 0x137;
+constexpr uint32_t kNvRead = 0x14E;
+constexpr uint32_t kNvReadPublic = 0x169;
+constexpr uint32_t kGetCapability = 0x17A;
+constexpr uint32_t kPcrExtend = 0x182;
+constexpr uint32_t kNvCertify = 0x184;
 
 Bytes ErrorAnswer(uint32_t code) {
   ByteWriter answer;
@@ -93,6 +103,135 @@ TEST_F(ManInTheMiddle, LearnsNoSecret) {
   EXPECT_FALSE(Contains(seen, AuthValue(key_auth, "ak")));
   EXPECT_FALSE(Contains(seen, AuthValue(key_auth, "config/1")));
   EXPECT_FALSE(Contains(seen, data_));
+}
+
+TEST_F(ManInTheMiddle, LearnsNoAuthorisationOfTheLogsIndexes) {
+  EsysHostTpm tpm(Options());
+  ASSERT_THAT(tpm.Provision(), IsOk());
+  ASSERT_THAT(tpm.WriteLogAnchor(1, data_), IsOk());
+  ASSERT_THAT(tpm.CountBoot(), IsOk());
+  ASSERT_THAT(tpm.ReadLogRegisters(), IsOk());
+  ASSERT_THAT(tpm.CertifyLogAnchor(data_), IsOk());
+  const SecretBytes key_auth{Bytes(key_auth_)};
+  const Bytes anchor = AuthValue(key_auth, "log-anchor");
+  const Bytes counter = AuthValue(key_auth, "boot-counter");
+  // They are the real ones.
+  const auto read = [&](uint32_t index, ByteView auth) {
+    return std::system(fmt::format("tpm2_nvread -T {} {:#x} -C {:#x} -P "
+                                   "hex:{} >/dev/null 2>&1",
+                                   swtpm_.tcti(), index, index, ToHex(auth))
+                           .c_str());
+  };
+  EXPECT_EQ(read(0x01810130, anchor), 0);
+  EXPECT_EQ(read(0x01810131, counter), 0);
+  EXPECT_NE(read(0x01810130, counter), 0);
+  const Bytes seen = proxy_.Recorded();
+  EXPECT_FALSE(Contains(seen, anchor));
+  EXPECT_FALSE(Contains(seen, counter));
+  EXPECT_FALSE(Contains(seen, key_auth_));
+}
+
+TEST_F(ManInTheMiddle, AlteredAnswersOfTheLogsCommandsAreDataLoss) {
+  EsysHostTpm tpm(Options());
+  ASSERT_THAT(tpm.Provision(), IsOk());
+  ASSERT_THAT(tpm.ReadLogRegisters(), IsOk());
+  ASSERT_THAT(tpm.WriteLogAnchor(1, data_), IsOk());
+  const std::function<absl::Status()> calls[] = {
+      [&] { return tpm.ExtendLog(data_); },
+      [&] { return tpm.WriteLogAnchor(2, data_); },
+      [&] { return tpm.ReadLogRegisters().status(); },
+      [&] { return tpm.CountBoot().status(); },
+      [&] { return tpm.CertifyLogAnchor(data_).status(); }};
+  const uint32_t commands[] = {kPcrExtend, kNvWrite, kNvRead, kNvIncrement,
+                               kNvCertify};
+  for (size_t i = 0; i < std::size(commands); ++i) {
+    proxy_.AlterAnswer(commands[i], [](Bytes& answer) {
+      // In the session's HMAC, or in what it covers.
+      answer.at(answer.size() - 5) ^= 1;
+    });
+    EXPECT_THAT(calls[i](), StatusIs(absl::StatusCode::kDataLoss)) << i;
+    ExpectRecovers(tpm);
+  }
+}
+
+TEST_F(ManInTheMiddle, NoAlteredByteOfACertifiedAnchorPasses) {
+  EsysHostTpm tpm(Options());
+  ASSERT_THAT(tpm.Provision(), IsOk());
+  ASSERT_THAT(tpm.WriteLogAnchor(1, data_), IsOk());
+  size_t size = 0;
+  proxy_.AlterAnswer(kNvCertify, [&](Bytes& answer) { size = answer.size(); });
+  ASSERT_THAT(tpm.CertifyLogAnchor(data_), IsOk());
+  ASSERT_GT(size, 200U);
+  for (size_t at = kHeader; at < size; at += 9) {
+    bool done = false;
+    proxy_.AlterAnswer(kNvCertify, [&, at](Bytes& answer) {
+      if (!done && at < answer.size()) {
+        answer[at] ^= 0x40;
+        done = true;
+      }
+    });
+    EXPECT_THAT(tpm.CertifyLogAnchor(data_),
+                StatusIs(absl::StatusCode::kDataLoss))
+        << at;
+  }
+  ExpectRecovers(tpm);
+}
+
+TEST_F(ManInTheMiddle, CannotClaimThatTheAnchorIsGone) {
+  EsysHostTpm tpm(Options());
+  ASSERT_THAT(tpm.Provision(), IsOk());
+  ASSERT_THAT(tpm.WriteLogAnchor(7, data_), IsOk());
+  proxy_.AlterAnswer(kGetCapability, [](Bytes& answer) {
+    answer.at(kHeader + 4 + 8) = 0;  // the number of handles
+  });
+  EXPECT_THAT(tpm.ReadLogRegisters(), StatusIs(absl::StatusCode::kDataLoss));
+  ExpectRecovers(tpm);
+  proxy_.AnswerInstead(kNvReadPublic,
+                       [](ByteView) { return ErrorAnswer(kHandle1); });
+  EXPECT_FALSE(tpm.ReadLogRegisters().ok());
+  ExpectRecovers(tpm);
+  ASSERT_OK_AND_ASSIGN(const auto registers, tpm.ReadLogRegisters());
+  EXPECT_EQ(registers.size, 7U);
+}
+
+TEST_F(ManInTheMiddle, CannotMakeTheLogBeExtendedTwice) {
+  EsysHostTpm tpm(Options());
+  ASSERT_THAT(tpm.Provision(), IsOk());
+  ASSERT_OK_AND_ASSIGN(const auto before, tpm.ReadLogRegisters());
+  int left = 1;
+  proxy_.AnswerInstead(kPcrExtend, [&](ByteView command) {
+    const Bytes answer = TransactTpm(swtpm_.socket(), command);
+    return left-- > 0 ? ErrorAnswer(kContextGap) : answer;
+  });
+  ASSERT_THAT(tpm.ExtendLog(data_), IsOk());
+  ASSERT_OK_AND_ASSIGN(const auto after, tpm.ReadLogRegisters());
+  EXPECT_EQ(after.pcr, HashParts(HashAlgorithm::kSha256, {before.pcr, data_}));
+  EXPECT_EQ(proxy_.Count(kPcrExtend), 1);
+}
+
+TEST_F(ManInTheMiddle, CannotMakeABootBeCountedTwice) {
+  EsysHostTpm tpm(Options());
+  ASSERT_THAT(tpm.Provision(), IsOk());
+  ASSERT_OK_AND_ASSIGN(const uint64_t before, tpm.CountBoot());
+  int left = 1;
+  proxy_.AnswerInstead(kNvIncrement, [&](ByteView command) {
+    const Bytes answer = TransactTpm(swtpm_.socket(), command);
+    return left-- > 0 ? ErrorAnswer(kContextGap) : answer;
+  });
+  ASSERT_OK_AND_ASSIGN(const uint64_t after, tpm.CountBoot());
+  EXPECT_EQ(after, before + 1);
+}
+
+TEST_F(ManInTheMiddle, AlteredCertificationOfANewEpochIsDataLoss) {
+  EsysHostTpm tpm(Options());
+  ASSERT_THAT(tpm.Provision(), IsOk());
+  proxy_.AlterAnswer(kTpmCcCertify,
+                     [](Bytes& answer) { answer.at(answer.size() / 2) ^= 1; });
+  EXPECT_THAT(tpm.RotateKey(KeyPurpose::kConfig),
+              StatusIs(absl::StatusCode::kDataLoss));
+  ExpectRecovers(tpm);
+  ASSERT_OK_AND_ASSIGN(const auto key, tpm.RotateKey(KeyPurpose::kConfig));
+  EXPECT_EQ(key.epoch, 2U);
 }
 
 TEST_F(ManInTheMiddle, AuthorisationsThatItMustNotLearnAreTheRealOnes) {
@@ -228,7 +367,7 @@ TEST_F(ManInTheMiddle, CommandAlteredOnceChangesNothing) {
   });
   ASSERT_OK_AND_ASSIGN(const Quote quote, QuoteOn(tpm));
   ASSERT_OK_AND_ASSIGN(const auto attest, evidence::ParseAttest(quote.quoted));
-  EXPECT_EQ(attest.pcr_selections.at(0).indexes.size(), 8U);
+  EXPECT_EQ(attest.pcr_selections.at(0).indexes.size(), 9U);
   EXPECT_EQ(attest.extra_data, data_);
 }
 
@@ -263,8 +402,8 @@ TEST_F(SwappedEk, IsDetectedAtTheNextStart) {
     EsysHostTpm tpm(Options());
     ASSERT_THAT(tpm.Provision(), IsOk());
   }
-  // The persistent EK was taken: only the two signing keys were made.
-  ASSERT_EQ(proxy_.Count(kTpmCcCreatePrimary), 2);
+  // The persistent EK was taken: only the seven signing keys were made.
+  ASSERT_EQ(proxy_.Count(kTpmCcCreatePrimary), 7);
   const int sessions = proxy_.Count(kTpmCcStartAuthSession);
   Swap();
   EsysHostTpm tpm(Options());
