@@ -36,11 +36,12 @@ absl::Status Expired() {
 }  // namespace
 
 Sealer::Sealer(tpm::HostTpm& tpm, const Clock& clock, size_t max_pending,
-               StateFn on_state)
+               StateFn on_state, std::vector<TpmWork*> others)
     : tpm_(tpm),
       clock_(clock),
       max_pending_(max_pending),
       on_state_(std::move(on_state)),
+      others_(std::move(others)),
       identity_(absl::UnavailableError("the TPM was not reached yet")),
       thread_([this] { Run(); }) {}
 
@@ -98,6 +99,14 @@ absl::Status Sealer::ReadClock(MonotonicTime deadline, ClockDone done) {
   return absl::OkStatus();
 }
 
+void Sealer::Wake() {
+  {
+    const MutexLock lock(mutex_);
+    arrived_ = true;
+  }
+  changed_.NotifyAll();
+}
+
 absl::StatusOr<evidence::HostIdentity> Sealer::Identity() const {
   const MutexLock lock(mutex_);
   return identity_;
@@ -125,6 +134,8 @@ void Sealer::Run() {
       // A TPM that just failed is opened again at once, then ever more slowly.
       retry_at = steady_clock::now() + (state.ok() ? kIdleProbe : pause);
       pause = state.ok() ? milliseconds(0) : Longer(pause);
+    } else if (Repair()) {
+      retry_at = steady_clock::now();
     } else if (!absl::IsUnavailable(state)) {
       FailAll(state);
     }
@@ -142,9 +153,22 @@ void Sealer::Run() {
 absl::Status Sealer::Open() {
   RETURN_IF_ERROR(tpm_.Provision());
   ASSIGN_OR_RETURN(evidence::HostIdentity identity, tpm_.GetIdentity());
-  const MutexLock lock(mutex_);
-  identity_ = std::move(identity);
+  {
+    const MutexLock lock(mutex_);
+    identity_ = std::move(identity);
+  }
+  for (TpmWork* other : others_) {
+    RETURN_IF_ERROR(other->Opened());
+  }
   return absl::OkStatus();
+}
+
+bool Sealer::Repair() {
+  bool repaired = false;
+  for (TpmWork* other : others_) {
+    repaired = other->Repair() || repaired;
+  }
+  return repaired;
 }
 
 void Sealer::Tell(const absl::Status& state) {
@@ -157,8 +181,11 @@ void Sealer::Tell(const absl::Status& state) {
 }
 
 void Sealer::Wait(steady_clock::time_point until) {
-  const MutexLock lock(mutex_);
   MonotonicTime first = MonotonicTime::max();
+  for (const TpmWork* other : others_) {
+    first = std::min(first, other->FirstDeadline());
+  }
+  const MutexLock lock(mutex_);
   for (const auto& [purpose, queue] : queues_) {
     for (const Pending& pending : queue) {
       first = std::min(first, pending.deadline);
@@ -184,17 +211,29 @@ absl::Status Sealer::Work() {
       const MutexLock lock(mutex_);
       waiters.swap(clock_waiters_);
     }
-    const bool asked_clock = !waiters.empty();
+    bool asked = !waiters.empty();
     RETURN_IF_ERROR(AnswerClock(std::move(waiters)));
     KeyPurpose purpose = KeyPurpose::kConfig;
     Batch batch;
     if (TakeBatch(&purpose, &batch)) {
       RETURN_IF_ERROR(SealBatch(purpose, std::move(batch)));
-    } else if (!asked_clock) {
+      asked = true;
+    }
+    ASSIGN_OR_RETURN(const bool others, DoOthersTurns());
+    if (!asked && !others) {
       break;
     }
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<bool> Sealer::DoOthersTurns() {
+  bool any = false;
+  for (TpmWork* other : others_) {
+    ASSIGN_OR_RETURN(const bool did, other->DoTurn());
+    any = any || did;
+  }
+  return any;
 }
 
 absl::Status Sealer::AnswerClock(ClockBatch waiters) {
@@ -313,9 +352,15 @@ void Sealer::FailExpired() {
   for (const PendingClock& waiter : expired_clock) {
     waiter.done(Expired());
   }
+  for (TpmWork* other : others_) {
+    other->FailExpired(now);
+  }
 }
 
 void Sealer::FailAll(const absl::Status& status) {
+  for (TpmWork* other : others_) {
+    other->FailAll(status);
+  }
   ClockBatch waiters;
   {
     const MutexLock lock(mutex_);

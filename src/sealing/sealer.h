@@ -8,12 +8,14 @@
 #include <map>
 #include <optional>
 #include <thread>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "base/status.h"
 #include "evidence/envelope.h"
+#include "sealing/tpm_work.h"
 #include "tpm/host_tpm.h"
 
 namespace vmattest::sealing {
@@ -31,20 +33,20 @@ struct SealerStats {
 // Seals envelopes in batches: while the TPM makes one quote, what arrives
 // waits, and the next quote covers all of it. Each purpose has its own queue
 // and its own quotes (rule S2); purposes take turns. A lone request waits for
-// nothing. Owns the `tpm` thread: the only one that talks to the TPM.
+// nothing. Owns the `tpm` thread: the only one that talks to the TPM. Others'
+// work (TpmWork) has its turn after each quote.
 //
 // While the TPM answers UNAVAILABLE, requests wait for it until their deadline;
 // any other failure is their answer. Whoever passed its deadline before a quote
 // begins is in no batch. Deadlines are kept to within one TPM command.
 class Sealer {
  public:
-  // `tpm` and `clock` must outlive the sealer. Starts the thread, which opens
-  // the TPM and, when it goes away, reopens it with growing pauses (0.1 to 5
-  // s); idle, it looks every 30 s. `on_state` is told each change, from that
-  // thread.
+  // All must outlive the sealer. Starts the thread, which opens the TPM and,
+  // when it goes away, reopens it with growing pauses (0.1 to 5 s); idle, it
+  // looks every 30 s. `on_state` is told each change, from that thread.
   using StateFn = std::function<void(const absl::Status&)>;
   Sealer(tpm::HostTpm& tpm, const Clock& clock, size_t max_pending,
-         StateFn on_state);
+         StateFn on_state, std::vector<TpmWork*> others = {});
   Sealer(const Sealer&) = delete;
   Sealer& operator=(const Sealer&) = delete;
   ~Sealer();
@@ -70,6 +72,9 @@ class Sealer {
   [[nodiscard]] absl::StatusOr<evidence::HostIdentity> Identity() const;
   [[nodiscard]] SealerStats stats() const;
 
+  // Some of the others' work waits.
+  void Wake();
+
  private:
   struct Pending {
     Bytes pae_digest;
@@ -89,9 +94,12 @@ class Sealer {
   // Waits for work, a stop, a deadline, or until `until`.
   void Wait(std::chrono::steady_clock::time_point until) EXCLUDES_LOCK(mutex_);
   void Tell(const absl::Status& state);
-  // One turn: the clock for all that wait, one quote for one purpose. The error
-  // that makes it necessary to open the TPM again, or OK.
+  // Turns until nobody waits: the clock for all that wait, one quote for one
+  // purpose, the others' work. The error that makes it necessary to open the
+  // TPM again, or OK.
   absl::Status Work();
+  absl::StatusOr<bool> DoOthersTurns();
+  bool Repair();
   absl::Status AnswerClock(ClockBatch waiters);
   absl::Status SealBatch(KeyPurpose purpose, Batch batch);
   // Takes the turn of the next purpose that has somebody waiting.
@@ -108,6 +116,7 @@ class Sealer {
   const Clock& clock_;
   const size_t max_pending_;
   const StateFn on_state_;
+  const std::vector<TpmWork*> others_;
   std::optional<absl::Status> told_;  // `tpm` thread only
   mutable Mutex mutex_;
   CondVar changed_;

@@ -150,6 +150,19 @@ TEST_P(VmStoreContract, TrimForgetsOnlyUndefinedVmsWithoutEvents) {
   EXPECT_THAT(store_->List(std::nullopt, 10).value(), ElementsAre(Vm(2)));
 }
 
+TEST_P(VmStoreContract, GivesEachVmASaltOfItsOwnOnce) {
+  const auto salt = [this](uint8_t number) {
+    return ToBytes(
+        store_->Salt(Vm(number).uuid).value().Reveal(SecretAccess()));
+  };
+  const Bytes first = salt(1);
+  EXPECT_EQ(first.size(), 32u);
+  EXPECT_NE(salt(2), first);
+  EXPECT_EQ(salt(1), first);
+  ASSERT_THAT(store_->Trim(0), IsOk());
+  EXPECT_EQ(salt(1), first);
+}
+
 TEST_P(VmStoreContract, GivesGaplessSequencesToThreads) {
   std::vector<std::thread> threads;
   for (uint8_t t = 1; t <= 4; ++t) {

@@ -1,5 +1,6 @@
 #include "sealing/sealer.h"
 
+#include <atomic>
 #include <future>
 #include <memory>
 #include <set>
@@ -9,6 +10,7 @@
 #include "crypto/digest.h"
 #include "evidence/tpm_structures.h"
 #include "fakes/fake_host_tpm.h"
+#include "fakes/forwarding_host_tpm.h"
 #include "fakes/manual_clock.h"
 #include "gtest/gtest.h"
 #include "merkle/tree.h"
@@ -25,12 +27,9 @@ using testing::StatusIs;
 using Sealed = absl::StatusOr<evidence::TpmQuoteSignature>;
 
 // Holds every quote until the test lets it go.
-class GatedTpm final : public tpm::HostTpm {
+class GatedTpm final : public testing::ForwardingHostTpm {
  public:
-  absl::Status Provision() override { return tpm_.Provision(); }
-  absl::StatusOr<evidence::HostIdentity> GetIdentity() override {
-    return tpm_.GetIdentity();
-  }
+  GatedTpm() : ForwardingHostTpm(tpm_) {}
   absl::StatusOr<tpm::Quote> MakeQuote(KeyPurpose purpose,
                                        ByteView data) override {
     {
@@ -386,6 +385,75 @@ TEST(Sealer, EndingFailsWhatIsPending) {
   sealer.reset();
   EXPECT_THAT(sealed.get(), StatusIs(absl::StatusCode::kUnavailable));
   EXPECT_THAT(waiting.get(), StatusIs(absl::StatusCode::kUnavailable));
+}
+
+// Keeps `left` turns of work and counts what it is told.
+class CountedWork final : public TpmWork {
+ public:
+  absl::Status Opened() override {
+    ++opened;
+    return absl::OkStatus();
+  }
+  absl::StatusOr<bool> DoTurn() override {
+    if (left == 0) {
+      return false;
+    }
+    if (--left == 0) {
+      done.set_value();
+    }
+    return true;
+  }
+  [[nodiscard]] MonotonicTime FirstDeadline() const override {
+    return MonotonicTime::max();
+  }
+  void FailExpired(MonotonicTime /*now*/) override {}
+  void FailAll(const absl::Status& status) override { failed = status; }
+  bool Repair() override { return repairs.exchange(false); }
+
+  std::atomic<int> left = 0;
+  std::atomic<int> opened = 0;
+  std::atomic<bool> repairs = false;
+  absl::Status failed;
+  std::promise<void> done;
+};
+
+TEST(Sealer, OthersWorkHasItsTurnBetweenQuotes) {
+  GatedTpm tpm;
+  const SystemClock clock;
+  CountedWork work;
+  Sealer sealer(tpm, clock, 100, nullptr, {&work});
+  std::future<Sealed> first = SealOn(sealer, 0);
+  tpm.AwaitBegun(1);
+  work.left = 2;
+  sealer.Wake();
+  std::future<Sealed> second = SealOn(sealer, 1);
+  std::future<Sealed> other = SealOn(sealer, 2, KeyPurpose::kState);
+  tpm.LetOnePass();
+  tpm.AwaitBegun(2);
+  EXPECT_EQ(work.left, 1);  // one turn after one quote
+  tpm.LetOnePass();
+  tpm.AwaitBegun(3);
+  EXPECT_EQ(work.left, 0);
+  tpm.Open();
+  for (std::future<Sealed>* sealed : {&first, &second, &other}) {
+    EXPECT_THAT(sealed->get(), IsOk());
+  }
+  sealer.Stop();
+  EXPECT_THAT(work.failed, StatusIs(absl::StatusCode::kUnavailable));
+}
+
+TEST(Sealer, OthersWorkIsToldThatTheTpmWasOpenedAndMayRepairIt) {
+  FakeHostTpm tpm;
+  const SystemClock clock;
+  CountedWork work;
+  work.repairs = true;
+  tpm.FailNextCalls(1, absl::FailedPreconditionError("cleared"));
+  States states;
+  Sealer sealer(tpm, clock, 100, states.Recorder(), {&work});
+  states.AwaitCode(absl::StatusCode::kFailedPrecondition);
+  states.AwaitCode(absl::StatusCode::kOk);
+  EXPECT_EQ(work.opened, 1);
+  EXPECT_FALSE(work.repairs);
 }
 
 TEST(Sealer, CompletionMaySealAgain) {

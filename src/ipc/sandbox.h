@@ -1,0 +1,36 @@
+#ifndef VMATTEST_IPC_SANDBOX_H_
+#define VMATTEST_IPC_SANDBOX_H_
+
+#include "base/status.h"
+
+// How a program of ours gives up, at its start, what it will not need (rule
+// S25; docs/processes.md has the lists). Nothing can be taken back. Call them
+// while the process has one thread; threads made later are bound, too.
+//
+// INTERNAL, or what errno says: the kernel refused. Go no further then.
+
+namespace vmattest::ipc {
+
+// No core dump, and nobody but root may trace this process or read its memory.
+absl::Status HideMemory();
+
+// All capabilities, also the ones that exec gave to root. Needs no right.
+absl::Status RenounceCapabilities();
+
+// For what parses bytes that a guest chose. Left are: reading descriptors that
+// it has, messages on kChannelFd and bytes on other sockets that it has,
+// anonymous memory that is not executable, threads, time, the end. Whatever
+// else kills the process: no file is opened, no socket made, no process
+// started, nobody signalled.
+absl::Status EnterWorkerSandbox();
+
+// For what holds keys. Files, the TPM's device and Unix sockets stay usable.
+// Starting programs or processes, tracing, other processes' memory, mounts,
+// modules, namespaces, becoming another user and the like kill the process;
+// sockets of other families fail with EAFNOSUPPORT, what is not listed with
+// EPERM.
+absl::Status EnterSignerSandbox();
+
+}  // namespace vmattest::ipc
+
+#endif  // VMATTEST_IPC_SANDBOX_H_
