@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "crypto/ecdsa.h"
 #include "verifier/key_certification.h"
+#include "verifier/sealed_seed.h"
 #include "vmattest/verifier/verifier.h"
 #include "wire/codec.h"
 
@@ -37,6 +38,20 @@ absl::Status AddKeys(const std::vector<evidence::KeyCertification>& keys,
   return absl::OkStatus();
 }
 
+absl::Status AddRevocations(
+    const std::vector<evidence::KeyRevocation>& revocations,
+    Anchors::Host& host) {
+  for (const evidence::KeyRevocation& revocation : revocations) {
+    if (const CheckResult result = CheckRevocation(revocation, host);
+        !result.passed()) {
+      return Refused(result);
+    }
+    host.revoked_names.insert(revocation.key_name);
+    host.revoked_epochs.emplace(revocation.purpose, revocation.epoch);
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<Anchors::Host> ParseHost(std::string_view json) {
   Anchors::Host host;
   ASSIGN_OR_RETURN(host.identity, wire::HostIdentityFromJson(json));
@@ -59,7 +74,22 @@ absl::StatusOr<Anchors::Host> ParseHost(std::string_view json) {
   }
   host.ak_qualified_name = QualifiedName(host.ak);
   RETURN_IF_ERROR(AddKeys(host.identity.keys, host));
+  RETURN_IF_ERROR(AddRevocations(host.identity.revocations, host));
+  RETURN_IF_ERROR(AddPqKeys(host.identity, host));
   return host;
+}
+
+// An identity from before the event log existed has none.
+absl::Status MergeLogIndex(const Bytes& log_index,
+                           evidence::HostIdentity& identity) {
+  if (identity.log_index.empty()) {
+    identity.log_index = log_index;
+  } else if (!log_index.empty() && log_index != identity.log_index) {
+    return absl::InvalidArgumentError(
+        fmt::format("host {} is pinned with another event log index already",
+                    identity.host_id));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -83,6 +113,9 @@ absl::Status Anchors::Add(std::string_view json) {
   }
   Host merged = known->second;
   RETURN_IF_ERROR(AddKeys(host.identity.keys, merged));
+  RETURN_IF_ERROR(AddRevocations(host.identity.revocations, merged));
+  RETURN_IF_ERROR(AddPqKeys(host.identity, merged));
+  RETURN_IF_ERROR(MergeLogIndex(host.identity.log_index, merged.identity));
   known->second = std::move(merged);
   return absl::OkStatus();
 }

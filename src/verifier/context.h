@@ -1,12 +1,14 @@
 #ifndef VMATTEST_VERIFIER_CONTEXT_H_
 #define VMATTEST_VERIFIER_CONTEXT_H_
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "base/clock.h"
+#include "evidence/disclosure.h"
 #include "evidence/evidence.h"
 #include "evidence/statement.h"
 #include "evidence/tpm_structures.h"
@@ -55,16 +57,26 @@ struct Context {
   const Policy& policy;
   const WallTime now;
 
+  // Of a disclosure only envelope and keys are filled.
   evidence::Evidence evidence;
+  // Set, empty, before the first check if the file is to be a disclosure.
+  std::optional<std::vector<evidence::DisclosedLeaf>> disclosed;
+  // Of a host-log payload only the header is filled, with that of `host_log`.
   evidence::ConfigStatement statement;
+  std::optional<evidence::HostLogStatement> host_log;
   KeyPurpose purpose = KeyPurpose::kConfig;
   const evidence::TpmQuoteSignature* quote = nullptr;
+  // The post-quantum signature, if there is one.
+  const evidence::Signature* pq = nullptr;
   evidence::Attest attest;
   evidence::EcdsaSignature quote_signature;
   const evidence::KeyCertification* certification = nullptr;
   evidence::EccPublicArea purpose_key;
   // Null until looked up, and if the anchors do not know the host.
   const Anchors::Host* host = nullptr;
+  // The signature checks got as far as saying yes.
+  bool quote_verified = false;
+  bool pq_verified = false;
 };
 
 }  // namespace vmattest::verifier

@@ -29,11 +29,12 @@ std::string Label(const evidence::KeyCertification& key) {
   return fmt::format("key {} epoch {}", ToString(key.purpose), key.epoch);
 }
 
-CheckResult CheckCertifyInfo(const evidence::KeyCertification& key,
-                             const evidence::EccPublicArea& area,
+// A statement by TPM2_Certify, parsed: that it is one, the AK's, and made for
+// what `qualifying` says.
+CheckResult CheckAkStatement(const std::string& label,
                              const evidence::Attest& info,
+                             const DigestBytes& qualifying,
                              const Anchors::Host& host) {
-  const std::string label = Label(key);
   if (info.magic != evidence::kTpmGenerated) {
     return CheckResult::Fail(reason::kCertificationMagic, label,
                              fmt::format("{:#010x}", evidence::kTpmGenerated),
@@ -50,12 +51,40 @@ CheckResult CheckCertifyInfo(const evidence::KeyCertification& key,
                              ToHex(host.ak_qualified_name),
                              ToHex(info.qualified_signer));
   }
-  const DigestBytes qualifying =
-      evidence::CertifyQualifyingData(key.purpose, key.epoch);
   if (info.extra_data != qualifying) {
     return CheckResult::Fail(reason::kCertificationPurpose, label,
                              ToHex(qualifying), ToHex(info.extra_data));
   }
+  return CheckResult::Pass();
+}
+
+// Parses `certify_info` into `info`.
+CheckResult CheckAkSigned(const std::string& label, ByteView certify_info,
+                          ByteView signature, const DigestBytes& qualifying,
+                          const Anchors::Host& host, evidence::Attest& info) {
+  absl::StatusOr<evidence::Attest> parsed = evidence::ParseAttest(certify_info);
+  const absl::StatusOr<evidence::EcdsaSignature> ecdsa =
+      evidence::ParseEcdsaSignature(signature);
+  if (!parsed.ok() || !ecdsa.ok()) {
+    return CheckResult::Fail(
+        reason::kCertificationMalformed, label,
+        "TPMS_ATTEST and an ECDSA TPMT_SIGNATURE",
+        std::string(parsed.ok() ? ecdsa.status().message()
+                                : parsed.status().message()));
+  }
+  if (!SignatureHolds(host.ak, certify_info, *ecdsa)) {
+    return CheckResult::Fail(
+        reason::kCertificationSignature, label,
+        "a signature by the AK of host " + host.identity.host_id,
+        "the signature does not verify");
+  }
+  info = *std::move(parsed);
+  return CheckAkStatement(label, info, qualifying, host);
+}
+
+CheckResult CheckCertifiedKey(const std::string& label,
+                              const evidence::EccPublicArea& area,
+                              const evidence::Attest& info) {
   if (info.certified_name != area.name) {
     return CheckResult::Fail(reason::kCertificationName, label + " name",
                              ToHex(area.name), ToHex(info.certified_name));
@@ -119,24 +148,42 @@ CheckResult CheckCertification(const evidence::KeyCertification& key,
   if (CheckResult result = CheckSigningKey(area, label); !result.passed()) {
     return result;
   }
-  const absl::StatusOr<evidence::Attest> info =
-      evidence::ParseAttest(key.certify_info);
-  const absl::StatusOr<evidence::EcdsaSignature> signature =
-      evidence::ParseEcdsaSignature(key.signature);
-  if (!info.ok() || !signature.ok()) {
-    return CheckResult::Fail(
-        reason::kCertificationMalformed, label,
-        "TPMS_ATTEST and an ECDSA TPMT_SIGNATURE",
-        std::string(info.ok() ? signature.status().message()
-                              : info.status().message()));
+  evidence::Attest info;
+  if (CheckResult result = CheckAkSigned(
+          label, key.certify_info, key.signature,
+          evidence::CertifyQualifyingData(key.purpose, key.epoch), host, info);
+      !result.passed()) {
+    return result;
   }
-  if (!SignatureHolds(host.ak, key.certify_info, *signature)) {
-    return CheckResult::Fail(
-        reason::kCertificationSignature, label,
-        "a signature by the AK of host " + host.identity.host_id,
-        "the signature does not verify");
+  return CheckCertifiedKey(label, area, info);
+}
+
+CheckResult CheckRevocation(const evidence::KeyRevocation& revocation,
+                            const Anchors::Host& host) {
+  const std::string label =
+      fmt::format("revocation of key {} epoch {}", ToString(revocation.purpose),
+                  revocation.epoch);
+  evidence::Attest info;
+  if (CheckResult result = CheckAkSigned(
+          label, revocation.certify_info, revocation.signature,
+          evidence::RevokeQualifyingData(revocation.purpose, revocation.epoch),
+          host, info);
+      !result.passed()) {
+    return result;
   }
-  return CheckCertifyInfo(key, area, *info, host);
+  if (revocation.key_name.empty() ||
+      info.certified_name != revocation.key_name) {
+    return CheckResult::Fail(reason::kCertificationName, label + " name",
+                             ToHex(revocation.key_name),
+                             ToHex(info.certified_name));
+  }
+  return CheckResult::Pass();
+}
+
+bool IsRevoked(const evidence::KeyCertification& key,
+               const evidence::EccPublicArea& area, const Anchors::Host& host) {
+  return host.revoked_names.contains(area.name) ||
+         host.revoked_epochs.contains({key.purpose, key.epoch});
 }
 
 }  // namespace vmattest::verifier

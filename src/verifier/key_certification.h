@@ -1,9 +1,22 @@
 #ifndef VMATTEST_VERIFIER_KEY_CERTIFICATION_H_
 #define VMATTEST_VERIFIER_KEY_CERTIFICATION_H_
 
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+
 #include "verifier/context.h"
 
 namespace vmattest::verifier {
+
+// A post-quantum key that an anchor lists (rule S4).
+struct PqKeyInfo {
+  std::string algorithm;
+  KeyPurpose purpose = KeyPurpose::kConfig;
+  uint32_t epoch = 0;
+  Bytes public_key;
+};
 
 // What an anchor says about a host, parsed.
 struct Anchors::Host {
@@ -13,6 +26,10 @@ struct Anchors::Host {
   Bytes ak_qualified_name;
   // Which purpose each key name is pinned for.
   std::map<Bytes, KeyPurpose> purposes;
+  std::map<Bytes, PqKeyInfo> pq_keys;  // by key id
+  // What its AK said is not to be believed any more.
+  std::set<Bytes> revoked_names;
+  std::set<std::pair<KeyPurpose, uint32_t>> revoked_epochs;
 };
 
 // Whether the host's AK certified `key` for the purpose and epoch that it
@@ -21,6 +38,14 @@ struct Anchors::Host {
 CheckResult CheckCertification(const evidence::KeyCertification& key,
                                const evidence::EccPublicArea& area,
                                const Anchors::Host& host);
+
+// Whether the host's AK said that the key must not be believed any more.
+CheckResult CheckRevocation(const evidence::KeyRevocation& revocation,
+                            const Anchors::Host& host);
+
+// Whether the anchors say so of this key, or of the epoch it is certified for.
+bool IsRevoked(const evidence::KeyCertification& key,
+               const evidence::EccPublicArea& area, const Anchors::Host& host);
 
 // Whether `signature` (TPMT_SIGNATURE, parsed) by `key` is over `message`, by
 // the key's own scheme.

@@ -12,6 +12,7 @@ namespace vmattest::verifier::reason {
 
 // Structure.
 inline constexpr std::string_view kEvidenceMalformed = "evidence-malformed";
+inline constexpr std::string_view kDisclosureMalformed = "disclosure-malformed";
 inline constexpr std::string_view kPayloadTypeUnknown = "payload-type-unknown";
 inline constexpr std::string_view kStatementMalformed = "statement-malformed";
 inline constexpr std::string_view kStatementVersion = "statement-version";
@@ -48,9 +49,12 @@ inline constexpr std::string_view kCertificationSigner =
 inline constexpr std::string_view kCertificationPurpose =
     "key-certification-purpose";
 inline constexpr std::string_view kCertificationName = "key-certification-name";
-inline constexpr std::string_view kSignatureKeyUnknown =
-    "signature-key-unknown";
+inline constexpr std::string_view kKeyRevoked = "key-revoked";
 inline constexpr std::string_view kQuoteSignature = "quote-signature";
+inline constexpr std::string_view kPqKeyUnknown = "pq-key-unknown";
+inline constexpr std::string_view kPqKeyPurpose = "pq-key-purpose";
+inline constexpr std::string_view kPqSignature = "pq-signature";
+inline constexpr std::string_view kPqUnchecked = "pq-unchecked";
 
 // TPM structure.
 inline constexpr std::string_view kQuoteMagic = "quote-magic";
@@ -85,27 +89,81 @@ inline constexpr std::string_view kBatchRoot = "batch-root-mismatch";
 // The statement's own checks.
 inline constexpr std::string_view kStatementField = "statement-field-invalid";
 inline constexpr std::string_view kSchemaUnsupported = "schema-unsupported";
-inline constexpr std::string_view kSaltUnsupported = "salt-unsupported";
+inline constexpr std::string_view kSalt = "salt-mismatch";
 inline constexpr std::string_view kLeafCount = "leaf-count-mismatch";
 inline constexpr std::string_view kLeafOrder = "leaf-order";
 inline constexpr std::string_view kLeavesMalformed = "leaves-malformed";
 inline constexpr std::string_view kLeavesRoot = "leaves-root-mismatch";
+inline constexpr std::string_view kSubtrees = "subtrees-mismatch";
 inline constexpr std::string_view kCachedPath = "cached-path-unknown";
+inline constexpr std::string_view kDisclosureEmpty = "disclosure-empty";
+inline constexpr std::string_view kDisclosureDuplicate = "disclosure-duplicate";
+inline constexpr std::string_view kDisclosureSalt = "disclosure-salt";
+inline constexpr std::string_view kDisclosureRoot = "disclosure-root-mismatch";
 
 // Appraisal policy; there may be several of these.
 inline constexpr std::string_view kPcrNotAllowed = "pcr-value-not-allowed";
+inline constexpr std::string_view kPayloadTypeUnexpected =
+    "payload-type-unexpected";
 inline constexpr std::string_view kVmMismatch = "vm-uuid-mismatch";
 inline constexpr std::string_view kContentCached = "content-cached";
+inline constexpr std::string_view kContentUnavailable = "content-unavailable";
+inline constexpr std::string_view kUnmanagedVms = "unmanaged-vms";
+inline constexpr std::string_view kLeavesKeptBack = "leaves-kept-back";
 inline constexpr std::string_view kConfigRoot = "config-root-mismatch";
 inline constexpr std::string_view kConfigLeafAdded = "config-leaf-added";
 inline constexpr std::string_view kConfigLeafRemoved = "config-leaf-removed";
 inline constexpr std::string_view kConfigLeafChanged = "config-leaf-changed";
+
+// The host event log and the firmware's log beside it (VerifyEventLog).
+inline constexpr std::string_view kEventLogMalformed = "eventlog-malformed";
+inline constexpr std::string_view kEventLogRecordMissing =
+    "eventlog-record-missing";
+inline constexpr std::string_view kEventLogRecordOrder =
+    "eventlog-record-order";
+inline constexpr std::string_view kEventLogRecordMalformed =
+    "eventlog-record-malformed";
+inline constexpr std::string_view kEventLogRecordDigest =
+    "eventlog-record-digest";
+inline constexpr std::string_view kEventLogBootRecord = "eventlog-boot-record";
+inline constexpr std::string_view kEventLogRecordsLost =
+    "eventlog-records-lost";
+inline constexpr std::string_view kEventLogRecordsShort =
+    "eventlog-records-short";
+inline constexpr std::string_view kEventLogHead = "eventlog-head-mismatch";
+inline constexpr std::string_view kEventLogAnchorUnknown =
+    "eventlog-anchor-unknown";
+inline constexpr std::string_view kEventLogAnchorMalformed =
+    "eventlog-anchor-malformed";
+inline constexpr std::string_view kEventLogAnchorIndex =
+    "eventlog-anchor-index";
+inline constexpr std::string_view kEventLogAnchorAttributes =
+    "eventlog-anchor-attributes";
+inline constexpr std::string_view kEventLogAnchorSignature =
+    "eventlog-anchor-signature";
+inline constexpr std::string_view kEventLogAnchorNonce =
+    "eventlog-anchor-nonce";
+inline constexpr std::string_view kEventLogAnchorClock =
+    "eventlog-anchor-clock";
+inline constexpr std::string_view kEventLogAnchorBehind =
+    "eventlog-anchor-behind";
+inline constexpr std::string_view kEventLogAnchorContents =
+    "eventlog-anchor-contents";
+inline constexpr std::string_view kEventLogPcr = "eventlog-pcr-mismatch";
+inline constexpr std::string_view kEventLogRecordsUncovered =
+    "eventlog-records-uncovered";
+inline constexpr std::string_view kBootLogDigest = "boot-log-digest";
+inline constexpr std::string_view kBootLogMalformed = "boot-log-malformed";
+inline constexpr std::string_view kBootLogBank = "boot-log-bank";
+inline constexpr std::string_view kBootLogPcr = "boot-log-pcr-mismatch";
+inline constexpr std::string_view kBootLogSeparator = "boot-log-separator";
 
 // A check that ended without saying that it passed (rule S39).
 inline constexpr std::string_view kCheckIncomplete = "check-incomplete";
 
 inline constexpr std::string_view kAll[] = {
     kEvidenceMalformed,
+    kDisclosureMalformed,
     kPayloadTypeUnknown,
     kStatementMalformed,
     kStatementVersion,
@@ -132,8 +190,12 @@ inline constexpr std::string_view kAll[] = {
     kCertificationSigner,
     kCertificationPurpose,
     kCertificationName,
-    kSignatureKeyUnknown,
+    kKeyRevoked,
     kQuoteSignature,
+    kPqKeyUnknown,
+    kPqKeyPurpose,
+    kPqSignature,
+    kPqUnchecked,
     kQuoteMagic,
     kQuoteType,
     kQuoteSigner,
@@ -156,19 +218,53 @@ inline constexpr std::string_view kAll[] = {
     kBatchRoot,
     kStatementField,
     kSchemaUnsupported,
-    kSaltUnsupported,
+    kSalt,
     kLeafCount,
     kLeafOrder,
     kLeavesMalformed,
     kLeavesRoot,
+    kSubtrees,
     kCachedPath,
+    kDisclosureEmpty,
+    kDisclosureDuplicate,
+    kDisclosureSalt,
+    kDisclosureRoot,
     kPcrNotAllowed,
+    kPayloadTypeUnexpected,
     kVmMismatch,
     kContentCached,
+    kContentUnavailable,
+    kUnmanagedVms,
+    kLeavesKeptBack,
     kConfigRoot,
     kConfigLeafAdded,
     kConfigLeafRemoved,
     kConfigLeafChanged,
+    kEventLogMalformed,
+    kEventLogRecordMissing,
+    kEventLogRecordOrder,
+    kEventLogRecordMalformed,
+    kEventLogRecordDigest,
+    kEventLogBootRecord,
+    kEventLogRecordsLost,
+    kEventLogRecordsShort,
+    kEventLogHead,
+    kEventLogAnchorUnknown,
+    kEventLogAnchorMalformed,
+    kEventLogAnchorIndex,
+    kEventLogAnchorAttributes,
+    kEventLogAnchorSignature,
+    kEventLogAnchorNonce,
+    kEventLogAnchorClock,
+    kEventLogAnchorBehind,
+    kEventLogAnchorContents,
+    kEventLogPcr,
+    kEventLogRecordsUncovered,
+    kBootLogDigest,
+    kBootLogMalformed,
+    kBootLogBank,
+    kBootLogPcr,
+    kBootLogSeparator,
     kCheckIncomplete,
 };
 

@@ -1,5 +1,7 @@
 #include "vmattest/verifier/verifier.h"
 
+#include "evidence/config_tree.h"
+#include "verifier/appraise.h"
 #include "verifier/checks/checks.h"
 #include "verifier/key_certification.h"
 #include "verifier/reason_codes.h"
@@ -11,6 +13,8 @@ constexpr std::string_view kAkPinned = "pinned";
 constexpr std::string_view kAkUnknown = "unknown";
 constexpr std::string_view kNonceChecked = "nonce";
 constexpr std::string_view kNotChecked = "not-checked";
+constexpr std::string_view kVerified = "verified";
+constexpr std::string_view kUnchecked = "unchecked";
 
 Claims ReadClaims(const Context& context) {
   const evidence::StatementHeader& header = context.statement.header;
@@ -33,29 +37,61 @@ Claims ReadClaims(const Context& context) {
   for (const evidence::CachedContent& cached : context.statement.cached) {
     claims.cached_paths.push_back(cached.path);
   }
-  claims.signature_algorithms = header.signature_algorithms;
+  for (const evidence::Signature& signature :
+       context.evidence.envelope.signatures) {
+    const bool verified =
+        &signature == context.pq ? context.pq_verified : context.quote_verified;
+    claims.signatures.push_back(
+        {signature.algorithm, std::string(verified ? kVerified : kUnchecked)});
+  }
   if (context.quote != nullptr) {
     claims.batch_size = context.quote->batch.size;
     claims.pcr_banks = context.quote->pcr_banks;
   }
   claims.ak = kAkUnknown;
   claims.freshness = kNotChecked;
-  claims.leaves = context.evidence.leaves;
+  claims.leaves = ShownLeaves(context);
+  claims.inside = context.statement.inside;
+  if (header.host) {
+    claims.log_size = header.host->log_size;
+    claims.log_head = header.host->log_head;
+    claims.unmanaged_vms = header.host->unmanaged_vms;
+  }
   return claims;
 }
 
 using Check = CheckResult (*)(const Context&);
 constexpr Check kChecks[] = {
-    CheckKeyChain, CheckQuoteStructure, CheckPcrs,  CheckClock,
-    CheckNonce,    CheckTimeWindow,     CheckBatch, CheckStatement,
+    CheckQuoteStructure, CheckPcrs,  CheckClock,     CheckNonce,
+    CheckTimeWindow,     CheckBatch, CheckStatement,
 };
 
-// All but the policy.
+// Genuine, but no configuration: nobody may take it for one.
+CheckResult NotAboutAVm(const Context& context) {
+  return CheckResult::Fail(reason::kPayloadTypeUnexpected,
+                           "envelope.payload_type",
+                           std::string(evidence::kConfigPayloadType),
+                           context.evidence.envelope.payload_type);
+}
+
+CheckResult CheckSignatures(Context& context) {
+  if (CheckResult result = CheckKeyChain(context); !result.passed()) {
+    return result;
+  }
+  context.quote_verified = true;
+  return CheckPqSignature(context);
+}
+
+}  // namespace
+
 CheckResult RunChecks(std::span<const uint8_t> bytes, Context& context) {
   if (CheckResult result = CheckStructure(bytes, context); !result.passed()) {
     return result;
   }
   context.host = context.anchors.Find(context.statement.header.host_id);
+  if (CheckResult result = CheckSignatures(context); !result.passed()) {
+    return result;
+  }
   for (const Check check : kChecks) {
     if (CheckResult result = check(context); !result.passed()) {
       return result;
@@ -78,34 +114,55 @@ Verdict ToVerdict(const CheckResult& result) {
   return verdict;
 }
 
-}  // namespace
+Claims MakeClaims(const Context& context, bool genuine) {
+  Claims claims = ReadClaims(context);
+  if (context.host != nullptr) {
+    claims.hostname = context.host->identity.hostname;
+  }
+  if (genuine) {
+    claims.ak = kAkPinned;
+    if (context.policy.nonce) {
+      claims.freshness = kNonceChecked;
+    }
+  }
+  return claims;
+}
+
+std::vector<ConfigLeaf> ShownLeaves(const Context& context) {
+  if (!context.disclosed) {
+    return evidence::Flatten(context.evidence.leaves,
+                             context.evidence.subtrees);
+  }
+  std::vector<ConfigLeaf> leaves;
+  for (const evidence::DisclosedLeaf& disclosed : *context.disclosed) {
+    leaves.push_back({evidence::FullPath(disclosed), disclosed.leaf.type,
+                      disclosed.leaf.value});
+  }
+  return leaves;
+}
+
+absl::StatusOr<Appraisal> AppraiseConfig(std::span<const uint8_t> bytes,
+                                         Context& context) {
+  if (context.anchors.host_ids().empty()) {
+    return absl::FailedPreconditionError("no anchors: no host is believed");
+  }
+  Appraisal appraisal;
+  CheckResult result = RunChecks(bytes, context);
+  appraisal.genuine = result.passed();
+  if (appraisal.genuine) {
+    result = context.host_log ? NotAboutAVm(context) : CheckPolicy(context);
+  }
+  appraisal.verdict = ToVerdict(result);
+  appraisal.claims = MakeClaims(context, appraisal.genuine);
+  return appraisal;
+}
 
 absl::StatusOr<Appraisal> Verify(
     std::span<const uint8_t> evidence, const Anchors& anchors,
     const Policy& policy,
     std::chrono::sys_time<std::chrono::milliseconds> now) {
-  if (anchors.host_ids().empty()) {
-    return absl::FailedPreconditionError("no anchors: no host is believed");
-  }
   Context context(anchors, policy, now);
-  Appraisal appraisal;
-  CheckResult result = RunChecks(evidence, context);
-  appraisal.genuine = result.passed();
-  if (appraisal.genuine) {
-    result = CheckPolicy(context);
-  }
-  appraisal.verdict = ToVerdict(result);
-  appraisal.claims = ReadClaims(context);
-  if (context.host != nullptr) {
-    appraisal.claims.hostname = context.host->identity.hostname;
-  }
-  if (appraisal.genuine) {
-    appraisal.claims.ak = kAkPinned;
-    if (policy.nonce) {
-      appraisal.claims.freshness = kNonceChecked;
-    }
-  }
-  return appraisal;
+  return AppraiseConfig(evidence, context);
 }
 
 }  // namespace vmattest::verifier

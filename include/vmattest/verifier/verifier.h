@@ -63,13 +63,28 @@ struct Policy {
   std::vector<uint32_t> required_pcrs = {0, 1, 2, 3, 4, 5, 6, 7};
   // Values that PCRs of that bank must have.
   std::map<uint32_t, std::vector<std::vector<uint8_t>>> allowed_pcr_values;
-  // Expected configuration: its leaves (differences are then named), or only
-  // its root.
+  // Expected configuration: its leaves (differences are then named), those of
+  // subtrees as "PATH/LEAF" in place of the tree leaf; or only its root. With
+  // both, the root decides where the leaves of a salted tree are kept back.
   std::optional<std::vector<ConfigLeaf>> expected_leaves;
   std::optional<DigestBytes> expected_root;
   std::optional<std::string> expected_vm_uuid;
   // Digests taken from the cache are refused.
   bool require_fresh_content = false;
+  // Leaves that only say why something could not be measured are refused.
+  bool refuse_unavailable = false;
+  // VMs that run beside libvirt on that host (rule S19).
+  std::optional<uint64_t> max_unmanaged_vms;
+};
+
+// A signature of the envelope, and what became of it: "verified", or
+// "unchecked" if the appraisal did not get that far or this verifier has no
+// implementation of the algorithm (docs/post-quantum.md).
+struct SignatureClaim {
+  std::string algorithm;
+  std::string state;
+  friend bool operator==(const SignatureClaim&,
+                         const SignatureClaim&) = default;
 };
 
 // What the evidence says, as far as it could be read. Believe it only if the
@@ -92,14 +107,18 @@ struct Claims {
   std::string content;
   std::string xml_kind;
   std::vector<std::string> cached_paths;
-  std::vector<std::string> signature_algorithms;
+  std::vector<SignatureClaim> signatures;  // in the envelope's order
   uint64_t batch_size = 0;
   std::vector<PcrValues> pcr_banks;
   // How the AK is believed: "pinned" until enrolment exists.
   std::string ak;
   // "nonce" if one was demanded and matches, else "not-checked".
   std::string freshness;
-  std::vector<ConfigLeaf> leaves;
+  std::vector<ConfigLeaf> leaves;  // those of subtrees as in Policy
+  std::string inside;              // "none", "inventory", "full"
+  uint64_t log_size = 0;           // of the host event log; 0: none is kept
+  std::vector<uint8_t> log_head;
+  uint64_t unmanaged_vms = 0;
 };
 
 struct Appraisal {

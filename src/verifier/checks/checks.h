@@ -14,6 +14,10 @@ namespace vmattest::verifier {
 CheckResult CheckStructure(ByteView bytes, Context& context);
 // Anchor -> AK -> purpose key (rule S2) -> quote.
 CheckResult CheckKeyChain(const Context& context);
+// The post-quantum signature over the envelope, by a key that the anchors list
+// for this purpose and epoch (rules S2, S4). Without an ML-DSA in this process
+// it passes unchecked, unless the policy requires it.
+CheckResult CheckPqSignature(Context& context);
 // The TPM itself made the quote, and this key asked for it.
 CheckResult CheckQuoteStructure(const Context& context);
 // One measured bank, every selected value, the required ones (rule S9).
@@ -26,6 +30,10 @@ CheckResult CheckTimeWindow(const Context& context);
 CheckResult CheckBatch(const Context& context);
 // The statement's fields, and the leaves under its root.
 CheckResult CheckStatement(const Context& context);
+// The fields of a host-log statement; CheckStatement calls it for those.
+CheckResult CheckHostLogStatement(const Context& context);
+// In place of all leaves those of a disclosure; CheckStatement calls it.
+CheckResult CheckDisclosedLeaves(const Context& context);
 // What the caller demands; gives every reason, not only the first.
 CheckResult CheckPolicy(const Context& context);
 

@@ -25,14 +25,12 @@ CheckResult CheckKeyChain(const Context& context) {
       !result.passed()) {
     return result;
   }
-  for (const evidence::Signature& signature :
-       context.evidence.envelope.signatures) {
-    if (const auto* raw =
-            std::get_if<evidence::RawSignature>(&signature.body)) {
-      return CheckResult::Fail(
-          reason::kSignatureKeyUnknown, signature.algorithm,
-          "a key that the anchors list", ToHex(raw->key_id));
-    }
+  if (IsRevoked(key, context.purpose_key, *context.host)) {
+    return CheckResult::Fail(
+        reason::kKeyRevoked,
+        fmt::format("key {} epoch {}", ToString(key.purpose), key.epoch),
+        "a key that the host's AK did not revoke",
+        ToHex(context.purpose_key.name));
   }
   if (!SignatureHolds(context.purpose_key, context.quote->quoted,
                       context.quote_signature)) {

@@ -1,8 +1,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 #include "evidence/config_tree.h"
+#include "verifier/appraise.h"
 #include "verifier/checks/checks.h"
 #include "verifier/reason_codes.h"
 
@@ -47,18 +49,92 @@ std::string_view CodeOf(evidence::LeafDifference::Kind kind) {
   return reason::kCheckIncomplete;
 }
 
+// A salted tree without its leaves.
+bool KeptBack(const Context& context) {
+  return !context.disclosed && context.evidence.leaves.empty();
+}
+
+void AddKeptBack(const Context& context, std::string expected,
+                 Reasons& reasons) {
+  Add(reasons, reason::kLeavesKeptBack, "leaves", std::move(expected),
+      "none, of " + context.statement.salt_id);
+}
+
+void CheckAvailable(const Context& context, Reasons& reasons) {
+  if (KeptBack(context)) {
+    AddKeptBack(context, "leaves, to see what could not be measured", reasons);
+  }
+  for (const ConfigLeaf& leaf : ShownLeaves(context)) {
+    if (leaf.type == LeafType::kUnavailable) {
+      Add(reasons, reason::kContentUnavailable, leaf.path, "measured content",
+          leaf.value);
+    }
+  }
+}
+
+void CheckUnmanaged(const Context& context, Reasons& reasons) {
+  const auto& host = context.statement.header.host;
+  const uint64_t most = *context.policy.max_unmanaged_vms;
+  if (!host || host->unmanaged_vms > most) {
+    Add(reasons, reason::kUnmanagedVms, "statement.header.host.unmanaged_vms",
+        fmt::format("at most {}", most),
+        host ? fmt::format("{}", host->unmanaged_vms) : "not said");
+  }
+}
+
+void AddDifferences(const std::vector<ConfigLeaf>& expected,
+                    const std::vector<ConfigLeaf>& found, Reasons& reasons) {
+  for (const evidence::LeafDifference& difference :
+       evidence::CompareLeaves(expected, found)) {
+    Add(reasons, CodeOf(difference.kind), difference.path, difference.expected,
+        difference.found);
+  }
+}
+
+// Each disclosed leaf with the one expected at its path. Where a leaf of a
+// subtree is expected only through the tree leaf above it, that one counts.
+void CheckDisclosed(const Context& context, Reasons& reasons) {
+  std::map<std::string_view, const ConfigLeaf*> expected;
+  for (const ConfigLeaf& leaf : *context.policy.expected_leaves) {
+    expected.emplace(leaf.path, &leaf);
+  }
+  for (const evidence::DisclosedLeaf& disclosed : *context.disclosed) {
+    if (disclosed.leaf.path == kHeaderLeafPath) {
+      continue;
+    }
+    ConfigLeaf found = disclosed.leaf;
+    found.path = evidence::FullPath(disclosed);
+    auto wanted = expected.find(found.path);
+    if (wanted == expected.end() && !disclosed.parent.empty()) {
+      const ConfigLeaf& parent = disclosed.parent.front().leaf;
+      if (wanted = expected.find(parent.path); wanted != expected.end()) {
+        found = parent;
+      }
+    }
+    AddDifferences(wanted == expected.end()
+                       ? std::vector<ConfigLeaf>()
+                       : std::vector<ConfigLeaf>{*wanted->second},
+                   {found}, reasons);
+  }
+}
+
 void CheckConfiguration(const Context& context, Reasons& reasons) {
   const Policy& policy = context.policy;
   if (policy.expected_root && *policy.expected_root != context.statement.root) {
     Add(reasons, reason::kConfigRoot, "statement.root",
         ToHex(*policy.expected_root), ToHex(context.statement.root));
   }
-  if (policy.expected_leaves) {
-    for (const evidence::LeafDifference& difference : evidence::CompareLeaves(
-             *policy.expected_leaves, context.evidence.leaves)) {
-      Add(reasons, CodeOf(difference.kind), difference.path,
-          difference.expected, difference.found);
-    }
+  if (!policy.expected_leaves) {
+    return;
+  }
+  if (context.disclosed) {
+    CheckDisclosed(context, reasons);
+  } else if (!KeptBack(context)) {
+    AddDifferences(*policy.expected_leaves, ShownLeaves(context), reasons);
+  } else if (!policy.expected_root) {
+    AddKeptBack(context,
+                "the leaves of a salted tree, or a policy with its root",
+                reasons);
   }
 }
 
@@ -79,6 +155,12 @@ CheckResult CheckPolicy(const Context& context) {
       Add(reasons, reason::kContentCached, cached.path, "read for this request",
           fmt::format("cached since {}", cached.since_unix_ms));
     }
+  }
+  if (policy.refuse_unavailable) {
+    CheckAvailable(context, reasons);
+  }
+  if (policy.max_unmanaged_vms) {
+    CheckUnmanaged(context, reasons);
   }
   CheckConfiguration(context, reasons);
   return reasons.empty() ? CheckResult::Pass()

@@ -40,17 +40,30 @@ CheckResult CheckFields(const evidence::ConfigStatement& statement) {
       !result.passed()) {
     return result;
   }
+  if (CheckResult result =
+          CheckOneOf("inside", statement.inside, {"none", "inventory", "full"});
+      !result.passed()) {
+    return result;
+  }
   if (statement.schema_version != kConfigSchemaVersion) {
     return CheckResult::Fail(reason::kSchemaUnsupported,
                              "statement.schema_version",
                              std::to_string(kConfigSchemaVersion),
                              std::to_string(statement.schema_version));
   }
-  if (!statement.salt_id.empty()) {
-    return CheckResult::Fail(reason::kSaltUnsupported, "statement.salt_id",
-                             "none: public leaves", statement.salt_id);
+  if (!statement.salt_id.empty() &&
+      statement.salt_id.size() != 2 * DigestSize(HashAlgorithm::kSha256)) {
+    return CheckResult::Fail(reason::kStatementField, "statement.salt_id",
+                             "empty, or SHA-256 in hex", statement.salt_id);
   }
   return CheckResult::Pass();
+}
+
+// Leaves of a salted tree may be kept back, but then all of them.
+bool KeptBack(const Context& context) {
+  const evidence::Evidence& evidence = context.evidence;
+  return !context.statement.salt_id.empty() && evidence.vm_salt.empty() &&
+         evidence.leaves.empty() && evidence.subtrees.empty();
 }
 
 CheckResult CheckOrder(const std::vector<ConfigLeaf>& leaves) {
@@ -72,6 +85,11 @@ CheckResult CheckOrder(const std::vector<ConfigLeaf>& leaves) {
 
 CheckResult CheckLeaves(const Context& context) {
   const evidence::ConfigStatement& statement = context.statement;
+  const SecretBytes salt(Bytes(context.evidence.vm_salt));
+  if (evidence::SaltId(salt) != statement.salt_id) {
+    return CheckResult::Fail(reason::kSalt, "vm_salt", statement.salt_id,
+                             evidence::SaltId(salt));
+  }
   const std::vector<ConfigLeaf>& leaves = context.evidence.leaves;
   if (leaves.empty() || leaves.size() != statement.leaf_count) {
     return CheckResult::Fail(reason::kLeafCount, "leaves",
@@ -82,7 +100,7 @@ CheckResult CheckLeaves(const Context& context) {
     return result;
   }
   const absl::StatusOr<ConfigTree> tree =
-      evidence::RebuildConfigTree(statement.algorithm, leaves);
+      evidence::RebuildConfigTree(statement.algorithm, leaves, salt);
   if (!tree.ok()) {
     return CheckResult::Fail(reason::kLeavesMalformed, "leaves",
                              "a configuration tree",
@@ -91,6 +109,13 @@ CheckResult CheckLeaves(const Context& context) {
   if (tree->root != statement.root) {
     return CheckResult::Fail(reason::kLeavesRoot, "leaves",
                              ToHex(statement.root), ToHex(tree->root));
+  }
+  const absl::Status subtrees = evidence::CheckSubtrees(
+      statement.algorithm, leaves, context.evidence.subtrees, salt);
+  if (!subtrees.ok()) {
+    return CheckResult::Fail(reason::kSubtrees, "subtrees",
+                             "the leaves below every tree leaf",
+                             std::string(subtrees.message()));
   }
   return CheckResult::Pass();
 }
@@ -112,8 +137,17 @@ CheckResult CheckCached(const Context& context) {
 }  // namespace
 
 CheckResult CheckStatement(const Context& context) {
+  if (context.host_log) {
+    return CheckHostLogStatement(context);
+  }
   if (CheckResult result = CheckFields(context.statement); !result.passed()) {
     return result;
+  }
+  if (context.disclosed) {
+    return CheckDisclosedLeaves(context);
+  }
+  if (KeptBack(context)) {
+    return CheckResult::Pass();
   }
   if (CheckResult result = CheckLeaves(context); !result.passed()) {
     return result;

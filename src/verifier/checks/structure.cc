@@ -11,10 +11,24 @@ namespace vmattest::verifier {
 namespace {
 
 using evidence::kMlDsa65Algorithm;
+using evidence::kMlDsa87Algorithm;
 using evidence::kTpmQuoteAlgorithm;
 
 std::string Text(const absl::Status& status) {
   return std::string(status.message());
+}
+
+absl::Status ParseStatement(Context& context) {
+  const evidence::Envelope& envelope = context.evidence.envelope;
+  if (envelope.payload_type == evidence::kHostLogPayloadType) {
+    ASSIGN_OR_RETURN(context.host_log,
+                     wire::ParseHostLogStatement(envelope.payload));
+    context.statement.header = context.host_log->header;
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(context.statement,
+                   wire::ParseConfigStatement(envelope.payload));
+  return absl::OkStatus();
 }
 
 CheckResult ParsePayload(Context& context) {
@@ -27,14 +41,11 @@ CheckResult ParsePayload(Context& context) {
         std::string(evidence::kConfigPayloadType), envelope.payload_type);
   }
   context.purpose = *purpose;
-  absl::StatusOr<evidence::ConfigStatement> statement =
-      wire::ParseConfigStatement(envelope.payload);
-  if (!statement.ok()) {
+  const absl::Status parsed = ParseStatement(context);
+  if (!parsed.ok()) {
     return CheckResult::Fail(reason::kStatementMalformed, "envelope.payload",
-                             "a canonical ConfigStatement",
-                             Text(statement.status()));
+                             "a canonical statement of its type", Text(parsed));
   }
-  context.statement = *std::move(statement);
   if (context.statement.header.version != evidence::kStatementVersion) {
     return CheckResult::Fail(reason::kStatementVersion,
                              "statement.header.version",
@@ -47,12 +58,25 @@ CheckResult ParsePayload(Context& context) {
 CheckResult CheckKnownOnce(const std::vector<std::string>& algorithms,
                            std::string_view where) {
   std::set<std::string_view> seen;
+  std::string_view seen_pq;
   for (const std::string& algorithm : algorithms) {
-    if (algorithm != kTpmQuoteAlgorithm && algorithm != kMlDsa65Algorithm) {
+    const bool pq =
+        algorithm == kMlDsa65Algorithm || algorithm == kMlDsa87Algorithm;
+    if (!pq && algorithm != kTpmQuoteAlgorithm) {
       return CheckResult::Fail(
           reason::kSignatureUnknown, std::string(where),
-          fmt::format("{} or {}", kTpmQuoteAlgorithm, kMlDsa65Algorithm),
+          fmt::format("{}, {} or {}", kTpmQuoteAlgorithm, kMlDsa65Algorithm,
+                      kMlDsa87Algorithm),
           algorithm);
+    }
+    if (pq && !seen_pq.empty() && seen_pq != algorithm) {
+      return CheckResult::Fail(
+          reason::kSignatureDuplicate, std::string(where),
+          fmt::format("{} or {}", kMlDsa65Algorithm, kMlDsa87Algorithm),
+          "both");
+    }
+    if (pq) {
+      seen_pq = algorithm;
     }
     if (!seen.insert(algorithm).second) {
       return CheckResult::Fail(reason::kSignatureDuplicate, std::string(where),
@@ -135,6 +159,8 @@ CheckResult ParseQuote(Context& context) {
     if (const auto* quote =
             std::get_if<evidence::TpmQuoteSignature>(&signature.body)) {
       context.quote = quote;
+    } else {
+      context.pq = &signature;
     }
   }
   absl::StatusOr<evidence::Attest> attest =
@@ -180,9 +206,23 @@ CheckResult FindKey(Context& context) {
   return CheckResult::Pass();
 }
 
-}  // namespace
+CheckResult ParseDisclosureFile(ByteView bytes, Context& context) {
+  absl::StatusOr<evidence::Disclosure> parsed = wire::ParseDisclosure(bytes);
+  if (!parsed.ok()) {
+    return CheckResult::Fail(reason::kDisclosureMalformed, "disclosure file",
+                             "vmattest/disclosure/v1, canonical",
+                             Text(parsed.status()));
+  }
+  context.evidence.envelope = std::move(parsed->envelope);
+  context.evidence.keys = std::move(parsed->keys);
+  context.disclosed = std::move(parsed->leaves);
+  return CheckResult::Pass();
+}
 
-CheckResult CheckStructure(ByteView bytes, Context& context) {
+CheckResult ParseFile(ByteView bytes, Context& context) {
+  if (context.disclosed) {
+    return ParseDisclosureFile(bytes, context);
+  }
   absl::StatusOr<evidence::Evidence> parsed = wire::ParseEvidence(bytes);
   if (!parsed.ok()) {
     return CheckResult::Fail(reason::kEvidenceMalformed, "evidence file",
@@ -190,6 +230,15 @@ CheckResult CheckStructure(ByteView bytes, Context& context) {
                              Text(parsed.status()));
   }
   context.evidence = *std::move(parsed);
+  return CheckResult::Pass();
+}
+
+}  // namespace
+
+CheckResult CheckStructure(ByteView bytes, Context& context) {
+  if (CheckResult result = ParseFile(bytes, context); !result.passed()) {
+    return result;
+  }
   if (CheckResult result = ParsePayload(context); !result.passed()) {
     return result;
   }

@@ -244,7 +244,7 @@ TEST_F(SignatureSetTest, S4_RejectsSignatureByAKeyThatNobodyListed) {
   builder.header.signature_algorithms = {"tpm2-quote", "ml-dsa-65"};
   evidence::Evidence evidence = builder.Build();
   evidence.envelope.signatures.push_back(MlDsa());
-  ExpectReason(evidence, reason::kSignatureKeyUnknown);
+  ExpectReason(evidence, reason::kPqKeyUnknown);
 }
 
 }  // namespace

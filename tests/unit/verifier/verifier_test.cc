@@ -64,7 +64,8 @@ TEST_F(VerifierTest, ClaimsSayWhatTheEvidenceSays) {
   EXPECT_EQ(claims.quoted_at, builder.quoted_at);
   EXPECT_EQ(claims.leaf_count, builder.leaves.size() + 1);
   EXPECT_THAT(claims.cached_paths, ElementsAre("disk/vda/digest"));
-  EXPECT_THAT(claims.signature_algorithms, ElementsAre("tpm2-quote"));
+  EXPECT_THAT(claims.signatures,
+              ElementsAre(SignatureClaim{"tpm2-quote", "verified"}));
   EXPECT_THAT(claims.pcr_banks, ElementsAre(builder.pcrs));
   EXPECT_EQ(claims.ak, "pinned");
   EXPECT_EQ(claims.freshness, "nonce");
@@ -401,15 +402,11 @@ TEST_F(VerifierTest, RejectsInvalidFields) {
   ExpectReason(builder.BuildFile(), reason::kStatementField);
 }
 
-TEST_F(VerifierTest, RejectsUnknownSchemaAndSalt) {
+TEST_F(VerifierTest, RejectsUnknownSchema) {
   builder.edit_statement = [](evidence::ConfigStatement& s) {
     s.schema_version = 2;
   };
   ExpectReason(builder.BuildFile(), reason::kSchemaUnsupported);
-  builder.edit_statement = [](evidence::ConfigStatement& s) {
-    s.salt_id = "salt-1";
-  };
-  ExpectReason(builder.BuildFile(), reason::kSaltUnsupported);
 }
 
 TEST_F(VerifierTest, RejectsEditedLeaf) {
