@@ -55,7 +55,14 @@ absl::StatusOr<VmRecord> Remembered(inventory::VmStore& store,
 }  // namespace
 
 Attestor::Attestor(Parts parts, Options options)
-    : flights_(std::make_unique<Flights>(parts, options)), parts_(parts) {}
+    : statements_(std::make_unique<StatementSealer>(
+          parts.signer, parts.clock,
+          StatementSealer::Options{.unmanaged = options.unmanaged})),
+      host_log_(std::make_unique<HostLogExport>(
+          parts.signer, *statements_, parts.requests, options.host_log)),
+      flights_(
+          std::make_unique<Flights>(parts, std::move(options), *statements_)),
+      parts_(parts) {}
 
 Attestor::~Attestor() = default;
 
@@ -131,8 +138,27 @@ void Attestor::AttestConfig(ConfigRequest request,
   flights_->Attest(std::move(request), std::move(done));
 }
 
+void Attestor::Disclose(ConfigRequest request,
+                        std::function<void(absl::StatusOr<Bytes>)> done) {
+  if (request.leaves.empty()) {
+    done(absl::InvalidArgumentError("no leaf to disclose"));
+    return;
+  }
+  flights_->Attest(std::move(request), std::move(done));
+}
+
+void Attestor::HostLog(Bytes nonce, MonotonicTime deadline, HostLogDone done) {
+  host_log_->Make(std::move(nonce), deadline, std::move(done));
+}
+
 absl::StatusOr<evidence::HostIdentity> Attestor::HostIdentity() {
-  return parts_.sealer.Identity();
+  signing::SignerState state = parts_.signer.state();
+  if (!state.identity) {
+    return state.tpm.ok()
+               ? absl::UnavailableError("the TPM was not reached yet")
+               : state.tpm;
+  }
+  return *std::move(state.identity);
 }
 
 }  // namespace vmattest::attestor

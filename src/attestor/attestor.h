@@ -7,13 +7,16 @@
 #include <string>
 #include <vector>
 
+#include "attestor/host_log_export.h"
 #include "attestor/recorder.h"
+#include "attestor/statement_sealer.h"
 #include "base/clock.h"
 #include "base/executor.h"
 #include "hypervisor/hypervisor.h"
+#include "inspection/disk_inspector.h"
 #include "inventory/vm_store.h"
 #include "measurement/domain_measurer.h"
-#include "sealing/sealer.h"
+#include "signing/signer.h"
 
 namespace vmattest::attestor {
 
@@ -21,9 +24,14 @@ struct ConfigRequest {
   std::string vm;  // UUID or name
   HashAlgorithm algorithm = HashAlgorithm::kSha256;
   measurement::ContentPolicy content = measurement::ContentPolicy::kChain;
+  inspection::InsidePolicy inside = inspection::InsidePolicy::kNone;
   bool fresh = false;
-  Bytes nonce;             // AttestConfig only: empty, or 16 to 64 bytes
-  MonotonicTime deadline;  // always set
+  Bytes nonce;  // empty, or 16 to 64 bytes; not of MeasureConfig
+  // The caller gets no salted leaf, nor what names one; of public leaves it
+  // changes nothing.
+  bool omit_leaves = false;
+  std::vector<std::string> leaves;  // Disclose only: their paths
+  MonotonicTime deadline;           // always set
   std::function<bool()> cancelled;  // may be empty; from any thread
 };
 
@@ -31,7 +39,7 @@ struct ConfigRequest {
 // library. Callable from any thread.
 //
 //   AttestConfig -> TPM clock -> [requests] libvirt, measure -> seal
-//                     (tpm)                                     (tpm)
+//                    (signer)                                  (signer)
 //                                     done <- [requests] encode <-+
 //
 // Requests for the same VM and options that wait at the same time share one
@@ -43,7 +51,7 @@ class Attestor {
   struct Parts {
     hypervisor::Hypervisor& hypervisor;
     measurement::DomainMeasurer& measurer;
-    sealing::Sealer& sealer;
+    signing::Signer& signer;
     inventory::VmStore& store;
     Recorder& recorder;
     Executor& requests;  // where measuring runs
@@ -54,12 +62,18 @@ class Attestor {
     // is recorded, where it found something new; other roots do not compare.
     HashAlgorithm algorithm = HashAlgorithm::kSha256;
     measurement::ContentPolicy content = measurement::ContentPolicy::kChain;
+    inspection::InsidePolicy inside = inspection::InsidePolicy::kNone;
+    // Whose leaves have a secret salt. Empty: nobody's.
+    std::function<bool(const Uuid&)> salted;
+    // VMs beside libvirt, for statements. Empty: nobody counts them.
+    std::function<uint64_t()> unmanaged;
+    HostLogFiles host_log;
     size_t max_pending = 4096;  // accepted and not answered yet
   };
   Attestor(Parts parts, Options options);
   Attestor(const Attestor&) = delete;
   Attestor& operator=(const Attestor&) = delete;
-  // Waits until every accepted request is answered: the sealer must be alive
+  // Waits until every accepted request is answered: the signer must be alive
   // (it answers by each deadline), `requests` may be shut down already.
   ~Attestor();
 
@@ -82,18 +96,28 @@ class Attestor {
   //   RESOURCE_EXHAUSTED: too many pending. DEADLINE_EXCEEDED, CANCELLED: seen
   //   between two steps. UNAVAILABLE: no libvirt, or no TPM. Else as
   //   DomainMeasurer::Measure, after "attesting vm NAME: measuring: ".
+  // With omit_leaves, of a salted tree only the header leaf.
   void MeasureConfig(
       ConfigRequest request,
       std::function<void(absl::StatusOr<measurement::DomainMeasurement>)> done);
   // Answers with a serialised Evidence.
   void AttestConfig(ConfigRequest request,
                     std::function<void(absl::StatusOr<Bytes>)> done);
+  // The same, but answers with a serialised Disclosure of `request.leaves`.
+  // NOT_FOUND: no such leaf. PERMISSION_DENIED: omit_leaves, and the VM's are
+  // salted.
+  void Disclose(ConfigRequest request,
+                std::function<void(absl::StatusOr<Bytes>)> done);
+  // FAILED_PRECONDITION: no log is kept. Else as AttestConfig.
+  void HostLog(Bytes nonce, MonotonicTime deadline, HostLogDone done);
 
   // Never blocks. UNAVAILABLE: the TPM was not reached yet.
   absl::StatusOr<evidence::HostIdentity> HostIdentity();
 
  private:
   class Flights;
+  std::unique_ptr<StatementSealer> statements_;
+  std::unique_ptr<HostLogExport> host_log_;
   std::unique_ptr<Flights> flights_;
   Parts parts_;
 };

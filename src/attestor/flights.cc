@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "base/log.h"
-#include "crypto/digest.h"
-#include "evidence/tpm_structures.h"
+#include "evidence/config_tree.h"
+#include "evidence/disclosure.h"
 #include "fmt/format.h"
 #include "wire/codec.h"
 
@@ -45,7 +45,7 @@ void Attestor::Flights::Attest(ConfigRequest request, AttestDone done) {
                   "a nonce of {} bytes: it has 16 to 64, or none", nonce)));
     return;
   }
-  const absl::Status asked = parts_.sealer.ReadClock(
+  const absl::Status asked = parts_.signer.ReadClock(
       job->request.deadline, [this, job](absl::StatusOr<TpmClock> clock) {
         if (!clock.ok()) {
           Fail(job, Annotate(clock.status(), "reading the TPM's clock"));
@@ -75,7 +75,11 @@ bool Attestor::Flights::Admit(const JobPtr& job) {
 
 void Attestor::Flights::Board(const JobPtr& job) {
   const ConfigRequest& request = job->request;
-  const Key key(request.vm, request.algorithm, request.content, request.fresh);
+  const Key key{.vm = request.vm,
+                .algorithm = request.algorithm,
+                .content = request.content,
+                .inside = request.inside,
+                .fresh = request.fresh};
   {
     const MutexLock lock(mutex_);
     std::vector<JobPtr>& boarding = boarding_[key];
@@ -119,9 +123,7 @@ void Attestor::Flights::Fly(const Key& key) {
     return;
   }
   absl::StatusOr<Measured> flown = MeasureFor(key, jobs);
-  const absl::StatusOr<evidence::HostIdentity> identity =
-      parts_.sealer.Identity();
-  std::shared_ptr<const Measured> measured;
+  MeasuredPtr measured;
   if (flown.ok()) {
     measured = std::make_shared<const Measured>(*std::move(flown));
   }
@@ -130,15 +132,15 @@ void Attestor::Flights::Fly(const Key& key) {
     if (status.ok()) {
       status = StillWanted(*job);
     }
-    if (status.ok() && job->attest_done) {
-      status = identity.status();
+    if (status.ok()) {
+      status = MayDisclose(*job, *measured);
     }
     if (!status.ok()) {
       Fail(job, status);
     } else if (job->attest_done) {
-      Seal(job, measured, identity->host_id);
+      Seal(job, measured);
     } else {
-      job->measure_done(measured->measurement);
+      job->measure_done(ForCaller(*job, *measured));
       Done();
     }
   }
@@ -148,12 +150,15 @@ absl::StatusOr<Attestor::Flights::Measured> Attestor::Flights::MeasureFor(
     const Key& key, const std::vector<JobPtr>& jobs) {
   const uint64_t begun = parts_.recorder.Begin();
   ASSIGN_OR_RETURN(const hypervisor::Domain domain,
-                   FindVm(parts_.hypervisor, std::get<0>(key)));
+                   FindVm(parts_.hypervisor, key.vm));
   ASSIGN_OR_RETURN(SeenVm seen, SeeVm(parts_.hypervisor, domain.uuid));
   measurement::MeasureOptions options;
-  options.algorithm = std::get<1>(key);
-  options.content = std::get<2>(key);
-  options.fresh = std::get<3>(key);
+  options.algorithm = key.algorithm;
+  options.content = key.content;
+  options.inside = key.inside;
+  options.fresh = key.fresh;
+  ASSIGN_OR_RETURN(options.vm_salt,
+                   SaltFor(parts_.store, options_.salted, domain.uuid));
   options.progress = parts_.recorder.Progress(domain.uuid, domain.name);
   options.cancelled = [this, &jobs] {
     return std::none_of(jobs.begin(), jobs.end(), [this](const JobPtr& job) {
@@ -164,14 +169,16 @@ absl::StatusOr<Attestor::Flights::Measured> Attestor::Flights::MeasureFor(
       MeasureSeen(parts_.measurer, seen, options);
   RecordIfComparable(key, seen, begun, measured);
   RETURN_IF_ERROR(measured.status());
-  return Measured{.seen = std::move(seen), .measurement = *std::move(measured)};
+  return Measured{.seen = std::move(seen),
+                  .measurement = *std::move(measured),
+                  .vm_salt = std::move(options.vm_salt)};
 }
 
 void Attestor::Flights::RecordIfComparable(
     const Key& key, const SeenVm& seen, uint64_t begun,
     const absl::StatusOr<DomainMeasurement>& measured) {
-  if (std::get<1>(key) != options_.algorithm ||
-      std::get<2>(key) != options_.content ||
+  if (key.algorithm != options_.algorithm || key.content != options_.content ||
+      key.inside != options_.inside ||
       (!measured.ok() && !IsAboutTheVm(measured.status()))) {
     return;
   }
@@ -189,62 +196,73 @@ void Attestor::Flights::RecordIfComparable(
   }
 }
 
-void Attestor::Flights::Seal(const JobPtr& job,
-                             const std::shared_ptr<const Measured>& measured,
-                             const std::string& host_id) {
+absl::Status Attestor::Flights::MayDisclose(const Job& job,
+                                            const Measured& measured) {
+  const bool discloses = !job.request.leaves.empty();
+  if (discloses && job.request.omit_leaves && measured.vm_salt != nullptr) {
+    return absl::PermissionDeniedError(
+        "its leaves are salted: only administrators may disclose them");
+  }
+  return absl::OkStatus();
+}
+
+DomainMeasurement Attestor::Flights::ForCaller(const Job& job,
+                                               const Measured& measured) {
+  if (!job.request.omit_leaves || measured.vm_salt == nullptr) {
+    return measured.measurement;
+  }
+  // Warnings and cached paths name leaves; the header leaf has their number.
+  DomainMeasurement kept;
+  kept.name = measured.measurement.name;
+  kept.uuid = measured.measurement.uuid;
+  const ConfigTree& tree = measured.measurement.tree;
+  kept.tree.algorithm = tree.algorithm;
+  kept.tree.root = tree.root;
+  kept.tree.leaves = {tree.leaves.front()};
+  kept.tree.digests = {tree.digests.front()};
+  return kept;
+}
+
+void Attestor::Flights::Seal(const JobPtr& job, const MeasuredPtr& measured) {
   const SeenVm& seen = measured->seen;
   const DomainMeasurement& measurement = measured->measurement;
   evidence::ConfigStatement statement;
-  statement.header.module_version = VMATTEST_VERSION;
-  statement.header.host_id = host_id;
   statement.header.vm_uuid = ToString(seen.domain.uuid);
   statement.header.vm_name = seen.domain.name;
   statement.header.nonce = job->request.nonce;
-  statement.header.time_unix_ms = parts_.clock.Now().time_since_epoch().count();
   statement.header.measured_at = job->measured_at;
-  statement.header.signature_algorithms = {
-      std::string(evidence::kTpmQuoteAlgorithm)};
-  statement.header.sequence = ++sequence_;
   statement.algorithm = measurement.tree.algorithm;
   statement.leaf_count = measurement.tree.leaves.size();
   statement.root = measurement.tree.root;
+  statement.salt_id =
+      measured->vm_salt ? evidence::SaltId(*measured->vm_salt) : "";
   statement.content = ToString(job->request.content);
   statement.xml_kind = seen.live ? "live" : "inactive";
   statement.vm_state = hypervisor::ToString(seen.domain.state);
   statement.cached = measurement.cached;
-
-  auto sealing = std::make_shared<Sealing>();
-  sealing->job = job;
-  sealing->measured = measured;
-  sealing->host_id = host_id;
-  sealing->envelope.payload_type = evidence::kConfigPayloadType;
-  sealing->envelope.payload = wire::EncodeConfigStatement(statement);
-  const Bytes encoding = evidence::PreAuthEncoding(
-      sealing->envelope.payload_type, sealing->envelope.payload);
-  const absl::Status queued = parts_.sealer.Seal(
-      KeyPurpose::kConfig, Hash(HashAlgorithm::kSha256, encoding),
+  statement.inside = inspection::ToString(job->request.inside);
+  evidence::StatementHeader header = statement.header;
+  statements_.Seal(
+      evidence::kConfigPayloadType, std::move(header),
+      [statement = std::move(statement)](
+          const evidence::StatementHeader& full) mutable {
+        statement.header = full;
+        return wire::EncodeConfigStatement(statement);
+      },
       job->request.deadline,
-      [this, sealing](absl::StatusOr<evidence::TpmQuoteSignature> signature) {
-        Sealed(sealing, std::move(signature));
+      [this, job, measured](absl::StatusOr<SealedStatement> sealed) {
+        if (!sealed.ok()) {
+          Fail(job, Annotate(sealed.status(), "sealing"));
+          return;
+        }
+        TakeSealed({job, measured, *std::move(sealed)});
       });
-  if (!queued.ok()) {
-    Fail(job, Annotate(queued, "sealing"));
-  }
 }
 
-void Attestor::Flights::Sealed(
-    std::shared_ptr<Sealing> sealing,
-    absl::StatusOr<evidence::TpmQuoteSignature> signature) {
-  if (!signature.ok()) {
-    Fail(sealing->job, Annotate(signature.status(), "sealing"));
-    return;
-  }
-  sealing->envelope.signatures.push_back(
-      {.algorithm = std::string(evidence::kTpmQuoteAlgorithm),
-       .body = *std::move(signature)});
+void Attestor::Flights::TakeSealed(Sealed sealed) {
   {
     const MutexLock lock(mutex_);
-    sealed_.push_back(std::move(sealing));
+    sealed_.push_back(std::move(sealed));
     if (encoding_) {
       return;
     }
@@ -260,7 +278,7 @@ void Attestor::Flights::Sealed(
 
 void Attestor::Flights::EncodeSealed() {
   while (true) {
-    std::vector<std::shared_ptr<Sealing>> batch;
+    std::vector<Sealed> batch;
     {
       const MutexLock lock(mutex_);
       batch = std::exchange(sealed_, {});
@@ -271,44 +289,50 @@ void Attestor::Flights::EncodeSealed() {
         return;
       }
     }
-    const absl::StatusOr<evidence::HostIdentity> identity =
-        parts_.sealer.Identity();
-    for (const std::shared_ptr<Sealing>& sealing : batch) {
-      absl::StatusOr<Bytes> evidence =
-          identity.ok() ? Encode(*sealing, *identity) : identity.status();
-      if (evidence.ok()) {
-        sealing->job->attest_done(std::move(evidence));
+    for (Sealed& sealed : batch) {
+      absl::StatusOr<Bytes> answer = sealed.job->request.leaves.empty()
+                                         ? Encode(sealed)
+                                         : EncodeDisclosure(sealed);
+      if (answer.ok()) {
+        sealed.job->attest_done(std::move(answer));
         Done();
       } else {
-        Fail(sealing->job, evidence.status());
+        Fail(sealed.job, answer.status());
       }
     }
   }
 }
 
-absl::StatusOr<Bytes> Attestor::Flights::Encode(
-    Sealing& sealing, const evidence::HostIdentity& identity) const {
-  if (identity.host_id != sealing.host_id) {
-    return absl::AbortedError("the TPM was replaced meanwhile");
-  }
-  const auto& signature = std::get<evidence::TpmQuoteSignature>(
-      sealing.envelope.signatures.front().body);
+absl::StatusOr<Bytes> Attestor::Flights::Encode(Sealed& sealed) {
   evidence::Evidence evidence;
-  for (const evidence::KeyCertification& key : identity.keys) {
-    if (key.purpose != KeyPurpose::kConfig) {
-      continue;
-    }
-    ASSIGN_OR_RETURN(const Bytes name, evidence::NameOf(key.public_area));
-    if (name == signature.key_name) {
-      evidence.keys.push_back(key);
+  evidence.envelope = std::move(sealed.statement.envelope);
+  evidence.keys = std::move(sealed.statement.keys);
+  const Measured& measured = *sealed.measured;
+  const bool salted = measured.vm_salt != nullptr;
+  if (!salted || !sealed.job->request.omit_leaves) {
+    evidence.leaves = measured.measurement.tree.leaves;
+    evidence.subtrees = measured.measurement.tree.subtrees;
+    if (salted) {
+      evidence.vm_salt = ToBytes(measured.vm_salt->Reveal(SecretAccess()));
     }
   }
-  if (evidence.keys.empty()) {
-    return absl::AbortedError("the config key was replaced meanwhile");
-  }
-  evidence.envelope = std::move(sealing.envelope);
-  evidence.leaves = sealing.measured->measurement.tree.leaves;
   return wire::EncodeEvidence(evidence);
+}
+
+absl::StatusOr<Bytes> Attestor::Flights::EncodeDisclosure(Sealed& sealed) {
+  static const SecretBytes& kPublic = *new SecretBytes();
+  const Measured& measured = *sealed.measured;
+  evidence::Disclosure disclosure;
+  for (const std::string& path : sealed.job->request.leaves) {
+    ASSIGN_OR_RETURN(evidence::DisclosedLeaf leaf,
+                     evidence::Disclose(
+                         measured.measurement.tree,
+                         measured.vm_salt ? *measured.vm_salt : kPublic, path));
+    disclosure.leaves.push_back(std::move(leaf));
+  }
+  disclosure.envelope = std::move(sealed.statement.envelope);
+  disclosure.keys = std::move(sealed.statement.keys);
+  return wire::EncodeDisclosure(disclosure);
 }
 
 absl::Status Attestor::Flights::StillWanted(const Job& job) const {

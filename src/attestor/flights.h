@@ -1,10 +1,10 @@
 #ifndef VMATTEST_ATTESTOR_FLIGHTS_H_
 #define VMATTEST_ATTESTOR_FLIGHTS_H_
 
-#include <atomic>
+#include <compare>
 #include <map>
 #include <memory>
-#include <tuple>
+#include <string>
 #include <vector>
 
 #include "attestor/attestor.h"
@@ -17,7 +17,8 @@ namespace vmattest::attestor {
 // share it.
 class Attestor::Flights {
  public:
-  Flights(Parts parts, Options options) : parts_(parts), options_(options) {}
+  Flights(Parts parts, Options options, StatementSealer& statements)
+      : parts_(parts), options_(std::move(options)), statements_(statements) {}
   // Waits until nothing is under way.
   ~Flights();
 
@@ -37,18 +38,25 @@ class Attestor::Flights {
   };
   using JobPtr = std::shared_ptr<Job>;
   // Requests that one measurement can answer.
-  using Key =
-      std::tuple<std::string, HashAlgorithm, measurement::ContentPolicy, bool>;
+  struct Key {
+    std::string vm;
+    HashAlgorithm algorithm = HashAlgorithm::kSha256;
+    measurement::ContentPolicy content = measurement::ContentPolicy::kChain;
+    inspection::InsidePolicy inside = inspection::InsidePolicy::kNone;
+    bool fresh = false;
+    friend auto operator<=>(const Key&, const Key&) = default;
+  };
   struct Measured {
     SeenVm seen;
     measurement::DomainMeasurement measurement;
+    std::shared_ptr<const SecretBytes> vm_salt;  // null: public leaves
   };
-  // What waits for its signature.
-  struct Sealing {
+  using MeasuredPtr = std::shared_ptr<const Measured>;
+  // What has its signatures and is not encoded yet.
+  struct Sealed {
     JobPtr job;
-    std::shared_ptr<const Measured> measured;
-    std::string host_id;
-    evidence::Envelope envelope;
+    MeasuredPtr measured;
+    SealedStatement statement;
   };
 
   bool Admit(const JobPtr& job);
@@ -59,13 +67,15 @@ class Attestor::Flights {
   void RecordIfComparable(
       const Key& key, const SeenVm& seen, uint64_t begun,
       const absl::StatusOr<measurement::DomainMeasurement>& measured);
-  void Seal(const JobPtr& job, const std::shared_ptr<const Measured>& measured,
-            const std::string& host_id);
-  void Sealed(std::shared_ptr<Sealing> sealing,
-              absl::StatusOr<evidence::TpmQuoteSignature> signature);
+  // The rest of ConfigRequest::omit_leaves is Encode()'s.
+  static absl::Status MayDisclose(const Job& job, const Measured& measured);
+  static measurement::DomainMeasurement ForCaller(const Job& job,
+                                                  const Measured& measured);
+  void Seal(const JobPtr& job, const MeasuredPtr& measured);
+  void TakeSealed(Sealed sealed);
   void EncodeSealed();
-  absl::StatusOr<Bytes> Encode(Sealing& sealing,
-                               const evidence::HostIdentity& identity) const;
+  static absl::StatusOr<Bytes> Encode(Sealed& sealed);
+  static absl::StatusOr<Bytes> EncodeDisclosure(Sealed& sealed);
   // OK unless the caller gave up or its deadline passed.
   [[nodiscard]] absl::Status StillWanted(const Job& job) const;
   void Fail(const JobPtr& job, const absl::Status& status);
@@ -73,12 +83,12 @@ class Attestor::Flights {
 
   const Parts parts_;
   const Options options_;
-  std::atomic<uint64_t> sequence_ = 0;
+  StatementSealer& statements_;
   Mutex mutex_;
   CondVar idle_;
   size_t pending_ GUARDED_BY(mutex_) = 0;
   std::map<Key, std::vector<JobPtr>> boarding_ GUARDED_BY(mutex_);
-  std::vector<std::shared_ptr<Sealing>> sealed_ GUARDED_BY(mutex_);
+  std::vector<Sealed> sealed_ GUARDED_BY(mutex_);
   bool encoding_ GUARDED_BY(mutex_) = false;
 };
 

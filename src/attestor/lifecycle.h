@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/executor.h"
 #include "hypervisor/hypervisor.h"
+#include "inspection/disk_inspector.h"
 #include "inventory/vm_store.h"
 #include "measurement/domain_measurer.h"
 
@@ -45,6 +46,8 @@ class Lifecycle final : public hypervisor::HypervisorObserver {
   struct Options {
     HashAlgorithm algorithm = HashAlgorithm::kSha256;
     measurement::ContentPolicy content = measurement::ContentPolicy::kChain;
+    inspection::InsidePolicy inside = inspection::InsidePolicy::kNone;
+    std::function<bool(const Uuid&)> salted;  // as Attestor::Options has it
     size_t event_history = 100'000;
     // Told when the connection comes and goes.
     std::function<void(const absl::Status&)> on_state;

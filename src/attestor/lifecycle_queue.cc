@@ -296,6 +296,15 @@ Lifecycle::Queue::Result Lifecycle::Queue::HandlePresent(const Item& item,
   measurement::MeasureOptions options;
   options.algorithm = options_.algorithm;
   options.content = options_.content;
+  options.inside = options_.inside;
+  absl::StatusOr<std::shared_ptr<const SecretBytes>> salt =
+      SaltFor(parts_.store, options_.salted, seen.domain.uuid);
+  if (!salt.ok()) {
+    observation.measurement = ToRecord(salt.status(), options_.algorithm,
+                                       observation.kind, parts_.clock);
+    return Record(std::move(observation), Result::kFailed);
+  }
+  options.vm_salt = *std::move(salt);
   options.progress =
       parts_.recorder.Progress(seen.domain.uuid, seen.domain.name);
   options.cancelled = [this] { return stopping_.load(); };

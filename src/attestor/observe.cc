@@ -44,8 +44,10 @@ absl::StatusOr<SeenVm> SeeVm(hypervisor::Hypervisor& hypervisor,
 absl::StatusOr<measurement::DomainMeasurement> MeasureSeen(
     measurement::DomainMeasurer& measurer, const SeenVm& seen,
     const measurement::MeasureOptions& options) {
+  measurement::MeasureOptions of_vm = options;
+  of_vm.running_vm = seen.live ? ToString(seen.domain.uuid) : "";
   ASSIGN_OR_RETURN_WITH(measurement::DomainMeasurement measured,
-                        measurer.Measure(seen.xml, options), "measuring");
+                        measurer.Measure(seen.xml, of_vm), "measuring");
   const absl::StatusOr<Uuid> uuid = ParseUuid(measured.uuid);
   if (!uuid.ok() || *uuid != seen.domain.uuid) {
     return absl::InternalError(
@@ -53,6 +55,16 @@ absl::StatusOr<measurement::DomainMeasurement> MeasureSeen(
                     measured.uuid, ToString(seen.domain.uuid)));
   }
   return measured;
+}
+
+absl::StatusOr<std::shared_ptr<const SecretBytes>> SaltFor(
+    inventory::VmStore& store, const std::function<bool(const Uuid&)>& salted,
+    const Uuid& uuid) {
+  if (!salted || !salted(uuid)) {
+    return nullptr;
+  }
+  ASSIGN_OR_RETURN_WITH(SecretBytes salt, store.Salt(uuid), "its salt");
+  return std::make_shared<const SecretBytes>(std::move(salt));
 }
 
 inventory::VmRecord ToRecord(const hypervisor::Domain& domain) {

@@ -1,10 +1,13 @@
 #ifndef VMATTEST_ATTESTOR_OBSERVE_H_
 #define VMATTEST_ATTESTOR_OBSERVE_H_
 
+#include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 
 #include "base/clock.h"
+#include "base/secret_bytes.h"
 #include "hypervisor/hypervisor.h"
 #include "inventory/vm_store.h"
 #include "measurement/domain_measurer.h"
@@ -30,6 +33,12 @@ absl::StatusOr<SeenVm> SeeVm(hypervisor::Hypervisor& hypervisor,
 absl::StatusOr<measurement::DomainMeasurement> MeasureSeen(
     measurement::DomainMeasurer& measurer, const SeenVm& seen,
     const measurement::MeasureOptions& options);
+
+// The salt of the VM's leaves; null if `salted` (may be empty) does not list
+// it. Errors as the store's.
+absl::StatusOr<std::shared_ptr<const SecretBytes>> SaltFor(
+    inventory::VmStore& store, const std::function<bool(const Uuid&)>& salted,
+    const Uuid& uuid);
 
 // For the store.
 inventory::VmRecord ToRecord(const hypervisor::Domain& domain);

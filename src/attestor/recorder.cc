@@ -80,6 +80,9 @@ absl::StatusOr<Recorder::Outcome> Recorder::Record(Observation observation) {
     });
   }
   ASSIGN_OR_RETURN(event.sequence, store_.Record(vm, event));
+  if (recorded_) {
+    recorded_();
+  }
   events_.Publish(
       {.record = std::move(event), .bytes_done = 0, .bytes_total = 0});
   return outcome;

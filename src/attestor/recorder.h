@@ -32,8 +32,14 @@ struct Observation {
 // that measures. Callable from any thread; blocks on the disk.
 class Recorder {
  public:
-  Recorder(inventory::VmStore& store, EventHub& events, const Clock& clock)
-      : store_(store), events_(events), clock_(clock) {}
+  // `recorded` (may be empty) is told of each event once it is stored, before
+  // the watchers are; it must not block.
+  Recorder(inventory::VmStore& store, EventHub& events, const Clock& clock,
+           std::function<void()> recorded = {})
+      : store_(store),
+        events_(events),
+        clock_(clock),
+        recorded_(std::move(recorded)) {}
 
   // A number that grows; see Observation::begun.
   uint64_t Begin();
@@ -54,6 +60,7 @@ class Recorder {
   inventory::VmStore& store_;
   EventHub& events_;
   const Clock& clock_;
+  const std::function<void()> recorded_;
   Mutex mutex_;
   uint64_t last_begun_ GUARDED_BY(mutex_) = 0;
   // Of each VM, the `begun` of its newest observation.

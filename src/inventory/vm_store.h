@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/secret_bytes.h"
 #include "base/status.h"
 #include "base/uuid.h"
 #include "vmattest/types/digest.h"
@@ -60,6 +61,9 @@ class VmStore {
   virtual absl::StatusOr<std::vector<EventRecord>> Events(
       uint64_t after_sequence, size_t limit) = 0;
   virtual absl::StatusOr<uint64_t> LastSequence() = 0;
+  // The secret salt of a VM's leaves: 32 random bytes, made by the first call
+  // for that VM and the same from then on, also after the VM is gone.
+  virtual absl::StatusOr<SecretBytes> Salt(const Uuid& uuid) = 0;
   // Drops all but the newest `keep` events and VMs that are "undefined" and no
   // longer in them.
   virtual absl::Status Trim(size_t keep) = 0;

@@ -43,6 +43,11 @@ CREATE TABLE event(
   cause TEXT,
   error TEXT) STRICT;
 CREATE INDEX event_by_vm ON event(uuid);
+)sql",
+                                                            R"sql(
+CREATE TABLE salt(
+  uuid BLOB PRIMARY KEY CHECK (length(uuid) = 16),
+  salt BLOB NOT NULL CHECK (length(salt) = 32)) STRICT, WITHOUT ROWID;
 )sql"};
 
 // Sets a pragma and makes sure that it took.

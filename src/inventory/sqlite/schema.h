@@ -6,7 +6,7 @@
 namespace vmattest::inventory {
 
 // The version of the tables that this program reads and writes.
-inline constexpr int kSchemaVersion = 1;
+inline constexpr int kSchemaVersion = 2;
 
 // Settings that durability needs, read back; integrity; then the steps from
 // the file's version (0: empty) to kSchemaVersion, all or none. Errors as

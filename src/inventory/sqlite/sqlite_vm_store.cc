@@ -10,6 +10,8 @@
 namespace vmattest::inventory {
 namespace {
 
+constexpr size_t kSaltSize = 32;
+
 void BindMeasurement(Query& query,
                      const std::optional<MeasurementRecord>& measurement) {
   if (!measurement) {
@@ -135,6 +137,10 @@ absl::Status SqliteVmStore::Prepare() {
   ASSIGN_OR_RETURN(list_events_,
                    database_.Prepare("SELECT * FROM event WHERE sequence>? "
                                      "ORDER BY sequence LIMIT ?"));
+  ASSIGN_OR_RETURN(find_salt_,
+                   database_.Prepare("SELECT salt FROM salt WHERE uuid=?"));
+  ASSIGN_OR_RETURN(add_salt_,
+                   database_.Prepare("INSERT INTO salt VALUES(?,?)"));
   ASSIGN_OR_RETURN(
       trim_events_,
       database_.Prepare("DELETE FROM event WHERE sequence <= "
@@ -239,6 +245,22 @@ absl::StatusOr<uint64_t> SqliteVmStore::LastSequence() {
     return absl::DataLossError("the inventory lost its counter");
   }
   return static_cast<uint64_t>(query.Integer(0));
+}
+
+absl::StatusOr<SecretBytes> SqliteVmStore::Salt(const Uuid& uuid) {
+  const MutexLock lock(mutex_);
+  {
+    Query query = database_.Execute(find_salt_);
+    ASSIGN_OR_RETURN(const bool row, query.Bind(ByteView(uuid.bytes)).Step());
+    if (row) {
+      return SecretBytes(query.Blob(0));
+    }
+  }
+  ASSIGN_OR_RETURN(SecretBytes salt, MakeSecret(kSaltSize));
+  Query query = database_.Execute(add_salt_);
+  RETURN_IF_ERROR(
+      query.Bind(ByteView(uuid.bytes)).Bind(salt.Reveal(SecretAccess())).Run());
+  return salt;
 }
 
 absl::Status SqliteVmStore::Trim(size_t keep) {

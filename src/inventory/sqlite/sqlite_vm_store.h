@@ -32,6 +32,7 @@ class SqliteVmStore final : public VmStore {
   absl::StatusOr<std::vector<EventRecord>> Events(uint64_t after_sequence,
                                                   size_t limit) override;
   absl::StatusOr<uint64_t> LastSequence() override;
+  absl::StatusOr<SecretBytes> Salt(const Uuid& uuid) override;
   absl::Status Trim(size_t keep) override;
 
  private:
@@ -49,6 +50,8 @@ class SqliteVmStore final : public VmStore {
   StatementHandle find_vm_ GUARDED_BY(mutex_);
   StatementHandle list_vms_ GUARDED_BY(mutex_);
   StatementHandle list_events_ GUARDED_BY(mutex_);
+  StatementHandle find_salt_ GUARDED_BY(mutex_);
+  StatementHandle add_salt_ GUARDED_BY(mutex_);
   StatementHandle trim_events_ GUARDED_BY(mutex_);
   StatementHandle trim_vms_ GUARDED_BY(mutex_);
 };

@@ -6,7 +6,9 @@
 #include "evidence/config_tree.h"
 #include "fakes/fake_host_tpm.h"
 #include "gmock/gmock.h"
+#include "signing/local_signer.h"
 #include "support/matchers.h"
+#include "support/temp_dir.h"
 #include "unit/attestor/attestor_bed.h"
 #include "wire/codec.h"
 
@@ -66,7 +68,7 @@ class AttestorTest : public ::testing::Test {
     attestor_ = std::make_unique<Attestor>(
         Attestor::Parts{.hypervisor = bed_.hypervisor,
                         .measurer = bed_.measurer,
-                        .sealer = sealer_,
+                        .signer = signer_,
                         .store = bed_.store,
                         .recorder = bed_.recorder,
                         .requests = requests,
@@ -95,10 +97,18 @@ class AttestorTest : public ::testing::Test {
   AttestorBed bed_;
   testing::FakeHostTpm tpm_;
   Answers<bool> ready_;
-  sealing::Sealer sealer_{
-      tpm_, clock_, 4096, [tell = ready_.Taker()](const absl::Status& state) {
-        tell(state.ok() ? absl::StatusOr<bool>(true) : state);
-      }};
+  testing::TempDir state_;
+  signing::LocalSigner signer_{
+      tpm_,
+      clock_,
+      {.work = {.state_dir = state_.path(),
+                .post_quantum = {.mode = signing::PqMode::kOff},
+                .on_state =
+                    [tell = ready_.Taker()](const signing::SignerState& now) {
+                      if (now.tpm.ok() && now.log) {
+                        tell(true);
+                      }
+                    }}}};
   std::unique_ptr<Attestor> attestor_;
 };
 
@@ -113,7 +123,7 @@ TEST_F(AttestorTest, AttestsWhatItMeasured) {
   EXPECT_EQ(statement.header.vm_uuid, ToString(web));
   EXPECT_EQ(statement.header.vm_name, "web");
   EXPECT_EQ(statement.header.nonce, Bytes(32, 0x5a));
-  EXPECT_EQ(statement.header.host_id, sealer_.Identity()->host_id);
+  EXPECT_EQ(statement.header.host_id, signer_.state().identity->host_id);
   EXPECT_THAT(statement.header.signature_algorithms, ElementsAre("tpm2-quote"));
   EXPECT_EQ(statement.vm_state, "running");
   EXPECT_EQ(statement.xml_kind, "live");

@@ -76,13 +76,25 @@ TEST_F(SqliteVmStoreTest, KeepsItsContentAcrossOpens) {
   EXPECT_EQ(store->Record(Vm(), Event()).value(), 2u);
 }
 
+TEST_F(SqliteVmStoreTest, BringsAFileOfVersion1UpToDate) {
+  {
+    ASSERT_OK_AND_ASSIGN(const auto store, SqliteVmStore::Open(file_));
+    ASSERT_THAT(store->Record(Vm(), Event()), IsOk());
+  }
+  Sql("DROP TABLE salt");
+  Sql("PRAGMA user_version=1");
+  ASSERT_OK_AND_ASSIGN(const auto store, SqliteVmStore::Open(file_));
+  EXPECT_EQ(store->Find(Vm().uuid).value(), Vm());
+  EXPECT_EQ(store->Salt(Vm().uuid)->size(), 32u);
+}
+
 TEST_F(SqliteVmStoreTest, RefusesAFileOfANewerVersion) {
   ASSERT_THAT(SqliteVmStore::Open(file_), IsOk());
-  Sql("PRAGMA user_version=2");
+  Sql("PRAGMA user_version=3");
   EXPECT_THAT(SqliteVmStore::Open(file_),
               StatusIs(absl::StatusCode::kFailedPrecondition,
                        AllOf(HasSubstr("vms.sqlite"),
-                             HasSubstr("newer vmattest (schema 2"))));
+                             HasSubstr("newer vmattest (schema 3"))));
 }
 
 TEST_F(SqliteVmStoreTest, RefusesSomebodyElsesDatabase) {
