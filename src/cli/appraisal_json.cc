@@ -24,6 +24,15 @@ ordered_json ToJson(const PcrValues& bank) {
   return {{"bank", bank.bank}, {"values", values}};
 }
 
+ordered_json ToJson(const std::vector<verifier::SignatureClaim>& signatures) {
+  ordered_json json = ordered_json::array();
+  for (const verifier::SignatureClaim& signature : signatures) {
+    json.push_back(
+        {{"algorithm", signature.algorithm}, {"state", signature.state}});
+  }
+  return json;
+}
+
 ordered_json ToJson(const verifier::Claims& claims) {
   ordered_json json = {{"host_id", claims.host_id},
                        {"hostname", claims.hostname},
@@ -42,7 +51,11 @@ ordered_json ToJson(const verifier::Claims& claims) {
                        {"content", claims.content},
                        {"xml_kind", claims.xml_kind},
                        {"cached", claims.cached_paths},
-                       {"signatures", claims.signature_algorithms},
+                       {"inside", claims.inside},
+                       {"log_size", claims.log_size},
+                       {"log_head", ToHex(claims.log_head)},
+                       {"unmanaged_vms", claims.unmanaged_vms},
+                       {"signatures", ToJson(claims.signatures)},
                        {"batch_size", claims.batch_size},
                        {"ak", claims.ak},
                        {"freshness", claims.freshness}};
@@ -53,9 +66,7 @@ ordered_json ToJson(const verifier::Claims& claims) {
   return json;
 }
 
-}  // namespace
-
-std::string AppraisalToJson(const verifier::Appraisal& appraisal) {
+ordered_json ToJson(const verifier::Appraisal& appraisal) {
   ordered_json reasons = ordered_json::array();
   for (const Reason& reason : appraisal.verdict.reasons) {
     reasons.push_back({{"code", reason.code},
@@ -63,11 +74,31 @@ std::string AppraisalToJson(const verifier::Appraisal& appraisal) {
                        {"expected", reason.expected},
                        {"found", reason.found}});
   }
-  const ordered_json json = {{"trusted", appraisal.verdict.trusted()},
-                             {"genuine", appraisal.genuine},
-                             {"reasons", std::move(reasons)},
-                             {"claims", ToJson(appraisal.claims)}};
+  return {{"trusted", appraisal.verdict.trusted()},
+          {"genuine", appraisal.genuine},
+          {"reasons", std::move(reasons)},
+          {"claims", ToJson(appraisal.claims)}};
+}
+
+std::string Dump(const ordered_json& json) {
   return json.dump(2, ' ', false, ordered_json::error_handler_t::replace);
+}
+
+}  // namespace
+
+std::string AppraisalToJson(const verifier::Appraisal& appraisal) {
+  return Dump(ToJson(appraisal));
+}
+
+std::string DisclosureToJson(const verifier::Appraisal& appraisal) {
+  ordered_json json = ToJson(appraisal);
+  ordered_json& leaves = json["claims"]["leaves"] = ordered_json::array();
+  for (const ConfigLeaf& leaf : appraisal.claims.leaves) {
+    leaves.push_back({{"path", leaf.path},
+                      {"type", ToString(leaf.type)},
+                      {"value", leaf.value}});
+  }
+  return Dump(json);
 }
 
 }  // namespace vmattest::cli

@@ -10,6 +10,8 @@ namespace vmattest::cli {
 // The object that `vmattest verify --json` prints: docs/formats/evidence.md.
 // Text that is not UTF-8 is replaced.
 std::string AppraisalToJson(const verifier::Appraisal& appraisal);
+// The same with the leaves that were disclosed, as "claims"."leaves".
+std::string DisclosureToJson(const verifier::Appraisal& appraisal);
 
 }  // namespace vmattest::cli
 

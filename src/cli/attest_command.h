@@ -15,7 +15,9 @@ struct AttestArgs {
   std::optional<std::string> nonce;  // hex; none: random, and printed
   std::string algorithm;             // empty: the daemon's
   std::string content;               // full, chain, none; empty: the daemon's
+  std::string inside;                // none, inventory, full; empty: as above
   bool fresh = false;
+  bool omit_leaves = false;
   std::string out;  // file; empty: standard output, if that is no terminal
   bool json = false;
 };

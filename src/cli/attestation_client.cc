@@ -1,5 +1,6 @@
 #include "cli/attestation_client.h"
 
+#include "eventlog/bundle.h"
 #include "rpc/status/status_mapping.h"
 
 namespace vmattest::cli {
@@ -46,17 +47,24 @@ absl::StatusOr<v1::GetVmResponse> AttestationClient::GetVm(
               kQuick);
 }
 
-absl::StatusOr<std::vector<v1::Vm>> AttestationClient::ListVms() {
-  std::vector<v1::Vm> vms;
+absl::StatusOr<v1::ListVmsResponse> AttestationClient::ListVms() {
+  v1::ListVmsResponse all;
   v1::ListVmsRequest request;
   do {
     ASSIGN_OR_RETURN(const v1::ListVmsResponse page,
                      Call(*attestation_, &v1::Attestation::Stub::ListVms,
                           request, timeout_, kQuick));
-    vms.insert(vms.end(), page.vms().begin(), page.vms().end());
+    all.MergeFrom(page);
     request.set_page_token(page.next_page_token());
   } while (!request.page_token().empty());
-  return vms;
+  all.clear_next_page_token();
+  return all;
+}
+
+absl::StatusOr<v1::DiscloseLeafResponse> AttestationClient::DiscloseLeaf(
+    const v1::DiscloseLeafRequest& request) {
+  return Call(*attestation_, &v1::Attestation::Stub::DiscloseLeaf, request,
+              timeout_, kSlow);
 }
 
 absl::StatusOr<v1::MeasureConfigResponse> AttestationClient::MeasureConfig(
@@ -81,6 +89,73 @@ absl::StatusOr<v1::HostIdentity> AttestationClient::GetHostIdentity() {
 absl::StatusOr<v1::GetStatusResponse> AttestationClient::GetStatus() {
   return Call(*admin_, &v1::Admin::Stub::GetStatus, v1::GetStatusRequest(),
               timeout_, kQuick);
+}
+
+absl::StatusOr<v1::GetSealStatusResponse> AttestationClient::GetSealStatus() {
+  return Call(*admin_, &v1::Admin::Stub::GetSealStatus,
+              v1::GetSealStatusRequest(), timeout_, kQuick);
+}
+
+absl::StatusOr<v1::ApproveBootResponse> AttestationClient::ApproveBoot(
+    const v1::ApproveBootRequest& request) {
+  return Call(*admin_, &v1::Admin::Stub::ApproveBoot, request, timeout_,
+              kQuick);
+}
+
+absl::StatusOr<v1::ListKeysResponse> AttestationClient::ListKeys() {
+  return Call(*admin_, &v1::Admin::Stub::ListKeys, v1::ListKeysRequest(),
+              timeout_, kQuick);
+}
+
+absl::StatusOr<v1::RotateKeyResponse> AttestationClient::RotateKey(
+    v1::KeyPurpose purpose) {
+  v1::RotateKeyRequest request;
+  request.set_purpose(purpose);
+  return Call(*admin_, &v1::Admin::Stub::RotateKey, request, timeout_, kSlow);
+}
+
+absl::Status AttestationClient::RevokeKey(v1::KeyPurpose purpose,
+                                          uint32_t epoch) {
+  v1::RevokeKeyRequest request;
+  request.set_purpose(purpose);
+  request.set_epoch(epoch);
+  return Call(*admin_, &v1::Admin::Stub::RevokeKey, request, timeout_, kSlow)
+      .status();
+}
+
+absl::StatusOr<v1::ReEnrollResponse> AttestationClient::ReEnroll(
+    const std::string& host_id) {
+  v1::ReEnrollRequest request;
+  request.set_host_id(host_id);
+  return Call(*admin_, &v1::Admin::Stub::ReEnroll, request, timeout_, kSlow);
+}
+
+absl::StatusOr<v1::GetVmSaltResponse> AttestationClient::GetVmSalt(
+    const std::string& vm) {
+  v1::GetVmSaltRequest request;
+  request.set_vm(vm);
+  return Call(*admin_, &v1::Admin::Stub::GetVmSalt, request, timeout_, kQuick);
+}
+
+absl::StatusOr<v1::GetEventLogResponse> AttestationClient::GetEventLog(
+    const v1::GetEventLogRequest& request) {
+  grpc::ClientContext context;
+  SetDeadline(context, timeout_, kSlow);
+  const auto reader = attestation_->GetEventLog(&context, request);
+  v1::GetEventLogResponse whole;
+  v1::GetEventLogResponse piece;
+  while (reader->Read(&piece)) {
+    whole.mutable_evidence()->append(piece.evidence());
+    whole.mutable_boot_log()->append(piece.boot_log());
+    whole.mutable_records()->append(piece.records());
+    if (whole.ByteSizeLong() > eventlog::kMaxBundleSize) {
+      context.TryCancel();
+      (void)reader->Finish();
+      return absl::ResourceExhaustedError("the event log is too large");
+    }
+  }
+  RETURN_IF_ERROR(rpc::FromGrpc(reader->Finish()));
+  return whole;
 }
 
 absl::Status AttestationClient::WatchEvents(

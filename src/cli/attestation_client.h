@@ -23,14 +23,28 @@ class AttestationClient {
                     std::chrono::seconds timeout);
 
   absl::StatusOr<v1::GetVmResponse> GetVm(const std::string& vm);
-  // All pages.
-  absl::StatusOr<std::vector<v1::Vm>> ListVms();
+  // All pages in one.
+  absl::StatusOr<v1::ListVmsResponse> ListVms();
+  absl::StatusOr<v1::DiscloseLeafResponse> DiscloseLeaf(
+      const v1::DiscloseLeafRequest& request);
   absl::StatusOr<v1::MeasureConfigResponse> MeasureConfig(
       const v1::MeasureConfigRequest& request);
   absl::StatusOr<v1::AttestConfigResponse> AttestConfig(
       const v1::AttestConfigRequest& request);
   absl::StatusOr<v1::HostIdentity> GetHostIdentity();
   absl::StatusOr<v1::GetStatusResponse> GetStatus();
+  absl::StatusOr<v1::ListKeysResponse> ListKeys();
+  absl::StatusOr<v1::RotateKeyResponse> RotateKey(v1::KeyPurpose purpose);
+  absl::Status RevokeKey(v1::KeyPurpose purpose, uint32_t epoch);
+  absl::StatusOr<v1::ReEnrollResponse> ReEnroll(const std::string& host_id);
+  absl::StatusOr<v1::GetSealStatusResponse> GetSealStatus();
+  absl::StatusOr<v1::ApproveBootResponse> ApproveBoot(
+      const v1::ApproveBootRequest& request);
+  absl::StatusOr<v1::GetVmSaltResponse> GetVmSalt(const std::string& vm);
+
+  // The pieces put together. RESOURCE_EXHAUSTED: larger than a file may be.
+  absl::StatusOr<v1::GetEventLogResponse> GetEventLog(
+      const v1::GetEventLogRequest& request);
 
   // Calls `on_event` for each event until it returns false (then OK), the
   // stream ends, or the timeout, if one was given, is over.

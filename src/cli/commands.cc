@@ -8,13 +8,18 @@
 #include "cli/attest_command.h"
 #include "cli/call_command.h"
 #include "cli/connection.h"
+#include "cli/disclose_command.h"
+#include "cli/eventlog_command.h"
+#include "cli/eventlog_export_command.h"
 #include "cli/exit_code.h"
 #include "cli/explain_command.h"
 #include "cli/export_command.h"
 #include "cli/host_identity_command.h"
 #include "cli/inventory_commands.h"
+#include "cli/keys_command.h"
 #include "cli/measure_command.h"
 #include "cli/print.h"
+#include "cli/seal_command.h"
 #include "cli/verify_command.h"
 
 namespace vmattest::cli {
@@ -60,21 +65,51 @@ void AddConnection(CLI::App& app, ConnectionArgs& args) {
       ->group(group);
 }
 
+// How to measure, of AttestArgs and DiscloseArgs.
+template <class Args>
+void AddAsking(CLI::App& app, Args& args) {
+  app.add_option("--nonce", args.nonce,
+                 "16 to 64 bytes in hex; else random, and printed");
+  app.add_option("--hash", args.algorithm,
+                 "sha256, sha384, sha512, sha3-256, blake3");
+  app.add_option(
+      "--content", args.content,
+      "which files are read: full, chain (all but writable top layers), none");
+  app.add_option(
+      "--inside", args.inside,
+      "how far disks are looked into: none, inventory (packages, boot files),\n"
+      "full (and the digest of all guest-visible bytes)");
+  app.add_flag("--fresh", args.fresh, "do not use the digest cache");
+}
+
 void AddAttest(CLI::App& app, Run* run) {
   Command<AttestArgs> command(
       app, "attest", "Evidence about a VM's configuration, from the daemon",
       run, [](const AttestArgs& args) { return RunAttest(args); });
   AttestArgs& args = *command.args;
   command.app->add_option("--vm", args.vm, "UUID or name")->required();
-  command.app->add_option("--nonce", args.nonce,
-                          "16 to 64 bytes in hex; else random, and printed");
-  command.app->add_option("--hash", args.algorithm,
-                          "sha256, sha384, sha512, sha3-256, blake3");
-  command.app->add_option(
-      "--content", args.content,
-      "which files are read: full, chain (all but writable top layers), none");
-  command.app->add_flag("--fresh", args.fresh, "do not use the digest cache");
+  AddAsking(*command.app, args);
+  command.app->add_flag("--omit-leaves", args.omit_leaves,
+                        "of a VM with salted leaves: none of them");
   command.app->add_option("--out", args.out, "file for the evidence");
+  command.app->add_flag("--json", args.json, "print JSON");
+  AddConnection(*command.app, args.connection);
+}
+
+void AddDisclose(CLI::App& app, Run* run) {
+  Command<DiscloseArgs> command(
+      app, "disclose", "Single leaves of a VM's configuration, from the daemon",
+      run, [](const DiscloseArgs& args) { return RunDisclose(args); });
+  DiscloseArgs& args = *command.args;
+  command.app->add_option("--vm", args.vm, "UUID or name")->required();
+  command.app
+      ->add_option("--leaf", args.leaves,
+                   "path of a leaf, as memory/max; repeatable, up to 64")
+      ->required()
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  AddAsking(*command.app, args);
+  command.app->add_option("--out", args.out, "file for the disclosure");
   command.app->add_flag("--json", args.json, "print JSON");
   AddConnection(*command.app, args.connection);
 }
@@ -111,6 +146,59 @@ void AddInventory(CLI::App& app, Run* run) {
   AddConnection(*status.app, status.args->connection);
 }
 
+void AddSealApprove(CLI::App& seal, Run* run) {
+  Command<SealApproveCommandArgs> approve(
+      seal, "approve", "Sign approvals of a boot with the authority's key", run,
+      [](const SealApproveCommandArgs& args) { return RunSealApprove(args); });
+  SealApproveCommandArgs& args = *approve.args;
+  approve.app->add_option("--status", args.status,
+                          "file that `seal status --json` printed");
+  approve.app->add_flag("--current", args.current, "ask the daemon instead");
+  approve.app
+      ->add_option("--authority-key", args.authority_key,
+                   "PEM file of the seal authority's private key")
+      ->required();
+  approve.app->add_option("--out", args.out, "file for the approvals")
+      ->required();
+  approve.app->add_option("--purpose", args.purposes,
+                          "config, state, profile, liveness, ledger or "
+                          "authorization; else all");
+  approve.app->add_option("--pcr", args.pcrs,
+                          "N=HEX: what the boot to come measures");
+  approve.app->add_option("--counter-limit", args.counter_limit,
+                          "good as long as the counter is not above; else as "
+                          "the counter is");
+  AddConnection(*approve.app, args.connection);
+}
+
+void AddSeal(CLI::App& app, Run* run) {
+  CLI::App* seal = app.add_subcommand(
+      "seal", "Which boots may unseal the host's post-quantum keys");
+  seal->require_subcommand(1);
+  Command<SealStatusArgs> status(
+      *seal, "status", "Whether they are unsealed, and what this boot measured",
+      run, [](const SealStatusArgs& args) { return RunSealStatus(args); });
+  status.app->add_flag("--json", status.args->json, "print JSON");
+  AddConnection(*status.app, status.args->connection);
+  AddSealApprove(*seal, run);
+
+  Command<SealInstallArgs> install(
+      *seal, "install", "Give the host approvals", run,
+      [](const SealInstallArgs& args) { return RunSealInstall(args); });
+  install.app->add_option("files", install.args->files,
+                          "that `seal approve` wrote");
+  install.app->add_flag("--current-boot", install.args->current_boot,
+                        "approve this boot with the host's own authority");
+  install.app->add_flag("--revoke-older", install.args->revoke_older,
+                        "and make void all that were made before");
+  AddConnection(*install.app, install.args->connection);
+
+  Command<SealRevokeArgs> revoke(
+      *seal, "revoke", "Make void all approvals made before now", run,
+      [](const SealRevokeArgs& args) { return RunSealRevoke(args); });
+  AddConnection(*revoke.app, revoke.args->connection);
+}
+
 void AddCall(CLI::App& app, Run* run) {
   Command<CallArgs> command(
       app, "call", "Call any method of the daemon by name, with JSON", run,
@@ -129,12 +217,53 @@ void AddCall(CLI::App& app, Run* run) {
       "has it, else https://github.com/fullstorydev/grpcurl/releases.");
 }
 
+void AddKeyAction(CLI::App& keys, Run* run, KeysArgs::Action action,
+                  const char* name, const char* what) {
+  Command<KeysArgs> command(keys, name, what, run,
+                            [](const KeysArgs& args) { return RunKeys(args); });
+  KeysArgs& args = *command.args;
+  args.action = action;
+  if (action == KeysArgs::Action::kRotate ||
+      action == KeysArgs::Action::kRevoke) {
+    command.app
+        ->add_option("purpose", args.purpose,
+                     "config, state, profile, liveness, ledger or "
+                     "authorization; to rotate also all")
+        ->required();
+  }
+  if (action == KeysArgs::Action::kRevoke) {
+    command.app->add_option("epoch", args.epoch, "which one")->required();
+  }
+  if (action == KeysArgs::Action::kReEnroll) {
+    command.app
+        ->add_option("host-id", args.host_id,
+                     "the old host id, to show that you mean it")
+        ->required();
+  }
+  command.app->add_flag("--json", args.json, "print JSON");
+  AddConnection(*command.app, args.connection);
+}
+
+void AddKeys(CLI::App& app, Run* run) {
+  CLI::App* keys = app.add_subcommand("keys", "The host's purpose keys");
+  keys->require_subcommand(1);
+  AddKeyAction(*keys, run, KeysArgs::Action::kList, "list",
+               "Purpose, epoch and state of every key");
+  AddKeyAction(*keys, run, KeysArgs::Action::kRotate, "rotate",
+               "Begin a new epoch of a purpose");
+  AddKeyAction(*keys, run, KeysArgs::Action::kRevoke, "revoke",
+               "End an epoch for good: its evidence is not believed any more");
+  AddKeyAction(*keys, run, KeysArgs::Action::kReEnroll, "re-enroll",
+               "After the TPM was cleared or replaced: make a new identity");
+}
+
 void AddVerify(CLI::App& app, Run* run) {
   Command<VerifyArgs> command(
-      app, "verify", "Check evidence offline", run,
+      app, "verify", "Check evidence or a disclosure offline", run,
       [](const VerifyArgs& args) { return RunVerify(args); });
   VerifyArgs& args = *command.args;
-  command.app->add_option("file", args.file, "evidence")->required();
+  command.app->add_option("file", args.file, "evidence, or a disclosure")
+      ->required();
   command.app
       ->add_option("--anchors", args.anchors,
                    "folder of host identities that are trusted")
@@ -144,8 +273,9 @@ void AddVerify(CLI::App& app, Run* run) {
   command.app->add_option("--expect", args.expect,
                           "expected configuration: evidence, the output of "
                           "measure --json, or a root in hex");
-  command.app->add_option("--require", args.require,
-                          "signature algorithm that must be there too");
+  command.app->add_option("--require,--require-signature", args.require,
+                          "signature algorithm that must be there and good "
+                          "beside the quote, as ml-dsa-65; repeatable");
   command.app->add_option_function<int>(
       "--max-age",
       [&args](int seconds) { args.max_age = std::chrono::seconds(seconds); },
@@ -153,6 +283,10 @@ void AddVerify(CLI::App& app, Run* run) {
   command.app->add_option("--vm", args.vm, "UUID that it must be about");
   command.app->add_flag("--fresh", args.fresh,
                         "refuse digests from the daemon's cache");
+  command.app->add_flag("--refuse-unavailable", args.refuse_unavailable,
+                        "refuse leaves that only say why there is no content");
+  command.app->add_option("--max-unmanaged", args.max_unmanaged,
+                          "VMs that may run beside libvirt on that host");
   command.app->add_flag("--json", args.json, "print JSON");
 }
 
@@ -196,8 +330,75 @@ void AddMeasure(CLI::App& app, Run* run) {
       ->add_option("--hash", args.algorithm,
                    "sha256, sha384, sha512, sha3-256, blake3")
       ->capture_default_str();
+  command.app->add_option(
+      "--salt", args.salt_path,
+      "file with the VM's salt, 32 bytes or hex (Admin/GetVmSalt)");
   command.app->add_flag("--json", args.json, "print JSON");
   command.app->add_flag("--quiet", args.quiet, "no progress, no warnings");
+}
+
+void AddEventLogVerify(CLI::App& log, Run* run) {
+  Command<EventLogVerifyArgs> command(
+      log, "verify", "Check a host event log offline", run,
+      [](const EventLogVerifyArgs& args) { return RunEventLogVerify(args); });
+  EventLogVerifyArgs& args = *command.args;
+  command.app->add_option("file", args.file, "of `eventlog export`")
+      ->required();
+  command.app
+      ->add_option("--anchors", args.anchors,
+                   "folder of host identities that are trusted")
+      ->required();
+  command.app->add_option("--nonce", args.nonce,
+                          "hex; the evidence must hold it");
+  command.app->add_option("--require", args.require,
+                          "signature algorithm that must be there too");
+  command.app->add_option_function<int>(
+      "--max-age",
+      [&args](int seconds) { args.max_age = std::chrono::seconds(seconds); },
+      "seconds since the statement");
+  command.app
+      ->add_option("--from-record", args.from_record,
+                   "the log must be whole from this record on")
+      ->capture_default_str();
+  command.app->add_flag("--json", args.json, "print JSON");
+}
+
+void AddEventLog(CLI::App& app, Run* run) {
+  CLI::App* log = app.add_subcommand(
+      "eventlog", "The host's event log: what happened, and proof of it");
+  log->require_subcommand(1);
+  Command<EventLogExportArgs> exported(
+      *log, "export", "Get it from the daemon, with evidence", run,
+      [](const EventLogExportArgs& args) { return RunEventLogExport(args); });
+  exported.app->add_option("--out", exported.args->out, "file");
+  exported.app->add_option("--nonce", exported.args->nonce,
+                           "16 to 64 bytes in hex; else random, and printed");
+  exported.app->add_flag("--cel-json", exported.args->cel_json,
+                         "the records alone, as TCG CEL-JSON");
+  exported.app->add_flag("--cel", exported.args->cel,
+                         "the records alone, as TCG CEL-TLV");
+  AddConnection(*exported.app, exported.args->connection);
+
+  Command<EventLogShowArgs> show(
+      *log, "show", "Print the records of a file", run,
+      [](const EventLogShowArgs& args) { return RunEventLogShow(args); });
+  show.app
+      ->add_option("file", show.args->file,
+                   "of `eventlog export`, in any of its forms")
+      ->required();
+  show.app->add_flag("--json", show.args->json, "one JSON object a line");
+  AddEventLogVerify(*log, run);
+
+  Command<EventLogBootArgs> boot(
+      *log, "boot", "Replay a firmware's measured-boot log", run,
+      [](const EventLogBootArgs& args) { return RunEventLogBoot(args); });
+  boot.app
+      ->add_option("file", boot.args->file,
+                   "binary_bios_measurements, CCEL, or of `eventlog export`")
+      ->required();
+  boot.app->add_option("--bank", boot.args->bank, "sha1, sha256, sha384...")
+      ->capture_default_str();
+  boot.app->add_flag("--json", boot.args->json, "print JSON");
 }
 
 void AddVersion(CLI::App& app, Run* run) {
@@ -214,11 +415,15 @@ void AddVersion(CLI::App& app, Run* run) {
 void AddCommands(CLI::App& app, Run* run) {
   AddMeasure(app, run);
   AddAttest(app, run);
+  AddDisclose(app, run);
   AddVerify(app, run);
   AddExplain(app, run);
   AddExport(app, run);
   AddHostIdentity(app, run);
   AddInventory(app, run);
+  AddKeys(app, run);
+  AddSeal(app, run);
+  AddEventLog(app, run);
   AddCall(app, run);
   AddVersion(app, run);
 }

@@ -64,6 +64,12 @@ std::string Line(const v1::Vm& vm) {
                                                : "not measured yet");
 }
 
+std::string Line(const v1::UnmanagedVm& vm) {
+  return fmt::format("{:<36}  UNMANAGED  pid {} uid {} {}  {}", "-", vm.pid(),
+                     vm.uid(), Printable(vm.accelerator()),
+                     Printable(vm.command()));
+}
+
 std::string Line(const v1::WatchEventsResponse& event) {
   std::string line = fmt::format(
       "{} {} {} {} {}", event.sequence(), Time(event.time_unix_ms()),
@@ -95,7 +101,10 @@ int RunList(const ListArgs& args, std::ostream& out) {
   if (!vms.ok()) {
     return Fail(vms.status());
   }
-  for (const v1::Vm& vm : *vms) {
+  for (const v1::Vm& vm : vms->vms()) {
+    out << (args.json ? Json(vm) : Line(vm)) << "\n";
+  }
+  for (const v1::UnmanagedVm& vm : vms->unmanaged()) {
     out << (args.json ? Json(vm) : Line(vm)) << "\n";
   }
   out.flush();
@@ -145,9 +154,11 @@ int RunStatus(const StatusArgs& args, std::ostream& out) {
                        Printable(component.detail()));
   }
   out << fmt::format(
-      "vms {}  pending seals {}  quotes {}  envelopes {}  digest cache {} "
+      "vms {}, {} beside libvirt  event log {} records\n"
+      "pending seals {}  quotes {}  envelopes {}  digest cache {} "
       "entries, {} hits, {} misses\n",
-      status->vms(), status->pending_seals(), status->quotes_made(),
+      status->vms(), status->unmanaged_vms(), status->event_log_records(),
+      status->pending_seals(), status->quotes_made(),
       status->envelopes_sealed(), status->digest_cache_entries(),
       status->digest_cache_hits(), status->digest_cache_misses());
   out.flush();

@@ -13,7 +13,9 @@
 #include "base/clock.h"
 #include "base/executor.h"
 #include "base/file.h"
+#include "base/secret_bytes.h"
 #include "cli/exit_code.h"
+#include "evidence/config_tree.h"
 #include "image/digest_cache.h"
 #include "image/file_digester.h"
 #include "measurement/domain_measurer.h"
@@ -29,6 +31,8 @@ using measurement::DomainMeasurer;
 using measurement::MeasureOptions;
 
 constexpr size_t kMaxQueued = 64;
+constexpr size_t kVmSaltSize = 32;
+constexpr size_t kMaxSaltFile = 256;
 
 absl::StatusOr<std::string> ReadXml(const std::string& path) {
   if (path != "-") {
@@ -41,6 +45,24 @@ absl::StatusOr<std::string> ReadXml(const std::string& path) {
   std::cin.read(xml.data(), static_cast<std::streamsize>(xml.size()));
   xml.resize(static_cast<size_t>(std::cin.gcount()));
   return xml;
+}
+
+absl::StatusOr<SecretBytes> ReadSalt(const std::string& path) {
+  ASSIGN_OR_RETURN(Bytes bytes, ReadFile(path, kMaxSaltFile));
+  SecretBytes content(std::move(bytes));
+  if (content.size() == kVmSaltSize) {
+    return content;
+  }
+  const std::string_view text = AsText(content.Reveal(SecretAccess()));
+  const size_t end = text.find_last_not_of(" \t\r\n");
+  absl::StatusOr<Bytes> parsed =
+      ParseHex(text.substr(0, end == std::string_view::npos ? 0 : end + 1));
+  SecretBytes salt(parsed.ok() ? *std::move(parsed) : Bytes());
+  if (salt.size() != kVmSaltSize) {
+    return absl::InvalidArgumentError(
+        fmt::format("{}: not {} bytes, nor that in hex", path, kVmSaltSize));
+  }
+  return salt;
 }
 
 absl::StatusOr<MeasureOptions> ParseOptions(const MeasureArgs& args) {
@@ -57,6 +79,10 @@ absl::StatusOr<MeasureOptions> ParseOptions(const MeasureArgs& args) {
                     args.algorithm));
   }
   options.algorithm = *algorithm;
+  if (!args.salt_path.empty()) {
+    ASSIGN_OR_RETURN_WITH(SecretBytes salt, ReadSalt(args.salt_path), "--salt");
+    options.vm_salt = std::make_shared<const SecretBytes>(std::move(salt));
+  }
   return options;
 }
 
@@ -114,11 +140,14 @@ std::string Printable(std::string_view value) {
 }
 
 void PrintJson(const DomainMeasurement& measured, const MeasureArgs& args,
-               std::ostream& out) {
+               const MeasureOptions& options, std::ostream& out) {
   nlohmann::ordered_json json;
   json["root"] = ToHex(measured.tree.root);
   json["algorithm"] = ToString(measured.tree.algorithm);
   json["schema"] = kConfigSchemaVersion;
+  if (options.vm_salt != nullptr) {
+    json["salt_id"] = evidence::SaltId(*options.vm_salt);
+  }
   json["name"] = measured.name;
   json["uuid"] = measured.uuid;
   json["content"] = args.content;
@@ -132,16 +161,29 @@ void PrintJson(const DomainMeasurement& measured, const MeasureArgs& args,
                               {"value", leaf.value},
                               {"digest", ToHex(measured.tree.digests[i])}});
   }
-  out << json.dump(2) << '\n';
+  for (const ConfigSubtree& subtree : measured.tree.subtrees) {
+    nlohmann::ordered_json leaves = nlohmann::ordered_json::array();
+    for (const ConfigLeaf& leaf : subtree.leaves) {
+      leaves.push_back({{"path", leaf.path},
+                        {"type", ToString(leaf.type)},
+                        {"value", leaf.value}});
+    }
+    json["subtrees"].push_back(
+        {{"path", subtree.path}, {"leaves", std::move(leaves)}});
+  }
+  out << json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace)
+      << '\n';
 }
 
 void PrintTable(const DomainMeasurement& measured, std::ostream& out) {
   constexpr size_t kWidest = 48;
   size_t width = 0;
-  for (const ConfigLeaf& leaf : measured.tree.leaves) {
+  const std::vector<ConfigLeaf> leaves =
+      evidence::Flatten(measured.tree.leaves, measured.tree.subtrees);
+  for (const ConfigLeaf& leaf : leaves) {
     width = std::max(width, std::min(leaf.path.size(), kWidest));
   }
-  for (const ConfigLeaf& leaf : measured.tree.leaves) {
+  for (const ConfigLeaf& leaf : leaves) {
     out << fmt::format("{:{}}  {:11}  {}\n", leaf.path, width,
                        ToString(leaf.type), Printable(leaf.value));
   }
@@ -196,7 +238,8 @@ int RunMeasure(const MeasureArgs& args, std::ostream& out, std::ostream& err) {
       err << "warning: " << warning << '\n';
     }
   }
-  args.json ? PrintJson(*measured, args, out) : PrintTable(*measured, out);
+  args.json ? PrintJson(*measured, args, *options, out)
+            : PrintTable(*measured, out);
   return kExitGood;
 }
 

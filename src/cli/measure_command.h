@@ -11,6 +11,7 @@ struct MeasureArgs {
   std::string defined_xml_path;  // of a running domain: its stored definition
   std::string content = "full";
   std::string algorithm = "sha256";
+  std::string salt_path;  // the VM's salt, 32 bytes or hex; empty: public
   bool json = false;
   bool quiet = false;  // no progress, no warnings
 };

@@ -18,7 +18,7 @@ constexpr size_t kMaxMeasurementFile = 64u << 20;
 constexpr size_t kMinRootSize = 32;
 
 std::optional<LeafType> ParseLeafType(std::string_view name) {
-  for (uint8_t i = 0; i <= static_cast<uint8_t>(LeafType::kUnavailable); ++i) {
+  for (uint8_t i = 0; i <= static_cast<uint8_t>(LeafType::kTree); ++i) {
     if (name == ToString(static_cast<LeafType>(i))) {
       return static_cast<LeafType>(i);
     }
@@ -54,24 +54,73 @@ absl::StatusOr<ConfigLeaf> ParseLeaf(const nlohmann::json& object) {
 }
 
 absl::StatusOr<ConfigTree> TreeOf(HashAlgorithm algorithm,
-                                  std::vector<ConfigLeaf> leaves) {
+                                  std::vector<ConfigLeaf> leaves,
+                                  const SecretBytes& vm_salt) {
   if (!leaves.empty() && leaves.front().path == kHeaderLeafPath) {
-    return evidence::RebuildConfigTree(algorithm, std::move(leaves));
+    return evidence::RebuildConfigTree(algorithm, std::move(leaves), vm_salt);
   }
-  return evidence::BuildConfigTree(algorithm, std::move(leaves), SecretBytes());
+  return evidence::BuildConfigTree(algorithm, std::move(leaves), vm_salt);
 }
 
 absl::StatusOr<Reference> Consistent(HashAlgorithm algorithm,
                                      std::vector<ConfigLeaf> leaves,
-                                     const DigestBytes& root) {
-  ASSIGN_OR_RETURN(ConfigTree tree, TreeOf(algorithm, std::move(leaves)));
+                                     const std::vector<ConfigSubtree>& subtrees,
+                                     const DigestBytes& root,
+                                     const SecretBytes& vm_salt) {
+  ASSIGN_OR_RETURN(ConfigTree tree,
+                   TreeOf(algorithm, std::move(leaves), vm_salt));
   if (tree.root != root) {
     return absl::InvalidArgumentError(
         fmt::format("the leaves give root {}, not {} as stated",
                     ToHex(tree.root), ToHex(root)));
   }
+  // A reference that was cut to its main leaves still names those.
+  if (!subtrees.empty()) {
+    RETURN_IF_ERROR(
+        evidence::CheckSubtrees(algorithm, tree.leaves, subtrees, vm_salt));
+  }
   return Reference{
-      .root = root, .algorithm = algorithm, .leaves = std::move(tree.leaves)};
+      .root = root,
+      .algorithm = algorithm,
+      .leaves = evidence::Flatten(std::move(tree.leaves), subtrees),
+      .salted = !vm_salt.empty()};
+}
+
+absl::StatusOr<std::vector<ConfigLeaf>> ParseLeaves(const nlohmann::json& json,
+                                                    std::string_view where) {
+  const auto list = json.find("leaves");
+  if (list == json.end() || !list->is_array()) {
+    return absl::InvalidArgumentError(
+        fmt::format("{}: no list 'leaves'", where));
+  }
+  std::vector<ConfigLeaf> leaves;
+  for (const nlohmann::json& object : *list) {
+    ASSIGN_OR_RETURN(ConfigLeaf leaf, ParseLeaf(object));
+    leaves.push_back(std::move(leaf));
+  }
+  return leaves;
+}
+
+absl::StatusOr<std::vector<ConfigSubtree>> ParseSubtrees(
+    const nlohmann::json& json) {
+  std::vector<ConfigSubtree> subtrees;
+  const auto list = json.find("subtrees");
+  if (list == json.end()) {
+    return subtrees;
+  }
+  if (!list->is_array()) {
+    return absl::InvalidArgumentError("measurement: 'subtrees' is no list");
+  }
+  for (const nlohmann::json& object : *list) {
+    if (!object.is_object()) {
+      return absl::InvalidArgumentError("measurement: a subtree is no object");
+    }
+    ConfigSubtree subtree;
+    ASSIGN_OR_RETURN(subtree.path, TextOf(object, "path"));
+    ASSIGN_OR_RETURN(subtree.leaves, ParseLeaves(object, subtree.path));
+    subtrees.push_back(std::move(subtree));
+  }
+  return subtrees;
 }
 
 absl::StatusOr<Reference> FromMeasurement(std::string_view text) {
@@ -87,24 +136,33 @@ absl::StatusOr<Reference> FromMeasurement(std::string_view text) {
     return absl::InvalidArgumentError(
         fmt::format("measurement: algorithm '{}' is unknown", name));
   }
-  const auto list = json.find("leaves");
-  if (list == json.end() || !list->is_array()) {
-    return absl::InvalidArgumentError("measurement: no list 'leaves'");
+  ASSIGN_OR_RETURN(std::vector<ConfigLeaf> leaves,
+                   ParseLeaves(json, "measurement"));
+  ASSIGN_OR_RETURN(const std::vector<ConfigSubtree> subtrees,
+                   ParseSubtrees(json));
+  if (json.contains("salt_id")) {
+    return Reference{.root = root,
+                     .algorithm = *algorithm,
+                     .leaves = evidence::Flatten(std::move(leaves), subtrees),
+                     .salted = true};
   }
-  std::vector<ConfigLeaf> leaves;
-  for (const nlohmann::json& object : *list) {
-    ASSIGN_OR_RETURN(ConfigLeaf leaf, ParseLeaf(object));
-    leaves.push_back(std::move(leaf));
-  }
-  return Consistent(*algorithm, std::move(leaves), root);
+  return Consistent(*algorithm, std::move(leaves), subtrees, root,
+                    SecretBytes());
 }
 
 absl::StatusOr<Reference> FromEvidence(ByteView bytes) {
   ASSIGN_OR_RETURN(evidence::Evidence evidence, wire::ParseEvidence(bytes));
   ASSIGN_OR_RETURN(const evidence::ConfigStatement statement,
                    wire::ParseConfigStatement(evidence.envelope.payload));
+  if (evidence.leaves.empty() && !statement.salt_id.empty()) {
+    return Reference{.root = statement.root,
+                     .algorithm = statement.algorithm,
+                     .leaves = {},
+                     .salted = true};
+  }
   return Consistent(statement.algorithm, std::move(evidence.leaves),
-                    statement.root);
+                    evidence.subtrees, statement.root,
+                    SecretBytes(std::move(evidence.vm_salt)));
 }
 
 absl::StatusOr<Reference> FromRoot(const std::string& text) {

@@ -14,6 +14,7 @@
 #include "cli/appraisal_json.h"
 #include "cli/exit_code.h"
 #include "cli/reference.h"
+#include "vmattest/verifier/disclosure.h"
 #include "vmattest/verifier/verifier.h"
 #include "wire/codec.h"
 
@@ -29,6 +30,8 @@ absl::StatusOr<verifier::Policy> MakePolicy(const VerifyArgs& args) {
                                     args.require.begin(), args.require.end());
   policy.max_age = args.max_age;
   policy.require_fresh_content = args.fresh;
+  policy.refuse_unavailable = args.refuse_unavailable;
+  policy.max_unmanaged_vms = args.max_unmanaged;
   if (args.nonce) {
     ASSIGN_OR_RETURN_WITH(Bytes nonce, ParseHex(*args.nonce), "--nonce");
     if (nonce.size() < kMinNonce || nonce.size() > kMaxNonce) {
@@ -47,7 +50,10 @@ absl::StatusOr<verifier::Policy> MakePolicy(const VerifyArgs& args) {
                           "--expect");
     if (reference.leaves) {
       policy.expected_leaves = std::move(reference.leaves);
-    } else {
+    }
+    // A salted root holds where the leaves are kept back; a public one would
+    // only repeat what the leaves say.
+    if (reference.salted || !policy.expected_leaves) {
       policy.expected_root = std::move(reference.root);
     }
   }
@@ -85,6 +91,15 @@ std::string BankName(uint16_t bank) {
   }
 }
 
+std::string Signatures(const std::vector<verifier::SignatureClaim>& claims) {
+  std::vector<std::string> texts;
+  for (const verifier::SignatureClaim& claim : claims) {
+    texts.push_back(
+        fmt::format("{} {}", log::Quote(claim.algorithm), claim.state));
+  }
+  return fmt::format("{}", fmt::join(texts, ", "));
+}
+
 void PrintClaims(const verifier::Claims& claims, Report& report) {
   report.Line(
       "vm", fmt::format("{} {}, {}, {} definition", log::Quote(claims.vm_name),
@@ -110,12 +125,9 @@ void PrintClaims(const verifier::Claims& claims, Report& report) {
                   fmt::format("{}:{}", BankName(bank.bank), ToHex(value)));
     }
   }
-  report.Line(
-      "signatures",
-      fmt::format("{}, in a batch of {}",
-                  log::Quote(fmt::format(
-                      "{}", fmt::join(claims.signature_algorithms, " "))),
-                  claims.batch_size));
+  report.Line("signatures",
+              fmt::format("{}, in a batch of {}", Signatures(claims.signatures),
+                          claims.batch_size));
   report.Line("ak", claims.ak);
   report.Line("freshness", claims.freshness);
   report.Line("content", fmt::format("{}, {} digests from the cache",
@@ -123,6 +135,13 @@ void PrintClaims(const verifier::Claims& claims, Report& report) {
                                      claims.cached_paths.size()));
   for (const std::string& path : claims.cached_paths) {
     report.Line("  cached", log::Quote(path));
+  }
+  report.Line("inside", log::Quote(claims.inside));
+  if (!claims.log_head.empty()) {
+    report.Line("event log", fmt::format("{} records, head {}", claims.log_size,
+                                         ToHex(claims.log_head)));
+    report.Line("unmanaged",
+                fmt::format("{} VMs beside libvirt", claims.unmanaged_vms));
   }
 }
 
@@ -145,6 +164,15 @@ void PrintAppraisal(const verifier::Appraisal& appraisal, std::ostream& out) {
                 : "What it says, not to be believed:\n");
   }
   PrintClaims(appraisal.claims, report);
+}
+
+void PrintLeaves(const std::vector<ConfigLeaf>& leaves, std::ostream& out) {
+  Report report(out);
+  for (const ConfigLeaf& leaf : leaves) {
+    report.Line("leaf",
+                fmt::format("{} {} {}", log::Quote(leaf.path),
+                            ToString(leaf.type), log::Quote(leaf.value)));
+  }
 }
 
 int Fail(std::ostream& err, const absl::Status& status, int code) {
@@ -173,15 +201,22 @@ int RunVerify(const VerifyArgs& args, std::ostream& out, std::ostream& err) {
     const bool none = is_folder && absl::IsNotFound(anchors.status());
     return Fail(err, anchors.status(), none ? kExitUndecided : kExitUsage);
   }
+  const bool discloses = wire::IsDisclosure(*file);
   const absl::StatusOr<verifier::Appraisal> appraisal =
-      verifier::Verify(*file, *anchors, *policy, SystemClock().Now());
+      (discloses ? verifier::VerifyDisclosure : verifier::Verify)(
+          *file, *anchors, *policy, SystemClock().Now());
   if (!appraisal.ok()) {
     return Fail(err, appraisal.status(), kExitUndecided);
   }
   if (args.json) {
-    out << AppraisalToJson(*appraisal) << "\n";
+    out << (discloses ? DisclosureToJson(*appraisal)
+                      : AppraisalToJson(*appraisal))
+        << "\n";
   } else {
     PrintAppraisal(*appraisal, out);
+    if (discloses && !appraisal->claims.host_id.empty()) {
+      PrintLeaves(appraisal->claims.leaves, out);
+    }
   }
   return appraisal->verdict.trusted() ? kExitGood : kExitNotTrustworthy;
 }

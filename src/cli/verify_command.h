@@ -2,6 +2,7 @@
 #define VMATTEST_CLI_VERIFY_COMMAND_H_
 
 #include <chrono>
+#include <cstdint>
 #include <iostream>
 #include <optional>
 #include <string>
@@ -18,13 +19,15 @@ struct VerifyArgs {
   std::optional<std::chrono::seconds> max_age;
   std::optional<std::string> vm;  // UUID
   bool fresh = false;             // refuse digests from the cache
+  bool refuse_unavailable = false;
+  std::optional<uint64_t> max_unmanaged;
   bool json = false;
 };
 
-// `vmattest verify`: appraises an evidence file offline and prints what it
-// says, for people or as one JSON object. 0: trusted. 1: not trustworthy, with
-// the reasons. 2: bad arguments or unreadable input. 3: no anchors, so nothing
-// can be decided.
+// `vmattest verify`: appraises an evidence file, or a disclosure, offline and
+// prints what it says, for people or as one JSON object. 0: trusted. 1: not
+// trustworthy, with the reasons. 2: bad arguments or unreadable input. 3: no
+// anchors, so nothing can be decided.
 int RunVerify(const VerifyArgs& args, std::ostream& out = std::cout,
               std::ostream& err = std::cerr);
 

@@ -35,6 +35,27 @@ struct TcpListener {
 };
 
 enum class Content { kFull, kChain, kNone };
+enum class Inside { kNone, kInventory, kFull };
+enum class PostQuantum { kOff, kPreferred, kRequired };
+
+struct SigningConfig {
+  PostQuantum post_quantum = PostQuantum::kPreferred;
+  std::string ml_dsa;  // "ml-dsa-65", "ml-dsa-87"
+  std::string module;  // empty: the usual places
+  std::optional<std::filesystem::path> seal_authority;
+  uint32_t rotate_days = 0;
+  uint32_t overlap_days = 0;
+};
+
+struct ProcessesConfig {
+  std::filesystem::path signer;  // empty: beside this program
+  std::filesystem::path worker;
+  std::string worker_user;
+  uint32_t worker_memory_mib = 0;
+  uint32_t worker_seconds = 0;
+  uint32_t max_workers = 0;
+  std::filesystem::path scratch_dir;
+};
 
 // Immutable once loaded: hand it around as const.
 struct DaemonConfig {
@@ -59,11 +80,23 @@ struct DaemonConfig {
   bool create_key_auth = false;
   std::optional<std::filesystem::path> owner_auth_file;
   std::optional<std::filesystem::path> endorsement_auth_file;
+  std::optional<std::filesystem::path> boot_log;
+  uint32_t log_index = 0;
+  uint32_t counter_index = 0;
 
   HashAlgorithm algorithm = HashAlgorithm::kSha256;
   Content content = Content::kChain;
   bool digest_cache = true;
   uint32_t hash_threads = 0;  // 0: one per core
+  Inside inside = Inside::kNone;
+  bool salt_all_vms = false;
+  std::vector<Uuid> salted_vms;
+
+  SigningConfig signing;
+  ProcessesConfig processes;
+  bool watch_kvm = true;
+  std::filesystem::path libvirt_run_dir;
+  std::optional<std::string> metrics_address;
 
   uint32_t max_pending_seals = 0;
   uint32_t request_threads = 0;

@@ -16,7 +16,9 @@ constexpr uint16_t kAlgSha256 = 0x000B;
 constexpr uint16_t kAlgSha384 = 0x000C;
 constexpr uint32_t kPersistentFirst = 0x81000000;  // owner's persistent handles
 constexpr uint32_t kPersistentLast = 0x817FFFFF;
-constexpr uint32_t kHandlesUsed = 0x10;
+constexpr uint32_t kHandlesUsed = 0x40;
+constexpr uint32_t kOwnerNvFirst = 0x01800000;  // owner's NV indexes
+constexpr uint32_t kOwnerNvLast = 0x01BFFFFF;
 constexpr std::string_view kCredentials = "${CREDENTIALS_DIRECTORY}";
 constexpr std::string_view kKeyAuthCredential = "vmattest.key-auth";
 
@@ -34,6 +36,9 @@ class Checker {
     RETURN_IF_ERROR(Pcrs());
     RETURN_IF_ERROR(Measurement());
     RETURN_IF_ERROR(Limits());
+    RETURN_IF_ERROR(Signing());
+    RETURN_IF_ERROR(Processes());
+    RETURN_IF_ERROR(Watching());
     return std::move(out_);
   }
 
@@ -136,7 +141,7 @@ class Checker {
     }
     const v1::TcpConfig& tcp = in_.listen().tcp();
     TcpListener& to = out_.tcp.emplace();
-    RETURN_IF_ERROR(TcpAddress(tcp.address()));
+    RETURN_IF_ERROR(HostPort("listen.tcp.address", tcp.address()));
     to.address = tcp.address();
     ASSIGN_OR_RETURN(to.certificate,
                      SecretPath("listen.tcp.certificate", tcp.certificate()));
@@ -161,7 +166,8 @@ class Checker {
     return absl::OkStatus();
   }
 
-  absl::Status TcpAddress(const std::string& address) const {
+  absl::Status HostPort(const std::string& key,
+                        const std::string& address) const {
     const size_t colon = address.rfind(':');
     uint32_t port = 0;
     if (colon != std::string::npos && colon > 0) {
@@ -172,8 +178,7 @@ class Checker {
         return absl::OkStatus();
       }
     }
-    return Error("listen.tcp.address",
-                 fmt::format("must be HOST:PORT, not '{}'", address));
+    return Error(key, fmt::format("must be HOST:PORT, not '{}'", address));
   }
 
   absl::StatusOr<ClientGrant> Grant(const std::string& key,
@@ -224,6 +229,7 @@ class Checker {
                                kPersistentLast - kHandlesUsed));
     }
     out_.persistent_handle_base = base;
+    RETURN_IF_ERROR(Indexes());
     RETURN_IF_ERROR(KeyAuth());
     if (!tpm.owner_auth_file().empty()) {
       ASSIGN_OR_RETURN(out_.owner_auth_file, SecretPath("tpm.owner_auth_file",
@@ -233,6 +239,32 @@ class Checker {
       ASSIGN_OR_RETURN(
           out_.endorsement_auth_file,
           SecretPath("tpm.endorsement_auth_file", tpm.endorsement_auth_file()));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Indexes() {
+    const v1::TpmConfig& tpm = in_.tpm();
+    if (!tpm.boot_log().empty()) {
+      ASSIGN_OR_RETURN(out_.boot_log,
+                       AbsolutePath("tpm.boot_log", tpm.boot_log()));
+    }
+    RETURN_IF_ERROR(Index("tpm.log_index", tpm.log_index()));
+    RETURN_IF_ERROR(Index("tpm.counter_index", tpm.counter_index()));
+    if (tpm.counter_index() == tpm.log_index() ||
+        tpm.counter_index() + 1 == tpm.log_index()) {
+      return Error("tpm.counter_index",
+                   "this index or the next one is tpm.log_index");
+    }
+    out_.log_index = tpm.log_index();
+    out_.counter_index = tpm.counter_index();
+    return absl::OkStatus();
+  }
+
+  absl::Status Index(const std::string& key, uint32_t index) const {
+    if (index < kOwnerNvFirst || index > kOwnerNvLast - 1) {
+      return Error(key, fmt::format("must be from {:#x} to {:#x}",
+                                    kOwnerNvFirst, kOwnerNvLast - 1));
     }
     return absl::OkStatus();
   }
@@ -275,11 +307,16 @@ class Checker {
       }
     }
     const uint32_t log_pcr = in_.tpm().log_pcr();
-    if (log_pcr == 16 || log_pcr == 23) {
+    if (log_pcr >= 16) {
       return Error("tpm.log_pcr",
-                   fmt::format("must not be {}: anyone can reset it", log_pcr));
+                   fmt::format("must not be {}: it can be reset while the host "
+                               "runs",
+                               log_pcr));
     }
-    RETURN_IF_ERROR(Range("tpm.log_pcr", log_pcr, 8, 22));
+    if (log_pcr == 10) {
+      return Error("tpm.log_pcr", "must not be 10: Linux extends it (IMA)");
+    }
+    RETURN_IF_ERROR(Range("tpm.log_pcr", log_pcr, 8, 15));
     if (!pcrs.contains(log_pcr)) {
       return Error("tpm.pcrs", fmt::format("must hold log_pcr, {}", log_pcr));
     }
@@ -309,6 +346,101 @@ class Checker {
     RETURN_IF_ERROR(
         Range("measurement.hash_threads", measurement.hash_threads(), 0, 256));
     out_.hash_threads = measurement.hash_threads();
+    static const std::map<std::string, Inside> kInside = {
+        {"none", Inside::kNone},
+        {"inventory", Inside::kInventory},
+        {"full", Inside::kFull}};
+    const auto inside = kInside.find(measurement.inside());
+    if (inside == kInside.end()) {
+      return Error("measurement.inside", "must be none, inventory or full");
+    }
+    out_.inside = inside->second;
+    for (int i = 0; i < measurement.salted_vms_size(); ++i) {
+      const std::string& vm = measurement.salted_vms(i);
+      if (vm == "*") {
+        out_.salt_all_vms = true;
+        continue;
+      }
+      const absl::StatusOr<Uuid> uuid = ParseUuid(vm);
+      if (!uuid.ok()) {
+        return Error(fmt::format("measurement.salted_vms[{}]", i),
+                     fmt::format("'{}' is neither a UUID nor \"*\"", vm));
+      }
+      out_.salted_vms.push_back(*uuid);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Signing() {
+    const v1::SigningConfig& signing = in_.signing();
+    static const std::map<std::string, PostQuantum> kModes = {
+        {"off", PostQuantum::kOff},
+        {"preferred", PostQuantum::kPreferred},
+        {"required", PostQuantum::kRequired}};
+    const auto mode = kModes.find(signing.post_quantum());
+    if (mode == kModes.end()) {
+      return Error("signing.post_quantum",
+                   "must be preferred, required or off");
+    }
+    out_.signing.post_quantum = mode->second;
+    if (signing.ml_dsa() != "ml-dsa-65" && signing.ml_dsa() != "ml-dsa-87") {
+      return Error("signing.ml_dsa", "must be ml-dsa-65 or ml-dsa-87");
+    }
+    out_.signing.ml_dsa = signing.ml_dsa();
+    if (!signing.module().empty()) {
+      ASSIGN_OR_RETURN(const fs::path module,
+                       AbsolutePath("signing.module", signing.module()));
+      out_.signing.module = module.string();
+    }
+    if (!signing.seal_authority().empty()) {
+      ASSIGN_OR_RETURN(
+          out_.signing.seal_authority,
+          AbsolutePath("signing.seal_authority", signing.seal_authority()));
+    }
+    RETURN_IF_ERROR(
+        Range("signing.rotate_days", signing.rotate_days(), 0, 3650));
+    RETURN_IF_ERROR(
+        Range("signing.overlap_days", signing.overlap_days(), 0, 365));
+    out_.signing.rotate_days = signing.rotate_days();
+    out_.signing.overlap_days = signing.overlap_days();
+    return absl::OkStatus();
+  }
+
+  absl::Status Processes() {
+    const v1::ProcessesConfig& in = in_.processes();
+    ProcessesConfig& to = out_.processes;
+    if (!in.signer().empty()) {
+      ASSIGN_OR_RETURN(to.signer,
+                       AbsolutePath("processes.signer", in.signer()));
+    }
+    if (!in.worker().empty()) {
+      ASSIGN_OR_RETURN(to.worker,
+                       AbsolutePath("processes.worker", in.worker()));
+    }
+    to.worker_user = in.worker_user();
+    RETURN_IF_ERROR(Range("processes.worker_memory_mib", in.worker_memory_mib(),
+                          64, 65'536));
+    RETURN_IF_ERROR(
+        Range("processes.worker_seconds", in.worker_seconds(), 1, 86'400));
+    RETURN_IF_ERROR(Range("processes.max_workers", in.max_workers(), 1, 256));
+    to.worker_memory_mib = in.worker_memory_mib();
+    to.worker_seconds = in.worker_seconds();
+    to.max_workers = in.max_workers();
+    ASSIGN_OR_RETURN(to.scratch_dir,
+                     AbsolutePath("processes.scratch_dir", in.scratch_dir()));
+    return absl::OkStatus();
+  }
+
+  absl::Status Watching() {
+    out_.watch_kvm = !in_.kvm().disable_watch();
+    ASSIGN_OR_RETURN(
+        out_.libvirt_run_dir,
+        AbsolutePath("kvm.libvirt_run_dir", in_.kvm().libvirt_run_dir()));
+    const std::string& address = in_.metrics().address();
+    if (!address.empty()) {
+      RETURN_IF_ERROR(HostPort("metrics.address", address));
+      out_.metrics_address = address;
+    }
     return absl::OkStatus();
   }
 
@@ -366,9 +498,13 @@ v1::DaemonConfig DefaultMessage() {
   tpm.set_log_pcr(13);
   tpm.set_pcr_bank("sha256");
   tpm.set_persistent_handle_base(0x81010100);
+  tpm.set_boot_log("/sys/kernel/security/tpm0/binary_bios_measurements");
+  tpm.set_log_index(0x01810130);
+  tpm.set_counter_index(0x01810131);
   v1::MeasurementConfig& measurement = *message.mutable_measurement();
   measurement.set_algorithm("sha256");
   measurement.set_content("chain");
+  measurement.set_inside("none");
   v1::LimitsConfig& limits = *message.mutable_limits();
   limits.set_max_pending_seals(4096);
   limits.set_request_threads(4);
@@ -377,6 +513,18 @@ v1::DaemonConfig DefaultMessage() {
   limits.set_watcher_queue(1024);
   limits.set_max_message_bytes(1u << 20);
   limits.set_event_history(100'000);
+  v1::SigningConfig& signing = *message.mutable_signing();
+  signing.set_post_quantum("preferred");
+  signing.set_ml_dsa("ml-dsa-65");
+  signing.set_overlap_days(30);
+  v1::ProcessesConfig& processes = *message.mutable_processes();
+  processes.set_worker_user("vmattest-worker");
+  processes.set_worker_memory_mib(1024);
+  processes.set_worker_seconds(600);
+  processes.set_max_workers(4);
+  processes.set_scratch_dir("/var/cache/vmattest");
+  message.mutable_metrics()->set_address("");
+  message.mutable_kvm()->set_libvirt_run_dir("/run/libvirt/qemu");
   return message;
 }
 

@@ -2,9 +2,10 @@
 
 #include <utility>
 
+#include "evidence/config_tree.h"
 #include "fmt/format.h"
 #include "rpc/call_context.h"
-#include "rpc/run_on.h"
+#include "rpc/conversions.h"
 #include "rpc/status/status_mapping.h"
 
 namespace vmattest::rpc {
@@ -28,6 +29,8 @@ v1::GetStatusResponse ToWire(const DaemonStatus& status) {
   wire.set_digest_cache_entries(status.digest_cache_entries);
   wire.set_digest_cache_hits(status.digest_cache_hits);
   wire.set_digest_cache_misses(status.digest_cache_misses);
+  wire.set_unmanaged_vms(status.unmanaged_vms);
+  wire.set_event_log_records(status.event_log_records);
   return wire;
 }
 
@@ -39,17 +42,10 @@ AdminService::AdminService(AdminActions actions, Executor& requests,
       requests_(requests),
       authorizer_(authorizer) {}
 
-template <class Response, class Work>
-grpc::ServerUnaryReactor* AdminService::Run(
-    const grpc::CallbackServerContext& context, std::string_view method,
-    Response* response, Work work) {
-  const auto authority =
-      authorizer_.Authorize(fmt::format("vmattest.v1.Admin/{}", method),
-                            IdentitiesOf(*context.auth_context()));
-  if (!authority.ok()) {
-    return AnswerNow(response, absl::StatusOr<Response>(authority.status()));
-  }
-  return RunOn(requests_, response, std::move(work));
+absl::StatusOr<Authority> AdminService::Authorize(
+    const grpc::CallbackServerContext& context, std::string_view method) const {
+  return authorizer_.Authorize(fmt::format("vmattest.v1.Admin/{}", method),
+                               IdentitiesOf(*context.auth_context()));
 }
 
 grpc::ServerUnaryReactor* AdminService::GetStatus(
@@ -99,6 +95,22 @@ grpc::ServerUnaryReactor* AdminService::SetLogLevel(
           return FieldError("level", "must be debug, info, warning or error");
         }
         return v1::SetLogLevelResponse();
+      });
+}
+
+grpc::ServerUnaryReactor* AdminService::GetVmSalt(
+    grpc::CallbackServerContext* context, const v1::GetVmSaltRequest* request,
+    v1::GetVmSaltResponse* response) {
+  return Run(
+      *context, "GetVmSalt", response,
+      [this, vm = request->vm()]() -> absl::StatusOr<v1::GetVmSaltResponse> {
+        RETURN_IF_ERROR(CheckVm(vm));
+        ASSIGN_OR_RETURN(const SecretBytes salt, actions_.vm_salt(vm));
+        v1::GetVmSaltResponse wire;
+        const ByteView bytes = salt.Reveal(SecretAccess());
+        wire.set_salt(bytes.data(), bytes.size());
+        wire.set_salt_id(evidence::SaltId(salt));
+        return wire;
       });
 }
 

@@ -9,7 +9,10 @@
 
 #include "attestor/lifecycle.h"
 #include "base/executor.h"
+#include "base/secret_bytes.h"
 #include "rpc/authorizer.h"
+#include "rpc/run_on.h"
+#include "signing/signer.h"
 #include "vmattest/v1/admin.grpc.pb.h"
 
 namespace vmattest::rpc {
@@ -33,6 +36,8 @@ struct DaemonStatus {
   uint64_t digest_cache_entries = 0;
   uint64_t digest_cache_hits = 0;
   uint64_t digest_cache_misses = 0;
+  uint64_t unmanaged_vms = 0;
+  uint64_t event_log_records = 0;
 };
 
 // What an operator may do, bound by the composition root. Each blocks and is
@@ -42,6 +47,10 @@ struct AdminActions {
   std::function<absl::StatusOr<attestor::ReconcileResult>()> reconcile;
   std::function<uint64_t()> flush_digest_cache;
   std::function<absl::Status(std::string_view)> set_log_level;
+  // Of a VM with salted leaves. NOT_FOUND: no such VM, or its leaves are
+  // public.
+  std::function<absl::StatusOr<SecretBytes>(const std::string& vm)> vm_salt;
+  signing::Signer* signer = nullptr;  // never null; its admin calls
 };
 
 // vmattest.v1.Admin for one listener. Handlers run on gRPC's threads and never
@@ -66,12 +75,46 @@ class AdminService final : public v1::Admin::CallbackService {
       grpc::CallbackServerContext* context,
       const v1::SetLogLevelRequest* request,
       v1::SetLogLevelResponse* response) override;
+  grpc::ServerUnaryReactor* GetVmSalt(grpc::CallbackServerContext* context,
+                                      const v1::GetVmSaltRequest* request,
+                                      v1::GetVmSaltResponse* response) override;
+
+  // Keys and sealed seeds: key_admin.cc.
+  grpc::ServerUnaryReactor* ListKeys(grpc::CallbackServerContext* context,
+                                     const v1::ListKeysRequest* request,
+                                     v1::ListKeysResponse* response) override;
+  grpc::ServerUnaryReactor* RotateKey(grpc::CallbackServerContext* context,
+                                      const v1::RotateKeyRequest* request,
+                                      v1::RotateKeyResponse* response) override;
+  grpc::ServerUnaryReactor* RevokeKey(grpc::CallbackServerContext* context,
+                                      const v1::RevokeKeyRequest* request,
+                                      v1::RevokeKeyResponse* response) override;
+  grpc::ServerUnaryReactor* GetSealStatus(
+      grpc::CallbackServerContext* context,
+      const v1::GetSealStatusRequest* request,
+      v1::GetSealStatusResponse* response) override;
+  grpc::ServerUnaryReactor* ApproveBoot(
+      grpc::CallbackServerContext* context,
+      const v1::ApproveBootRequest* request,
+      v1::ApproveBootResponse* response) override;
+  grpc::ServerUnaryReactor* ReEnroll(grpc::CallbackServerContext* context,
+                                     const v1::ReEnrollRequest* request,
+                                     v1::ReEnrollResponse* response) override;
 
  private:
   template <class Response, class Work>
   grpc::ServerUnaryReactor* Run(const grpc::CallbackServerContext& context,
                                 std::string_view method, Response* response,
-                                Work work);
+                                Work work) {
+    const auto authority = Authorize(context, method);
+    if (!authority.ok()) {
+      return AnswerNow(response, absl::StatusOr<Response>(authority.status()));
+    }
+    return RunOn(requests_, response, std::move(work));
+  }
+  [[nodiscard]] absl::StatusOr<Authority> Authorize(
+      const grpc::CallbackServerContext& context,
+      std::string_view method) const;
 
   const AdminActions actions_;
   Executor& requests_;

@@ -1,5 +1,6 @@
 #include "rpc/attestation_service.h"
 
+#include <type_traits>
 #include <utility>
 
 #include "fmt/format.h"
@@ -20,6 +21,22 @@ absl::StatusOr<v1::GetHostIdentityResponse> ToResponse(
   if (!response.mutable_identity()->ParseFromArray(
           bytes.data(), static_cast<int>(bytes.size()))) {
     return absl::InternalError("host identity does not parse");
+  }
+  return response;
+}
+
+template <class Response>
+Response ToResponse(const measurement::DomainMeasurement& measurement) {
+  return ToWire(measurement);
+}
+
+template <class Response>
+Response ToResponse(const Bytes& file) {
+  Response response;
+  if constexpr (std::is_same_v<Response, v1::AttestConfigResponse>) {
+    response.set_evidence(file.data(), file.size());
+  } else {
+    response.set_disclosure(file.data(), file.size());
   }
   return response;
 }
@@ -70,6 +87,12 @@ absl::StatusOr<v1::ListVmsResponse> AttestationService::DoListVms(
       }
     }
     if (vms.size() < page.size) {
+      // Who runs them is not to be known by a tenant.
+      if (parts_.unmanaged && authority.allows_all_vms()) {
+        for (const kvm::VmProcess& process : parts_.unmanaged()) {
+          *response.add_unmanaged() = ToWire(process);
+        }
+      }
       return response;
     }
   }
@@ -145,28 +168,29 @@ void AttestationService::WithVm(
   }
 }
 
-grpc::ServerUnaryReactor* AttestationService::MeasureConfig(
-    grpc::CallbackServerContext* context,
-    const v1::MeasureConfigRequest* request,
-    v1::MeasureConfigResponse* response) {
-  auto [started, reactor] =
-      PendingCall<v1::MeasureConfigResponse>::Start(response);
+template <class Request, class Response, class Result>
+grpc::ServerUnaryReactor* AttestationService::Ask(
+    const grpc::CallbackServerContext& context, std::string_view method,
+    const Request& request, Response* response, UseCase<Result> use_case) {
+  auto [started, reactor] = PendingCall<Response>::Start(response);
   const auto call = started;
-  const auto authority = Authorize(*context, "MeasureConfig");
-  auto config = FromWire(*request, parts_.defaults);
+  const auto authority = Authorize(context, method);
+  auto config = FromWire(request, parts_.defaults);
   if (!authority.ok() || !config.ok()) {
     call->Finish(authority.ok() ? config.status() : authority.status());
     return reactor;
   }
-  config->deadline = DeadlineOf(*context, parts_.clock);
+  if (!authority->is_admin()) {
+    config->omit_leaves = true;
+  }
+  config->deadline = DeadlineOf(context, parts_.clock);
   config->cancelled = [call] { return call->cancelled(); };
   WithVm(*authority, *std::move(config), call,
-         [this, call](attestor::ConfigRequest resolved) {
-           parts_.attestor.MeasureConfig(
-               std::move(resolved),
-               [call](absl::StatusOr<measurement::DomainMeasurement> result) {
+         [this, call, use_case](attestor::ConfigRequest resolved) {
+           (parts_.attestor.*use_case)(
+               std::move(resolved), [call](absl::StatusOr<Result> result) {
                  if (result.ok()) {
-                   call->Finish(ToWire(*result));
+                   call->Finish(ToResponse<Response>(*result));
                  } else {
                    call->Finish(result.status());
                  }
@@ -175,35 +199,28 @@ grpc::ServerUnaryReactor* AttestationService::MeasureConfig(
   return reactor;
 }
 
+grpc::ServerUnaryReactor* AttestationService::MeasureConfig(
+    grpc::CallbackServerContext* context,
+    const v1::MeasureConfigRequest* request,
+    v1::MeasureConfigResponse* response) {
+  return Ask(*context, "MeasureConfig", *request, response,
+             &attestor::Attestor::MeasureConfig);
+}
+
 grpc::ServerUnaryReactor* AttestationService::AttestConfig(
     grpc::CallbackServerContext* context,
     const v1::AttestConfigRequest* request,
     v1::AttestConfigResponse* response) {
-  auto [started, reactor] =
-      PendingCall<v1::AttestConfigResponse>::Start(response);
-  const auto call = started;
-  const auto authority = Authorize(*context, "AttestConfig");
-  auto config = FromWire(*request, parts_.defaults);
-  if (!authority.ok() || !config.ok()) {
-    call->Finish(authority.ok() ? config.status() : authority.status());
-    return reactor;
-  }
-  config->deadline = DeadlineOf(*context, parts_.clock);
-  config->cancelled = [call] { return call->cancelled(); };
-  WithVm(*authority, *std::move(config), call,
-         [this, call](attestor::ConfigRequest resolved) {
-           parts_.attestor.AttestConfig(
-               std::move(resolved), [call](absl::StatusOr<Bytes> evidence) {
-                 if (!evidence.ok()) {
-                   call->Finish(evidence.status());
-                   return;
-                 }
-                 v1::AttestConfigResponse sealed;
-                 sealed.set_evidence(evidence->data(), evidence->size());
-                 call->Finish(std::move(sealed));
-               });
-         });
-  return reactor;
+  return Ask(*context, "AttestConfig", *request, response,
+             &attestor::Attestor::AttestConfig);
+}
+
+grpc::ServerUnaryReactor* AttestationService::DiscloseLeaf(
+    grpc::CallbackServerContext* context,
+    const v1::DiscloseLeafRequest* request,
+    v1::DiscloseLeafResponse* response) {
+  return Ask(*context, "DiscloseLeaf", *request, response,
+             &attestor::Attestor::Disclose);
 }
 
 EventReactor* AttestationService::WatchEvents(
@@ -231,6 +248,29 @@ grpc::ServerUnaryReactor* AttestationService::GetHostIdentity(
   }
   return RunOn(parts_.requests, response,
                [this] { return ToResponse(parts_.attestor.HostIdentity()); });
+}
+
+EventLogReactor* AttestationService::GetEventLog(
+    grpc::CallbackServerContext* context,
+    const v1::GetEventLogRequest* request) {
+  const auto authority = Authorize(*context, "GetEventLog");
+  if (!authority.ok()) {
+    return RefuseEventLog(authority.status());
+  }
+  // It names every VM of the host.
+  if (!authority->allows_all_vms()) {
+    return RefuseEventLog(
+        absl::PermissionDeniedError("the event log is about every VM"));
+  }
+  absl::StatusOr<Bytes> nonce = Nonce(request->nonce());
+  if (!nonce.ok()) {
+    return RefuseEventLog(nonce.status());
+  }
+  return StreamEventLog([this, nonce = *std::move(nonce),
+                         deadline = DeadlineOf(*context, parts_.clock)](
+                            attestor::HostLogDone done) {
+    parts_.attestor.HostLog(nonce, deadline, std::move(done));
+  });
 }
 
 }  // namespace vmattest::rpc

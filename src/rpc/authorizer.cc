@@ -15,10 +15,19 @@ const std::map<std::string, Role, std::less<>>& Methods() {
       {"vmattest.v1.Attestation/AttestConfig", Role::kRead},
       {"vmattest.v1.Attestation/WatchEvents", Role::kRead},
       {"vmattest.v1.Attestation/GetHostIdentity", Role::kRead},
+      {"vmattest.v1.Attestation/GetEventLog", Role::kRead},
+      {"vmattest.v1.Attestation/DiscloseLeaf", Role::kRead},
       {"vmattest.v1.Admin/GetStatus", Role::kAdmin},
       {"vmattest.v1.Admin/Reconcile", Role::kAdmin},
       {"vmattest.v1.Admin/FlushDigestCache", Role::kAdmin},
       {"vmattest.v1.Admin/SetLogLevel", Role::kAdmin},
+      {"vmattest.v1.Admin/ListKeys", Role::kAdmin},
+      {"vmattest.v1.Admin/RotateKey", Role::kAdmin},
+      {"vmattest.v1.Admin/RevokeKey", Role::kAdmin},
+      {"vmattest.v1.Admin/GetSealStatus", Role::kAdmin},
+      {"vmattest.v1.Admin/ApproveBoot", Role::kAdmin},
+      {"vmattest.v1.Admin/ReEnroll", Role::kAdmin},
+      {"vmattest.v1.Admin/GetVmSalt", Role::kAdmin},
   };
   return methods;
 }
@@ -48,12 +57,12 @@ absl::StatusOr<Authority> Authorizer::Authorize(
   const bool needs_admin = it->second == Role::kAdmin;
   switch (listener_) {
     case Listener::kAdminSocket:
-      return Authority::AllVms();
+      return Authority::AllVms(Role::kAdmin);
     case Listener::kReadSocket:
       if (needs_admin) {
         return Denied(method);
       }
-      return Authority::AllVms();
+      return Authority::AllVms(Role::kRead);
     case Listener::kTcp:
       break;
   }

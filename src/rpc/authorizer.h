@@ -28,19 +28,22 @@ struct ClientGrant {
 // What one caller may do.
 class Authority {
  public:
-  static Authority AllVms() { return Authority(true, {}); }
+  static Authority AllVms(Role role) { return Authority(role, true, {}); }
   static Authority Of(const ClientGrant& grant) {
-    return Authority(grant.all_vms, grant.vms);
+    return Authority(grant.role, grant.all_vms, grant.vms);
   }
+  // May see leaves that are salted.
+  [[nodiscard]] bool is_admin() const { return role_ == Role::kAdmin; }
   [[nodiscard]] bool allows_all_vms() const { return all_vms_; }
   [[nodiscard]] bool AllowsVm(const Uuid& uuid) const {
     return all_vms_ || vms_.contains(uuid);
   }
 
  private:
-  Authority(bool all_vms, std::set<Uuid> vms)
-      : all_vms_(all_vms), vms_(std::move(vms)) {}
+  Authority(Role role, bool all_vms, std::set<Uuid> vms)
+      : role_(role), all_vms_(all_vms), vms_(std::move(vms)) {}
 
+  Role role_;
   bool all_vms_;
   std::set<Uuid> vms_;
 };

@@ -1,5 +1,6 @@
 #include "rpc/conversions.h"
 
+#include <algorithm>
 #include <map>
 
 #include "evidence/statement.h"
@@ -40,6 +41,31 @@ absl::StatusOr<measurement::ContentPolicy> Content(
   }
 }
 
+absl::StatusOr<inspection::InsidePolicy> Inside(
+    v1::InsidePolicy wire, inspection::InsidePolicy otherwise) {
+  switch (wire) {
+    case v1::INSIDE_POLICY_UNSPECIFIED:
+      return otherwise;
+    case v1::INSIDE_POLICY_NONE:
+      return inspection::InsidePolicy::kNone;
+    case v1::INSIDE_POLICY_INVENTORY:
+      return inspection::InsidePolicy::kInventory;
+    case v1::INSIDE_POLICY_FULL:
+      return inspection::InsidePolicy::kFull;
+    default:
+      return FieldError("inside", fmt::format("{} is no known policy",
+                                              static_cast<int>(wire)));
+  }
+}
+
+void AddLeaf(const ConfigLeaf& leaf,
+             google::protobuf::RepeatedPtrField<v1::ConfigLeaf>* leaves) {
+  v1::ConfigLeaf* to = leaves->Add();
+  to->set_path(leaf.path);
+  to->set_type(std::string(ToString(leaf.type)));
+  to->set_value(leaf.value);
+}
+
 template <class Request>
 absl::StatusOr<attestor::ConfigRequest> Common(
     const Request& request, const RequestDefaults& defaults) {
@@ -49,6 +75,7 @@ absl::StatusOr<attestor::ConfigRequest> Common(
   ASSIGN_OR_RETURN(to.algorithm,
                    Algorithm(request.algorithm(), defaults.algorithm));
   ASSIGN_OR_RETURN(to.content, Content(request.content(), defaults.content));
+  ASSIGN_OR_RETURN(to.inside, Inside(request.inside(), defaults.inside));
   to.fresh = request.fresh();
   return to;
 }
@@ -90,16 +117,44 @@ absl::StatusOr<attestor::ConfigRequest> FromWire(
 absl::StatusOr<attestor::ConfigRequest> FromWire(
     const v1::AttestConfigRequest& request, const RequestDefaults& defaults) {
   ASSIGN_OR_RETURN(attestor::ConfigRequest to, Common(request, defaults));
-  const size_t size = request.nonce().size();
-  if (size != 0 &&
-      (size < evidence::kMinNonceSize || size > evidence::kMaxNonceSize)) {
-    return FieldError(
-        "nonce",
-        fmt::format("must be empty or {} to {} bytes, not {}",
-                    evidence::kMinNonceSize, evidence::kMaxNonceSize, size));
-  }
-  to.nonce = ToBytes(request.nonce());
+  ASSIGN_OR_RETURN(to.nonce, Nonce(request.nonce()));
+  to.omit_leaves = request.omit_leaves();
   return to;
+}
+
+absl::StatusOr<attestor::ConfigRequest> FromWire(
+    const v1::DiscloseLeafRequest& request, const RequestDefaults& defaults) {
+  ASSIGN_OR_RETURN(attestor::ConfigRequest to, Common(request, defaults));
+  ASSIGN_OR_RETURN(to.nonce, Nonce(request.nonce()));
+  if (request.paths_size() < 1 || request.paths_size() > kMaxDisclosedLeaves) {
+    return FieldError(
+        "paths", fmt::format("must be 1 to {}, not {}", kMaxDisclosedLeaves,
+                             request.paths_size()));
+  }
+  for (const std::string& path : request.paths()) {
+    if (path.empty() || path.size() > kMaxLeafPath) {
+      return FieldError("paths",
+                        fmt::format("each has 1 to {} bytes, one has {}",
+                                    kMaxLeafPath, path.size()));
+    }
+    if (std::find(to.leaves.begin(), to.leaves.end(), path) !=
+        to.leaves.end()) {
+      return FieldError("paths", fmt::format("'{}' is there twice", path));
+    }
+    to.leaves.push_back(path);
+  }
+  return to;
+}
+
+absl::StatusOr<Bytes> Nonce(const std::string& nonce) {
+  if (!nonce.empty() && (nonce.size() < evidence::kMinNonceSize ||
+                         nonce.size() > evidence::kMaxNonceSize)) {
+    return FieldError(
+        "nonce", fmt::format("must be empty or {} to {} bytes, not {}",
+                             evidence::kMinNonceSize, evidence::kMaxNonceSize,
+                             nonce.size()));
+  }
+  return ToBytes(nonce);
 }
 
 absl::Status CheckVm(const std::string& vm) {
@@ -145,6 +200,17 @@ v1::Vm ToWire(const inventory::VmRecord& vm) {
   return wire;
 }
 
+v1::UnmanagedVm ToWire(const kvm::VmProcess& process) {
+  v1::UnmanagedVm wire;
+  wire.set_pid(process.id.pid);
+  wire.set_start_ticks(process.id.start_ticks);
+  wire.set_command(process.command);
+  wire.set_accelerator(std::string(kvm::ToString(process.accelerator)));
+  wire.set_uid(process.uid);
+  wire.set_seen_unix_ms(process.seen_unix_ms);
+  return wire;
+}
+
 v1::MeasureConfigResponse ToWire(
     const measurement::DomainMeasurement& measurement) {
   v1::MeasureConfigResponse wire;
@@ -153,10 +219,14 @@ v1::MeasureConfigResponse ToWire(
   wire.set_algorithm(ToWire(measurement.tree.algorithm));
   wire.set_root(measurement.tree.root.data(), measurement.tree.root.size());
   for (const ConfigLeaf& leaf : measurement.tree.leaves) {
-    v1::ConfigLeaf* to = wire.add_leaves();
-    to->set_path(leaf.path);
-    to->set_type(std::string(ToString(leaf.type)));
-    to->set_value(leaf.value);
+    AddLeaf(leaf, wire.mutable_leaves());
+  }
+  for (const ConfigSubtree& subtree : measurement.tree.subtrees) {
+    v1::LeafSubtree* to = wire.add_subtrees();
+    to->set_path(subtree.path);
+    for (const ConfigLeaf& leaf : subtree.leaves) {
+      AddLeaf(leaf, to->mutable_leaves());
+    }
   }
   for (const std::string& warning : measurement.warnings) {
     wire.add_warnings(warning);

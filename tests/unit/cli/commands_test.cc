@@ -3,6 +3,7 @@
 #include "CLI/Config.hpp"
 #include "CLI/Formatter.hpp"
 #include "cli/attest_command.h"
+#include "cli/disclose_command.h"
 #include "cli/exit_code.h"
 #include "cli/print.h"
 #include "gmock/gmock.h"
@@ -43,10 +44,10 @@ TEST(Commands, EveryOneHasHelp) {
     EXPECT_EQ(Parse({command->get_name(), "--help"}), kExitGood);
     EXPECT_FALSE(command->get_description().empty());
   }
-  EXPECT_THAT(names,
-              ::testing::IsSupersetOf({"measure", "attest", "verify", "explain",
-                                       "export", "host-identity", "list",
-                                       "watch", "status", "call", "version"}));
+  EXPECT_THAT(names, ::testing::IsSupersetOf({"measure", "attest", "disclose",
+                                              "verify", "explain", "export",
+                                              "host-identity", "list", "watch",
+                                              "status", "call", "version"}));
 }
 
 TEST(Commands, WrongWordsAreUsageErrors) {
@@ -54,6 +55,8 @@ TEST(Commands, WrongWordsAreUsageErrors) {
        std::vector<std::vector<std::string>>{{},
                                              {"no-such-command"},
                                              {"attest"},
+                                             {"disclose", "--vm", "a"},
+                                             {"disclose", "--leaf", "name"},
                                              {"verify", "file"},
                                              {"export", "file"},
                                              {"watch", "--count", "many"},
@@ -69,6 +72,8 @@ TEST(Commands, DaemonThatIsAwayIsUndecided) {
   for (const std::vector<std::string>& words :
        std::vector<std::vector<std::string>>{
            {"attest", "--vm", "a", "--out", dir.path() / "e"},
+           {"disclose", "--vm", "a", "--leaf", "name", "--leaf", "uuid",
+            "--out", dir.path() / "d"},
            {"host-identity"},
            {"list"},
            {"watch"},
@@ -93,6 +98,19 @@ TEST(Commands, BadArgumentsAreFoundBeforeTheDaemonIsAsked) {
   args.algorithm.clear();
   args.content = "some";
   EXPECT_EQ(RunAttest(args), kExitUsage);
+}
+
+TEST(Commands, BadArgumentsOfDiscloseAreFoundToo) {
+  DiscloseArgs args;
+  args.vm = "a";
+  args.leaves = {"name"};
+  args.out = "/no/such/folder/d";
+  args.connection.socket = "/no/such/socket";
+  args.nonce = "xyz";
+  EXPECT_EQ(RunDisclose(args), kExitUsage);
+  args.nonce.reset();
+  args.inside = "some";
+  EXPECT_EQ(RunDisclose(args), kExitUsage);
 }
 
 TEST(Commands, TcpNeedsAllThreeFiles) {

@@ -55,6 +55,48 @@ TEST_F(MeasureCommandTest, PrintsTheTreeAsJson) {
   EXPECT_EQ(json["leaves"][3]["digest"].get<std::string>().size(), 64U);
 }
 
+TEST_F(MeasureCommandTest, SaltChangesTheRootAndIsNotPrinted) {
+  MeasureArgs args;
+  args.xml_path = dir_.Write("domain.xml", kDomain).string();
+  args.content = "none";
+  args.json = true;
+  const auto measure = [&](const std::string& salt) {
+    args.salt_path = salt.empty() ? "" : dir_.Write("salt", salt).string();
+    out_.str("");
+    EXPECT_EQ(RunMeasure(args, out_, err_), kExitGood) << err_.str();
+    return nlohmann::json::parse(out_.str());
+  };
+  const auto open = measure("");
+  EXPECT_FALSE(open.contains("salt_id"));
+  const auto raw = measure(std::string(32, 'Z'));
+  EXPECT_EQ(raw["salt_id"].get<std::string>().size(), 64U);
+  EXPECT_NE(raw["root"], open["root"]);
+  EXPECT_NE(raw["leaves"][1]["digest"], open["leaves"][1]["digest"]);
+  EXPECT_EQ(raw["leaves"][1]["value"], open["leaves"][1]["value"]);
+  EXPECT_THAT(out_.str(), ::testing::Not(HasSubstr("ZZZZ")));
+  std::string hex;
+  for (int i = 0; i < 32; ++i) {
+    hex += "5a";
+  }
+  EXPECT_EQ(measure(hex + "\n"), raw);
+  EXPECT_NE(measure(std::string(32, 'Y'))["root"], raw["root"]);
+}
+
+TEST_F(MeasureCommandTest, WhatIsNoSaltIsBadInput) {
+  MeasureArgs args;
+  args.xml_path = dir_.Write("domain.xml", kDomain).string();
+  args.content = "none";
+  for (const std::string& salt :
+       {std::string(), std::string(31, 'Z'), std::string(64, 'Z'),
+        std::string(62, '0'), std::string(1000, '0')}) {
+    args.salt_path = dir_.Write("salt", salt).string();
+    EXPECT_EQ(RunMeasure(args, out_, err_), kExitUsage) << salt;
+  }
+  args.salt_path = dir_.path() / "none";
+  EXPECT_EQ(RunMeasure(args, out_, err_), kExitUsage);
+  EXPECT_THAT(out_.str(), IsEmpty());
+}
+
 TEST_F(MeasureCommandTest, ListsLeavesAndRootForPeople) {
   ASSERT_EQ(
       Run("<domain type='kvm'><name>a\nb\x7f</name><os/></domain>", false),

@@ -59,11 +59,11 @@ TEST_F(DaemonConfigTest, DropInsWinInTheOrderOfTheirNamesEnvironmentLast) {
 TEST_F(DaemonConfigTest, ErrorInADropInNamesTheDropIn) {
   std::filesystem::create_directory(dir_.path() / "conf.d");
   const auto drop_in = dir_.Write("conf.d/10.yaml", "\ntpm:\n  log_pcr: 16\n");
-  EXPECT_THAT(Load(""),
-              StatusIs(kInvalid,
-                       fmt::format("{}:3: tpm.log_pcr: must not be 16: anyone "
-                                   "can reset it",
-                                   drop_in.string())));
+  EXPECT_THAT(
+      Load(""),
+      StatusIs(kInvalid, fmt::format("{}:3: tpm.log_pcr: must not be 16: it "
+                                     "can be reset while the host runs",
+                                     drop_in.string())));
 }
 
 TEST_F(DaemonConfigTest, MissingFileIsNotFound) {
@@ -189,6 +189,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadConfig{"tpm:\n  pcrs: [0,1,2,3,4,5,6,7,13,13]\n",
                   ":2: tpm.pcrs[9]: PCR 13 comes twice"},
         BadConfig{"tpm:\n  log_pcr: 23\n", ":2: tpm.log_pcr: must not be 23"},
+        BadConfig{"tpm:\n  log_pcr: 10\n", ":2: tpm.log_pcr: must not be 10"},
         BadConfig{"tpm:\n  log_pcr: 7\n", ":2: tpm.log_pcr: must be from 8"},
         BadConfig{"tpm:\n  pcr_bank: sha1\n", ":2: tpm.pcr_bank: must be sha"},
         BadConfig{"tpm:\n  persistent_handle_base: 5\n",

@@ -82,6 +82,30 @@ TEST_F(AttestationServiceTest, PagesThroughAllVmsOnce) {
                                                      "vm2", "vm3", "vm4"));
 }
 
+TEST_F(AttestationServiceTest, S19_ListsVmsBesideLibvirtOnTheLastPage) {
+  Serve();
+  inside_->unmanaged = {{.id = {.pid = 42, .start_ticks = 7},
+                         .uid = 1000,
+                         .accelerator = kvm::Accelerator::kTcg,
+                         .command = "qemu-system-x86_64",
+                         .seen_unix_ms = 5}};
+  v1::ListVmsRequest request;
+  request.set_page_size(1);
+  v1::ListVmsResponse first;
+  ASSERT_THAT(Call(*attestation_, &Stub::ListVms, request, &first), IsOk());
+  EXPECT_EQ(first.unmanaged_size(), 0);
+  request.set_page_size(10);
+  v1::ListVmsResponse last;
+  ASSERT_THAT(Call(*attestation_, &Stub::ListVms, request, &last), IsOk());
+  ASSERT_EQ(last.unmanaged_size(), 1);
+  EXPECT_EQ(last.unmanaged(0).pid(), 42u);
+  EXPECT_EQ(last.unmanaged(0).start_ticks(), 7u);
+  EXPECT_EQ(last.unmanaged(0).uid(), 1000u);
+  EXPECT_EQ(last.unmanaged(0).accelerator(), "tcg");
+  EXPECT_EQ(last.unmanaged(0).command(), "qemu-system-x86_64");
+  EXPECT_EQ(last.unmanaged(0).seen_unix_ms(), 5);
+}
+
 TEST_F(AttestationServiceTest, UnknownVmIsNotFoundWithItsName) {
   Serve();
   v1::GetVmRequest request;

@@ -106,6 +106,21 @@ TEST(Authorizer, SeesOnlyTheVmsOfTheGrant) {
   EXPECT_FALSE(authority.allows_all_vms());
 }
 
+TEST(Authorizer, AdministratorIsWhoTheListenerOrTheGrantSays) {
+  const std::string method = "vmattest.v1.Attestation/AttestConfig";
+  const auto is_admin = [&](Listener listener,
+                            const std::vector<std::string>& identities) {
+    const auto authority =
+        Authorizer(listener, Grants()).Authorize(method, identities);
+    EXPECT_THAT(authority, IsOk());
+    return authority.ok() && authority->is_admin();
+  };
+  EXPECT_TRUE(is_admin(Listener::kAdminSocket, kNobody));
+  EXPECT_FALSE(is_admin(Listener::kReadSocket, kNobody));
+  EXPECT_TRUE(is_admin(Listener::kTcp, kOperator));
+  EXPECT_FALSE(is_admin(Listener::kTcp, kReader));
+}
+
 TEST(Authorizer, HealthAndReflectionNeedAGrantOnTcp) {
   const Authorizer tcp(Listener::kTcp, Grants());
   EXPECT_THAT(tcp.AuthorizeConnection(kReader), IsOk());

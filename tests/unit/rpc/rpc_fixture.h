@@ -5,7 +5,9 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "attestor/attestor.h"
 #include "attestor/recorder.h"
@@ -20,7 +22,7 @@
 #include "image/content_digest.h"
 #include "ops/health.h"
 #include "rpc/server.h"
-#include "sealing/sealer.h"
+#include "signing/local_signer.h"
 #include "support/matchers.h"
 #include "support/temp_dir.h"
 #include "vmattest/v1/admin.grpc.pb.h"
@@ -86,19 +88,26 @@ class Inside {
         events(limits.watchers),
         recorder(store, events, clock),
         measurer(digester, nullptr),
-        sealer(tpm, clock, 64, [](const absl::Status&) {}),
+        signer(tpm, clock,
+               {.work = {.state_dir = state.path(),
+                         .max_pending = 64,
+                         .post_quantum = {.mode = signing::PqMode::kOff}}}),
         requests("request", limits.request_threads, limits.queued_requests),
         watch("watch", 1, limits.watchers + 2),
         attestor(
-            {hypervisor, measurer, sealer, store, recorder, requests, clock},
-            {.content = measurement::ContentPolicy::kNone}) {
+            {hypervisor, measurer, signer, store, recorder, requests, clock},
+            {.content = measurement::ContentPolicy::kNone,
+             .salted = [this](const Uuid& uuid) { return uuid == salted; },
+             .host_log = {.folder = state.path() / "eventlog",
+                          .boot_log = state.path() / "boot-log"}}) {
     hypervisor.OnGetXml([this] { gate.Pass(); });
     web = Define("web");
     db = Define("db");
+    salted = db;
   }
   ~Inside() {
     gate.Open();
-    sealer.Stop();
+    signer.Stop();
   }
 
   Uuid Define(const std::string& name) {
@@ -115,6 +124,15 @@ class Inside {
     ASSERT_THAT(recorder.Record(seen), testing::IsOk());
   }
 
+  // The signer opens the TPM on its own thread.
+  void AwaitTpm() {
+    absl::Status status;
+    do {
+      status = signer.ListKeys().status();
+    } while (absl::IsUnavailable(status));
+    ASSERT_THAT(status, testing::IsOk());
+  }
+
   Server::Services Services() {
     return {
         .attestation = {.attestor = attestor,
@@ -125,7 +143,8 @@ class Inside {
                                    .queue = limits_.watcher_queue},
                         .clock = clock,
                         .defaults = {.content =
-                                         measurement::ContentPolicy::kNone}},
+                                         measurement::ContentPolicy::kNone},
+                        .unmanaged = [this] { return unmanaged; }},
         .admin = {.status = [] { return DaemonStatus(); },
                   .reconcile =
                       [] { return attestor::ReconcileResult{.measured = 3}; },
@@ -134,7 +153,14 @@ class Inside {
                       [](std::string_view level) {
                         return level == "info" ? absl::OkStatus()
                                                : absl::InvalidArgumentError("");
-                      }}};
+                      },
+                  .vm_salt =
+                      [this](const std::string& vm) {
+                        return vm == "db" ? store.Salt(salted)
+                                          : absl::StatusOr<SecretBytes>(
+                                                absl::NotFoundError(vm));
+                      },
+                  .signer = &signer}};
   }
 
  private:
@@ -142,7 +168,8 @@ class Inside {
 
  public:
   const SystemClock clock;
-  Gate gate;  // before each read of a VM's XML
+  testing::TempDir state;  // the signer's
+  Gate gate;               // before each read of a VM's XML
   testing::FakeHypervisor hypervisor;
   testing::FakeVmStore store;
   testing::FakeHostTpm tpm;
@@ -150,12 +177,14 @@ class Inside {
   attestor::Recorder recorder;
   NoFiles digester;
   measurement::DomainMeasurer measurer;
-  sealing::Sealer sealer;
+  signing::LocalSigner signer;
   ThreadPool requests;
   ThreadPool watch;
   attestor::Attestor attestor;
   Uuid web;
   Uuid db;
+  Uuid salted;  // whose leaves are: db's
+  std::vector<kvm::VmProcess> unmanaged;
 };
 
 // The inside served on a socket of one kind.

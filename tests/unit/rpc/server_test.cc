@@ -334,6 +334,7 @@ TEST_F(TlsServerTest, DenialsHaveReasons) {
 }
 
 TEST_F(TlsServerTest, TenantSeesItsVmsOnly) {
+  inside_.unmanaged.resize(1);
   const auto stub = v1::Attestation::NewStub(As(kTenant));
   const auto deadline = In(std::chrono::seconds(20));
   const auto get = [&](const std::string& vm) {
@@ -365,11 +366,32 @@ TEST_F(TlsServerTest, TenantSeesItsVmsOnly) {
     EXPECT_THAT(attest(mine), IsOk());
     EXPECT_THAT(measure(mine), IsOk());
   }
+  // What it may ask about is not what an administrator may see.
+  const auto disclose = [&](const std::string& vm) {
+    grpc::ClientContext context;
+    context.set_deadline(deadline);
+    v1::DiscloseLeafRequest request;
+    request.set_vm(vm);
+    request.add_paths("name");
+    v1::DiscloseLeafResponse response;
+    return FromGrpc(stub->DiscloseLeaf(&context, request, &response));
+  };
+  EXPECT_THAT(disclose("web"), IsOk());
+  inside_.salted = inside_.web;
+  EXPECT_THAT(disclose("web"), StatusIs(kDenied, HasSubstr("salted")));
+  {
+    grpc::ClientContext context;
+    context.set_deadline(deadline);
+    const auto log = stub->GetEventLog(&context, v1::GetEventLogRequest());
+    v1::GetEventLogResponse piece;
+    EXPECT_FALSE(log->Read(&piece));
+    EXPECT_THAT(FromGrpc(log->Finish()), StatusIs(kDenied));
+  }
   // A VM of others and one that is not there look the same.
   for (const std::string& other :
        {std::string("db"), ToString(inside_.db), std::string("nope")}) {
     for (const absl::Status& status :
-         {get(other), attest(other), measure(other)}) {
+         {get(other), attest(other), measure(other), disclose(other)}) {
       EXPECT_THAT(status, StatusIs(kDenied));
       EXPECT_EQ(ReasonOf(status), (ErrorInfo{"VM_DENIED", {{"vm", other}}}));
     }
@@ -380,6 +402,7 @@ TEST_F(TlsServerTest, TenantSeesItsVmsOnly) {
   ASSERT_TRUE(stub->ListVms(&context, v1::ListVmsRequest(), &list).ok());
   ASSERT_EQ(list.vms_size(), 1);
   EXPECT_EQ(list.vms(0).name(), "web");
+  EXPECT_EQ(list.unmanaged_size(), 0);
 
   grpc::ClientContext watching;
   watching.set_deadline(deadline);
