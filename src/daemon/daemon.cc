@@ -1,30 +1,41 @@
 #include "daemon/daemon.h"
 
-#include <unistd.h>
-
 #include <algorithm>
+#include <map>
+#include <optional>
+#include <set>
+#include <system_error>
 #include <thread>
 #include <utility>
 
 #include "attestor/attestor.h"
+#include "attestor/journal.h"
 #include "attestor/lifecycle.h"
 #include "attestor/recorder.h"
 #include "base/clock.h"
 #include "base/executor.h"
 #include "base/log.h"
+#include "daemon/metrics.h"
 #include "daemon/observed_ports.h"
+#include "daemon/setup.h"
 #include "daemon/state_dir.h"
 #include "fmt/format.h"
+#include "hypervisor/libvirt/libvirt_disk_exporter.h"
 #include "hypervisor/libvirt/libvirt_hypervisor.h"
 #include "image/digest_cache.h"
 #include "image/file_digester.h"
+#include "inspection/worker/worker_header_parser.h"
+#include "inspection/worker/worker_inspector.h"
+#include "inspection/worker/worker_pool.h"
 #include "inventory/sqlite/sqlite_vm_store.h"
+#include "kvm/linux/linux_process_watch.h"
 #include "measurement/domain_measurer.h"
 #include "ops/counted_executor.h"
 #include "ops/health.h"
+#include "ops/metrics.h"
 #include "rpc/server.h"
-#include "sealing/sealer.h"
-#include "tpm/esys/esys_host_tpm.h"
+#include "signing/log_folder.h"
+#include "signing/remote/remote_signer.h"
 
 namespace vmattest::daemon {
 namespace {
@@ -33,6 +44,10 @@ using config::DaemonConfig;
 
 constexpr std::chrono::seconds kDrain{5};
 constexpr size_t kHashQueue = 256;
+constexpr size_t kJournalQueue = 4;
+// All that report their health; Attestation needs the first three.
+constexpr std::string_view kComponents[] = {
+    "libvirt", "tpm", "store", "event-log", "post-quantum", "kvm-watch"};
 
 measurement::ContentPolicy ToPolicy(config::Content content) {
   switch (content) {
@@ -46,9 +61,16 @@ measurement::ContentPolicy ToPolicy(config::Content content) {
   return measurement::ContentPolicy::kFull;
 }
 
-std::string Hostname() {
-  char name[256] = {};
-  return gethostname(name, sizeof(name) - 1) == 0 ? name : "";
+inspection::InsidePolicy ToPolicy(config::Inside inside) {
+  switch (inside) {
+    case config::Inside::kNone:
+      return inspection::InsidePolicy::kNone;
+    case config::Inside::kInventory:
+      return inspection::InsidePolicy::kInventory;
+    case config::Inside::kFull:
+      return inspection::InsidePolicy::kFull;
+  }
+  return inspection::InsidePolicy::kNone;
 }
 
 size_t HashThreads(const DaemonConfig& config) {
@@ -57,29 +79,58 @@ size_t HashThreads(const DaemonConfig& config) {
              : std::max(1u, std::thread::hardware_concurrency());
 }
 
-absl::StatusOr<tpm::EsysHostTpmOptions> TpmOptions(const DaemonConfig& config) {
-  tpm::EsysHostTpmOptions options;
-  options.tcti = config.tcti;
-  options.pcrs = config.pcrs;
-  options.pcr_bank = config.pcr_bank;
-  options.persistent_handle_base = config.persistent_handle_base;
-  options.pin_file = config.state_dir / "tpm-pin.json";
-  options.hostname = Hostname();
-  ASSIGN_OR_RETURN_WITH(
-      options.key_auth,
-      LoadKeyAuth(config.key_auth_file, config.create_key_auth),
-      "tpm.key_auth_file");
-  if (config.owner_auth_file) {
-    ASSIGN_OR_RETURN_WITH(options.owner_auth,
-                          LoadAuthValue(*config.owner_auth_file),
-                          "tpm.owner_auth_file");
+std::function<bool(const Uuid&)> Salted(const DaemonConfig& config) {
+  return [all = config.salt_all_vms,
+          vms = std::set<Uuid>(config.salted_vms.begin(),
+                               config.salted_vms.end())](const Uuid& uuid) {
+    return all || vms.contains(uuid);
+  };
+}
+
+// Where the journal goes on: after what the log has, or, in a log without any
+// of the store's events, from now on.
+uint64_t JournaledBefore(const DaemonConfig& config,
+                         inventory::VmStore& store) {
+  signing::DiskLogFolder folder(EventLogFolder(config));
+  const absl::StatusOr<std::vector<std::string>> names = folder.List();
+  if (names.ok()) {
+    for (auto name = names->rbegin(); name != names->rend(); ++name) {
+      const absl::StatusOr<Bytes> records = folder.Read(*name);
+      const uint64_t last =
+          records.ok() ? attestor::LastJournaled(*records) : 0;
+      if (last != 0) {
+        return last;
+      }
+    }
   }
-  if (config.endorsement_auth_file) {
-    ASSIGN_OR_RETURN_WITH(options.endorsement_auth,
-                          LoadAuthValue(*config.endorsement_auth_file),
-                          "tpm.endorsement_auth_file");
+  return store.LastSequence().value_or(0);
+}
+
+image::HeaderParserFactory HeaderParsers(inspection::WorkerPool& pool) {
+  return [&pool] {
+    return std::make_unique<inspection::WorkerHeaderParser>(pool);
+  };
+}
+
+// QEMU's user passes through it; what lies in it is libvirt's to protect.
+absl::Status MakeScratch(const DaemonConfig& config) {
+  std::error_code error;
+  std::filesystem::create_directories(config.processes.scratch_dir, error);
+  if (!error) {
+    std::filesystem::permissions(config.processes.scratch_dir,
+                                 std::filesystem::perms(0711), error);
   }
-  return options;
+  return error
+             ? ErrnoStatus(error.value(), config.processes.scratch_dir.string())
+             : absl::OkStatus();
+}
+
+std::map<std::string, std::string> Facts(const kvm::VmProcess& process) {
+  return {{"pid", std::to_string(process.id.pid)},
+          {"start_ticks", std::to_string(process.id.start_ticks)},
+          {"uid", std::to_string(process.uid)},
+          {"accelerator", std::string(kvm::ToString(process.accelerator))},
+          {"command", process.command}};
 }
 
 std::vector<rpc::ClientGrant> ToGrants(
@@ -102,31 +153,46 @@ std::vector<rpc::ClientGrant> ToGrants(
 //
 //   gRPC servers (admin socket, read socket, TCP)
 //     -> attestor, lifecycle                     `request`, `lifecycle`
-//          -> sealer -> host TPM                 `tpm`
+//          -> signer (a process)                 `signer-send`, `signer-recv`
 //          -> libvirt                            `virt-event`, `virt-connect`
 //          -> measurer -> digester -> cache      `measure`, `hash`
+//               -> workers (processes)           `worker-spawn`
 //          -> recorder -> store, event hub       -> watchers on `watch`
+//               -> journal -> signer             `journal`
+//     process watch -> journal                   `kvm-watch`
 struct Daemon::Owners {
   Owners(const DaemonConfig& config_in, StateDir state_in,
-         tpm::EsysHostTpmOptions tpm_options,
+         signing::SignerConnector connect, const WorkerSetup& workers,
          std::unique_ptr<inventory::SqliteVmStore> store_in);
   absl::Status Listen();
   void Stop();
   void Told(std::string_view component, const absl::Status& status);
+  void SignerIs(const signing::SignerState& state);
+  void LibvirtIs(const absl::Status& status);
+  void Tick();
+  absl::Status Watch();
   [[nodiscard]] rpc::Server::Services Services();
+  [[nodiscard]] rpc::AdminActions AdminActions();
   absl::StatusOr<rpc::DaemonStatus> Status();
+  absl::StatusOr<SecretBytes> SaltOf(const std::string& vm);
 
   const DaemonConfig config;
   const SystemClock clock;
   const WallTime started = clock.Now();
+  const std::function<bool(const Uuid&)> salted;
   StateDir state;
   Activity activity;
   ops::Health health;
-  tpm::EsysHostTpm tpm;
 
   const std::unique_ptr<inventory::SqliteVmStore> sqlite;
   ObservedVmStore store;
   attestor::EventHub events;
+
+  // The listener must be there before threads report to it.
+  const bool told;
+  signing::RemoteSigner signer;
+  ThreadPool journal_pool;
+  attestor::Journal journal;
   attestor::Recorder recorder;
 
   ThreadPool hash;
@@ -134,47 +200,67 @@ struct Daemon::Owners {
   image::DigestCache cache;
   image::FileDigester files;
   ObservedDigester digester;
+  inspection::WorkerPool header_workers;
+  inspection::WorkerPool disk_workers;
+  hypervisor::LibvirtDiskExporter exporter;
+  inspection::WorkerInspector inspector;
   measurement::DomainMeasurer measurer;
 
-  sealing::Sealer sealer;
   hypervisor::LibvirtHypervisor libvirt;
 
   ThreadPool request_pool;
   ops::CountedExecutor requests;
   ThreadPool lifecycle_pool;
   ThreadPool watch;
+  std::optional<kvm::LinuxProcessWatch> processes;
   attestor::Attestor attestor;
   attestor::Lifecycle lifecycle;
 
   Mutex servers_mutex;  // health changes come from other threads
   std::vector<std::unique_ptr<rpc::Server>> servers GUARDED_BY(servers_mutex);
+  std::unique_ptr<ops::MetricsServer> metrics;
 };
 
 Daemon::Owners::Owners(const DaemonConfig& config_in, StateDir state_in,
-                       tpm::EsysHostTpmOptions tpm_options,
+                       signing::SignerConnector connect,
+                       const WorkerSetup& workers,
                        std::unique_ptr<inventory::SqliteVmStore> store_in)
     : config(config_in),
+      salted(Salted(config)),
       state(std::move(state_in)),
       health(clock),
-      tpm(std::move(tpm_options)),
       sqlite(std::move(store_in)),
       store(*sqlite, health, activity),
       events(config.max_watchers),
-      recorder(store, events, clock),
+      told((health.OnChange(
+                [this](std::string_view component, const absl::Status& status) {
+                  Told(component, status);
+                }),
+            true)),
+      signer(std::move(connect),
+             {.max_pending = config.max_pending_seals,
+              .on_state =
+                  [this](const signing::SignerState& now) { SignerIs(now); }}),
+      journal_pool("journal", 1, kJournalQueue),
+      journal({.signer = signer,
+               .store = store,
+               .work = journal_pool,
+               .clock = clock},
+              JournaledBefore(config, store)),
+      recorder(store, events, clock, [this] { journal.Kick(); }),
       hash("hash", HashThreads(config), kHashQueue),
       measure("measure", HashThreads(config), kHashQueue),
       cache(clock, {.enabled = config.digest_cache}),
       files(clock, hash, cache, HashThreads(config)),
       digester(files, activity),
-      measurer(digester, &measure),
-      // The listener must be there before the sealer's thread is.
-      sealer((health.OnChange([this](std::string_view component,
-                                     const absl::Status& status) {
-               Told(component, status);
-             }),
-              tpm),
-             clock, config.max_pending_seals,
-             [this](const absl::Status& status) { health.Set("tpm", status); }),
+      header_workers(workers.headers),
+      disk_workers(workers.disks),
+      exporter({.uri = config.libvirt_uri,
+                .socket_dir = config.admin_socket.parent_path() / "exports",
+                .scratch_dir = config.processes.scratch_dir}),
+      inspector(disk_workers, HeaderParsers(header_workers), &exporter,
+                workers.inspector),
+      measurer(digester, &measure, &inspector, HeaderParsers(header_workers)),
       libvirt({.uri = config.libvirt_uri}),
       request_pool("request", config.request_threads,
                    config.max_queued_requests),
@@ -182,16 +268,25 @@ Daemon::Owners::Owners(const DaemonConfig& config_in, StateDir state_in,
       lifecycle_pool("lifecycle", attestor::Lifecycle::kWorkers,
                      attestor::Lifecycle::kWorkers + 1),
       watch("watch", 1, config.max_watchers + 2),
-      attestor({.hypervisor = libvirt,
-                .measurer = measurer,
-                .sealer = sealer,
-                .store = store,
-                .recorder = recorder,
-                .requests = requests,
-                .clock = clock},
-               {.algorithm = config.algorithm,
-                .content = ToPolicy(config.content),
-                .max_pending = config.max_pending_seals}),
+      attestor(
+          {.hypervisor = libvirt,
+           .measurer = measurer,
+           .signer = signer,
+           .store = store,
+           .recorder = recorder,
+           .requests = requests,
+           .clock = clock},
+          {.algorithm = config.algorithm,
+           .content = ToPolicy(config.content),
+           .inside = ToPolicy(config.inside),
+           .salted = salted,
+           .unmanaged =
+               [this] { return processes ? processes->Unmanaged().size() : 0; },
+           .host_log = {.folder = EventLogFolder(config),
+                        .log_pcr = static_cast<uint8_t>(config.log_pcr),
+                        .pcr_bank = config.pcr_bank,
+                        .boot_log = config.boot_log},
+           .max_pending = config.max_pending_seals}),
       lifecycle({.hypervisor = libvirt,
                  .measurer = measurer,
                  .store = store,
@@ -200,10 +295,84 @@ Daemon::Owners::Owners(const DaemonConfig& config_in, StateDir state_in,
                  .clock = clock},
                 {.algorithm = config.algorithm,
                  .content = ToPolicy(config.content),
+                 .inside = ToPolicy(config.inside),
+                 .salted = salted,
                  .event_history = config.event_history,
                  .on_state = [this](const absl::Status& status) {
-                   health.Set("libvirt", status);
+                   LibvirtIs(status);
                  }}) {}
+
+// From a thread of the signer's, on each change.
+void Daemon::Owners::SignerIs(const signing::SignerState& now) {
+  const bool pq_missing =
+      now.pq != signing::PqState::kUnsealed && now.pq != signing::PqState::kOff;
+  const absl::Status pq =
+      pq_missing ? absl::UnavailableError(fmt::format(
+                       "{}: {}", signing::ToString(now.pq), now.pq_detail))
+                 : absl::OkStatus();
+  const bool pq_needed =
+      config.signing.post_quantum == config::PostQuantum::kRequired;
+  health.Set("tpm", now.tpm.ok() && pq_needed ? pq : now.tpm);
+  health.Set("post-quantum", pq);
+  health.Set("event-log", now.log_problem.empty()
+                              ? absl::OkStatus()
+                              : absl::DataLossError(now.log_problem));
+}
+
+void Daemon::Owners::LibvirtIs(const absl::Status& status) {
+  const absl::Status before = health.Get("libvirt");
+  health.Set("libvirt", status);
+  if (status.ok() != before.ok()) {
+    journal.Note(status.ok() ? "libvirt-found" : "libvirt-lost",
+                 {{"detail", std::string(status.message()).substr(0, 512)}});
+  }
+}
+
+absl::Status Daemon::Owners::Watch() {
+  if (config.watch_kvm) {
+    processes.emplace(
+        kvm::LinuxProcessWatch::Options{.libvirt_run_dir =
+                                            config.libvirt_run_dir},
+        kvm::ProcessWatchObserver{
+            .appeared =
+                [this](const kvm::VmProcess& process) {
+                  log::Warning("a VM runs beside libvirt",
+                               {{"pid", std::to_string(process.id.pid)},
+                                {"uid", std::to_string(process.uid)},
+                                {"command", process.command}});
+                  journal.Note("unmanaged-vm", Facts(process));
+                },
+            .gone =
+                [this](const kvm::VmProcess& process) {
+                  journal.Note("unmanaged-vm-gone", Facts(process));
+                }});
+    health.Set("kvm-watch", processes->Health());
+  }
+  if (config.metrics_address) {
+    ASSIGN_OR_RETURN_WITH(metrics,
+                          ops::MetricsServer::Start(
+                              *config.metrics_address,
+                              [this] {
+                                const auto status = Status();
+                                return status.ok() ? ToMetrics(*status)
+                                                   : std::vector<ops::Metric>();
+                              }),
+                          "metrics.address");
+  }
+  if (const absl::Status left = MakeScratch(config); !left.ok()) {
+    log::Warning("disks of running VMs cannot be looked into",
+                 {{"why", left.ToString()}});
+  }
+  return absl::OkStatus();
+}
+
+// What is tried again when time has passed, or is only seen by looking.
+void Daemon::Owners::Tick() {
+  journal.Kick();
+  if (processes) {
+    health.Set("kvm-watch", processes->Health());
+  }
+}
 
 // Once, on each change, from the thread that noticed it.
 void Daemon::Owners::Told(std::string_view component,
@@ -226,7 +395,7 @@ absl::StatusOr<rpc::DaemonStatus> Daemon::Owners::Status() {
   status.version = VMATTEST_VERSION;
   status.started_unix_ms = started.time_since_epoch().count();
   const auto components = health.All();
-  for (const std::string_view name : rpc::kAttestationNeeds) {
+  for (const std::string_view name : kComponents) {
     const auto it = components.find(name);
     if (it == components.end()) {
       status.components.push_back({std::string(name), false,
@@ -242,7 +411,10 @@ absl::StatusOr<rpc::DaemonStatus> Daemon::Owners::Status() {
   if (const auto domains = libvirt.ListDomains(); domains.ok()) {
     status.vms = domains->size();
   }
-  const sealing::SealerStats seals = sealer.stats();
+  status.unmanaged_vms = processes ? processes->Unmanaged().size() : 0;
+  const signing::SignerState signer_state = signer.state();
+  status.event_log_records = signer_state.log ? signer_state.log->size : 0;
+  const signing::SignerStats seals = signer.stats();
   status.pending_seals = seals.pending;
   status.quotes_made = seals.quotes;
   status.envelopes_sealed = seals.sealed;
@@ -253,28 +425,48 @@ absl::StatusOr<rpc::DaemonStatus> Daemon::Owners::Status() {
   return status;
 }
 
+absl::StatusOr<SecretBytes> Daemon::Owners::SaltOf(const std::string& vm) {
+  ASSIGN_OR_RETURN(const inventory::VmRecord record, attestor.GetVm(vm));
+  if (!salted(record.uuid)) {
+    return absl::NotFoundError(
+        fmt::format("VM '{}' has public leaves (measurement.salted_vms)", vm));
+  }
+  return store.Salt(record.uuid);
+}
+
+rpc::AdminActions Daemon::Owners::AdminActions() {
+  return {.status = [this] { return Status(); },
+          .reconcile = [this] { return lifecycle.Reconcile(); },
+          .flush_digest_cache =
+              [this] {
+                const uint64_t entries = cache.counters().entries;
+                cache.Flush();
+                return entries;
+              },
+          .set_log_level =
+              [](std::string_view level) { return log::Configure(level); },
+          .vm_salt = [this](const std::string& vm) { return SaltOf(vm); },
+          .signer = &signer};
+}
+
 rpc::Server::Services Daemon::Owners::Services() {
-  return {.attestation = {.attestor = attestor,
-                          .requests = requests,
-                          .events = {.events = events,
-                                     .store = store,
-                                     .watch = watch,
-                                     .queue = config.watcher_queue},
-                          .clock = clock,
-                          .defaults = {.algorithm = config.algorithm,
-                                       .content = ToPolicy(config.content)}},
-          .admin = {.status = [this] { return Status(); },
-                    .reconcile = [this] { return lifecycle.Reconcile(); },
-                    .flush_digest_cache =
-                        [this] {
-                          const uint64_t entries = cache.counters().entries;
-                          cache.Flush();
-                          return entries;
-                        },
-                    .set_log_level =
-                        [](std::string_view level) {
-                          return log::Configure(level);
-                        }}};
+  rpc::Server::Services services = {
+      .attestation = {.attestor = attestor,
+                      .requests = requests,
+                      .events = {.events = events,
+                                 .store = store,
+                                 .watch = watch,
+                                 .queue = config.watcher_queue},
+                      .clock = clock,
+                      .defaults = {.algorithm = config.algorithm,
+                                   .content = ToPolicy(config.content),
+                                   .inside = ToPolicy(config.inside)},
+                      .unmanaged = {}},
+      .admin = AdminActions()};
+  if (processes) {
+    services.attestation.unmanaged = [this] { return processes->Unmanaged(); };
+  }
+  return services;
 }
 
 absl::Status Daemon::Owners::Listen() {
@@ -330,9 +522,13 @@ void Daemon::Owners::Stop() {
   for (std::thread& shutdown : shutdowns) {
     shutdown.join();
   }
+  metrics.reset();
+  processes.reset();
   libvirt.Stop();
   digester.Stop();
-  sealer.Stop();
+  disk_workers.Stop();
+  header_workers.Stop();
+  signer.Stop();
 }
 
 Daemon::Daemon(std::unique_ptr<Owners> owners) : owners_(std::move(owners)) {}
@@ -343,19 +539,28 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(
     const DaemonConfig& config) {
   ASSIGN_OR_RETURN_WITH(StateDir state, StateDir::Open(config.state_dir),
                         "state_dir");
-  ASSIGN_OR_RETURN(tpm::EsysHostTpmOptions tpm_options, TpmOptions(config));
+  ASSIGN_OR_RETURN(signing::SignerSetup signer, MakeSignerSetup(config));
+  ASSIGN_OR_RETURN_WITH(const std::filesystem::path program,
+                        FindProgram(config.processes.signer, "vmattest-signer"),
+                        "processes.signer");
+  ASSIGN_OR_RETURN(const WorkerSetup workers, MakeWorkerSetup(config));
   ASSIGN_OR_RETURN_WITH(
       auto store,
       inventory::SqliteVmStore::Open(config.state_dir / "inventory.db"),
       "inventory");
   std::unique_ptr<Daemon> daemon(new Daemon(std::make_unique<Owners>(
-      config, std::move(state), std::move(tpm_options), std::move(store))));
+      config, std::move(state),
+      signing::SpawnSigner(program.string(), std::move(signer)), workers,
+      std::move(store))));
   Owners& owners = *daemon->owners_;
   RETURN_IF_ERROR(owners.store.LastSequence().status());
+  RETURN_IF_ERROR(owners.Watch());
   RETURN_IF_ERROR(owners.Listen());
   RETURN_IF_ERROR(owners.libvirt.Start(owners.lifecycle));
   return daemon;
 }
+
+void Daemon::Tick() { owners_->Tick(); }
 
 std::vector<ops::Watchdog::Subject> Daemon::subjects() {
   const auto moved = [this] {

@@ -24,6 +24,8 @@ class Daemon {
   // Stops intake, gives calls a few seconds, ends what runs, closes.
   ~Daemon();
 
+  // Call every few seconds: what waits for time to pass is tried again.
+  void Tick();
   // What the watchdog must see moving.
   [[nodiscard]] std::vector<ops::Watchdog::Subject> subjects();
   // One line about the components, for the service manager.

@@ -59,6 +59,10 @@ absl::StatusOr<uint64_t> ObservedVmStore::LastSequence() {
   return Observe(inner_.LastSequence());
 }
 
+absl::StatusOr<SecretBytes> ObservedVmStore::Salt(const Uuid& uuid) {
+  return Observe(inner_.Salt(uuid));
+}
+
 absl::Status ObservedVmStore::Trim(size_t keep) {
   return Observe(inner_.Trim(keep));
 }

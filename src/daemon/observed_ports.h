@@ -54,6 +54,7 @@ class ObservedVmStore final : public inventory::VmStore {
   absl::StatusOr<std::vector<inventory::EventRecord>> Events(
       uint64_t after_sequence, size_t limit) override;
   absl::StatusOr<uint64_t> LastSequence() override;
+  absl::StatusOr<SecretBytes> Salt(const Uuid& uuid) override;
   absl::Status Trim(size_t keep) override;
 
  private:

@@ -80,6 +80,7 @@ void MainLoop(const std::filesystem::path& file, Signals& signals,
       return;
     }
     (void)watchdog.Tick();
+    daemon.Tick();
     if (std::string now = daemon.summary(); now != summary) {
       summary = std::move(now);
       manager.Status(summary);

@@ -1,0 +1,16 @@
+#ifndef VMATTEST_DAEMON_METRICS_H_
+#define VMATTEST_DAEMON_METRICS_H_
+
+#include <vector>
+
+#include "ops/metrics.h"
+#include "rpc/admin_service.h"
+
+namespace vmattest::daemon {
+
+// What docs/metrics.md lists, from what GetStatus answers. Pure.
+std::vector<ops::Metric> ToMetrics(const rpc::DaemonStatus& status);
+
+}  // namespace vmattest::daemon
+
+#endif  // VMATTEST_DAEMON_METRICS_H_

@@ -1,0 +1,42 @@
+#ifndef VMATTEST_DAEMON_SETUP_H_
+#define VMATTEST_DAEMON_SETUP_H_
+
+#include <filesystem>
+#include <string>
+
+#include "base/status.h"
+#include "config/daemon_config.h"
+#include "inspection/worker/worker_header_parser.h"
+#include "inspection/worker/worker_inspector.h"
+#include "inspection/worker/worker_pool.h"
+#include "signing/remote/signer_setup.h"
+
+// From the configuration to what the daemon's children are started with. Main
+// thread.
+
+namespace vmattest::daemon {
+
+// `configured`, or the program `name` beside this one, or in its libexec
+// folder. NOT_FOUND names all places.
+absl::StatusOr<std::filesystem::path> FindProgram(
+    const std::filesystem::path& configured, const std::string& name);
+
+// Reads the secrets, and makes those that may be made. Errors name the key.
+absl::StatusOr<signing::SignerSetup> MakeSignerSetup(
+    const config::DaemonConfig& config);
+// Where the signer keeps the host event log.
+std::filesystem::path SignerFolder(const config::DaemonConfig& config);
+std::filesystem::path EventLogFolder(const config::DaemonConfig& config);
+
+struct WorkerSetup {
+  inspection::WorkerPoolOptions disks;
+  inspection::WorkerPoolOptions headers;
+  inspection::WorkerInspector::Options inspector;
+};
+// FAILED_PRECONDITION: there is no such user, and this process could become
+// it.
+absl::StatusOr<WorkerSetup> MakeWorkerSetup(const config::DaemonConfig& config);
+
+}  // namespace vmattest::daemon
+
+#endif  // VMATTEST_DAEMON_SETUP_H_
