@@ -3,9 +3,11 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "base/status.h"
+#include "image/fs_verity.h"
 #include "vmattest/types/digest.h"
 
 namespace vmattest::image {
@@ -15,6 +17,8 @@ struct ContentDigest {
   uint64_t size = 0;  // bytes digested
   bool cached = false;
   int64_t since_unix_ms = 0;  // when it was read
+  // That the file cannot change any more (rule S15).
+  std::optional<VerityDigest> verity;
 };
 
 // Called from hashing threads, at most every few MiB; must not block.

@@ -99,6 +99,9 @@ absl::StatusOr<ContentFile> OpenContent(const std::string& path) {
   }
   ASSIGN_OR_RETURN(file.stamp, StampOf(file.fd.get(), path));
   file.size = file.stamp.size;
+  if (!file.block_device) {
+    ASSIGN_OR_RETURN(file.verity, MeasureVerity(file.fd.get(), path));
+  }
   return file;
 }
 

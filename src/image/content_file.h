@@ -3,10 +3,12 @@
 
 #include <compare>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "base/handles.h"
 #include "base/status.h"
+#include "image/fs_verity.h"
 
 // Opening what may hold a guest's content, and telling whether it changed.
 // Callable from any thread.
@@ -33,11 +35,13 @@ struct ContentFile {
   bool block_device = false;
   uint64_t size = 0;
   FileStamp stamp;
+  std::optional<VerityDigest> verity;
 };
 
 // A regular file or block device. Anything else is refused by name before its
 // driver or peer hears of it: opening a watchdog or a FIFO has effects.
-//   NOT_FOUND, PERMISSION_DENIED; INVALID_ARGUMENT: another kind of file.
+//   NOT_FOUND, PERMISSION_DENIED; INVALID_ARGUMENT: another kind of file;
+//   UNIMPLEMENTED: fs-verity of a kind that is not known here.
 absl::StatusOr<ContentFile> OpenContent(const std::string& path);
 
 // ABORTED unless `file` is as it was opened and `path` still names it.

@@ -65,24 +65,43 @@ DigestCache::DigestCache(const Clock& clock, Options options)
       boot_id_(options.enabled && options.max_entries > 0 ? ReadBootId()
                                                           : std::string()) {}
 
+std::optional<DigestCache::Key> DigestCache::KeyOf(
+    const ContentFile& file, HashAlgorithm algorithm) const {
+  if (boot_id_.empty()) {
+    return std::nullopt;
+  }
+  Key key{boot_id_, algorithm, {}, ""};
+  if (file.verity) {
+    key.stamp.size = file.size;
+    key.verity = ToString(*file.verity);
+    return key;
+  }
+  // The writers first, then the stamp: a change between the two moves it.
+  if (!IsSettled(file)) {
+    return std::nullopt;
+  }
+  const absl::StatusOr<FileStamp> stamp = StampOf(file.fd.get(), "");
+  if (!stamp.ok()) {
+    return std::nullopt;
+  }
+  key.stamp = *stamp;
+  return key;
+}
+
 std::optional<ContentDigest> DigestCache::Find(const ContentFile& file,
                                                HashAlgorithm algorithm) {
   if (boot_id_.empty()) {
     return std::nullopt;
   }
-  // The writers first, then the stamp: a change between the two moves it.
-  const bool settled = IsSettled(file);
-  const absl::StatusOr<FileStamp> stamp = StampOf(file.fd.get(), "");
+  const std::optional<Key> key = KeyOf(file, algorithm);
   const MutexLock lock(mutex_);
-  if (settled && stamp.ok()) {
-    const auto found = index_.find(Key(boot_id_, algorithm, *stamp));
-    if (found != index_.end()) {
-      entries_.splice(entries_.begin(), entries_, found->second);
-      ++hits_;
-      ContentDigest digest = found->second->digest;
-      digest.cached = true;
-      return digest;
-    }
+  if (const auto found = key ? index_.find(*key) : index_.end();
+      found != index_.end()) {
+    entries_.splice(entries_.begin(), entries_, found->second);
+    ++hits_;
+    ContentDigest digest = found->second->digest;
+    digest.cached = true;
+    return digest;
   }
   ++misses_;
   return std::nullopt;
@@ -92,30 +111,27 @@ std::optional<DigestCache::Candidate> DigestCache::Begin(
     const ContentFile& file, HashAlgorithm algorithm) const {
   const int64_t now_ns =
       std::chrono::nanoseconds(clock_.Now().time_since_epoch()).count();
-  if (boot_id_.empty() || now_ns - file.stamp.ctime_ns < kSettledNs ||
-      !IsSettled(file)) {
+  std::optional<Candidate> candidate = KeyOf(file, algorithm);
+  if (candidate && !file.verity &&
+      now_ns - candidate->stamp.ctime_ns < kSettledNs) {
     return std::nullopt;
   }
-  return Candidate{file.stamp, algorithm};
+  return candidate;
 }
 
 void DigestCache::Store(const Candidate& candidate, const ContentFile& file,
                         const ContentDigest& digest) {
-  if (boot_id_.empty() || !IsSettled(file)) {
+  std::optional<Key> key = KeyOf(file, candidate.algorithm);
+  if (key != candidate) {
     return;
   }
-  const absl::StatusOr<FileStamp> stamp = StampOf(file.fd.get(), "");
-  if (!stamp.ok() || *stamp != candidate.stamp) {
-    return;
-  }
-  Key key(boot_id_, candidate.algorithm, *stamp);
   const MutexLock lock(mutex_);
-  if (const auto found = index_.find(key); found != index_.end()) {
+  if (const auto found = index_.find(*key); found != index_.end()) {
     entries_.erase(found->second);
     index_.erase(found);
   }
-  entries_.push_front(Entry{key, digest});
-  index_.emplace(std::move(key), entries_.begin());
+  entries_.push_front(Entry{*key, digest});
+  index_.emplace(*std::move(key), entries_.begin());
   while (entries_.size() > options_.max_entries) {
     index_.erase(entries_.back().key);
     entries_.pop_back();

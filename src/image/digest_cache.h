@@ -1,12 +1,12 @@
 #ifndef VMATTEST_IMAGE_DIGEST_CACHE_H_
 #define VMATTEST_IMAGE_DIGEST_CACHE_H_
 
+#include <compare>
 #include <cstdint>
 #include <list>
 #include <map>
 #include <optional>
 #include <string>
-#include <tuple>
 
 #include "base/clock.h"
 #include "base/mutex.h"
@@ -25,6 +25,10 @@ namespace vmattest::image {
 // and it is a hit only for the same boot, mount, device, inode, size, mtime and
 // ctime, while again nobody has the file open for writing.
 //
+// A file with fs-verity (rule S15) is remembered by its verity digest and size
+// instead: nobody can change it, so times, writers and which file it is do not
+// matter, and a copy with equal parameters is a hit.
+//
 // In memory only, bounded, least recently used first out. Callable from any
 // thread. A look-up costs a few system calls and never reads content.
 class DigestCache {
@@ -38,11 +42,18 @@ class DigestCache {
     uint64_t hits = 0;
     uint64_t misses = 0;
   };
-  // What Begin() saw, for Store().
-  struct Candidate {
-    FileStamp stamp;
+  // What an entry is found by. The boot id is part of it although entries do
+  // not outlive a boot: stamps mean nothing across one, and a copy of memory
+  // may outlive it.
+  struct Key {
+    std::string boot_id;
     HashAlgorithm algorithm = HashAlgorithm::kSha256;
+    FileStamp stamp;     // nothing but the size if `verity` is set
+    std::string verity;  // "sha256:HEX"
+    friend auto operator<=>(const Key&, const Key&) = default;
   };
+  // What Begin() saw, for Store().
+  using Candidate = Key;
 
   // Off, whatever the options say, if the kernel does not tell its boot id.
   DigestCache(const Clock& clock, Options options);
@@ -63,13 +74,14 @@ class DigestCache {
   [[nodiscard]] Counters counters() const EXCLUDES_LOCK(mutex_);
 
  private:
-  // The boot id is part of the key although entries do not outlive a boot:
-  // stamps mean nothing across one, and a copy of memory may outlive it.
-  using Key = std::tuple<std::string, HashAlgorithm, FileStamp>;
   struct Entry {
     Key key;
     ContentDigest digest;
   };
+
+  // Under which `file` is remembered as it is now; nullopt: under none.
+  [[nodiscard]] std::optional<Key> KeyOf(const ContentFile& file,
+                                         HashAlgorithm algorithm) const;
 
   const Clock& clock_;
   const Options options_;

@@ -61,6 +61,7 @@ absl::StatusOr<ContentDigest> FileDigester::Read(const ContentFile& file,
                                                  const Request& request) {
   ContentDigest content;
   content.size = file.size;
+  content.verity = file.verity;
   content.since_unix_ms = clock_.Now().time_since_epoch().count();
   // Only advice: a failure costs speed.
   (void)posix_fadvise(file.fd.get(), 0, 0, POSIX_FADV_SEQUENTIAL);

@@ -1,18 +1,16 @@
 #include "image/image_chain.h"
 
-#include <algorithm>
 #include <set>
 #include <utility>
 
 #include "fmt/format.h"
 #include "image/content_file.h"
-#include "image/segments.h"
+#include "image/header_parser.h"
 
 namespace vmattest::image {
 namespace {
 
 constexpr size_t kMaxLayers = 64;
-constexpr size_t kDefaultCluster = 65536;
 
 // A layer as the one above it names it.
 struct Reference {
@@ -41,33 +39,6 @@ Reference Resolve(const std::string& layer, std::string name) {
   return {layer.substr(0, layer.rfind('/') + 1) + name, true};
 }
 
-absl::StatusOr<Bytes> ReadStart(const ContentFile& file, size_t size,
-                                const std::string& path) {
-  Bytes start(std::min<uint64_t>(file.size, size));
-  RETURN_IF_ERROR(ReadExactly(file.fd.get(), start, 0, path));
-  return start;
-}
-
-// The first cluster of a qcow2 may be larger than what is read of the rest.
-size_t ClusterSize(const Bytes& start) {
-  ByteReader reader(start);
-  reader.Raw(20);
-  const uint32_t bits = reader.U32();
-  return reader.ok() && bits >= 9 && bits <= 21
-             ? std::max(size_t{1} << bits, kDefaultCluster)
-             : kDefaultCluster;
-}
-
-absl::StatusOr<ImageHeader> ReadHeader(const ContentFile& file,
-                                       const std::string& path,
-                                       std::string_view format) {
-  ASSIGN_OR_RETURN(Bytes start, ReadStart(file, kDefaultCluster, path));
-  if (ClusterSize(start) > start.size() && start.size() < file.size) {
-    ASSIGN_OR_RETURN(start, ReadStart(file, ClusterSize(start), path));
-  }
-  return ParseImageHeader(start, format);
-}
-
 // "file" and "host_device" are drivers of QEMU that show the bytes as they are.
 std::string BackingFormat(const ImageHeader& header) {
   const std::string format = header.backing_format.value_or("");
@@ -84,7 +55,8 @@ struct Step {
 using FileIds = std::set<std::pair<uint64_t, uint64_t>>;
 
 absl::StatusOr<Step> Visit(const Reference& reference,
-                           const std::string& format, FileIds& seen) {
+                           const std::string& format, HeaderParser& parser,
+                           FileIds& seen) {
   Step step;
   step.layer.path = reference.path;
   step.layer.format = format;
@@ -98,7 +70,7 @@ absl::StatusOr<Step> Visit(const Reference& reference,
         fmt::format("{}: the chain loops back to this file", reference.path));
   }
   ASSIGN_OR_RETURN_WITH(const ImageHeader header,
-                        ReadHeader(file, reference.path, format),
+                        parser.Parse(file, reference.path, format),
                         reference.path);
   step.layer.format = header.format;
   step.layer.probed = format.empty();
@@ -119,6 +91,13 @@ absl::StatusOr<Step> Visit(const Reference& reference,
 
 absl::StatusOr<std::vector<ImageLayer>> ResolveChain(const std::string& path,
                                                      std::string_view format) {
+  DirectHeaderParser parser;
+  return ResolveChain(path, format, parser);
+}
+
+absl::StatusOr<std::vector<ImageLayer>> ResolveChain(const std::string& path,
+                                                     std::string_view format,
+                                                     HeaderParser& parser) {
   if (path.empty() || path[0] != '/') {
     return absl::InvalidArgumentError(
         fmt::format("image path '{}' is not absolute", path));
@@ -132,7 +111,7 @@ absl::StatusOr<std::vector<ImageLayer>> ResolveChain(const std::string& path,
       return absl::InvalidArgumentError(fmt::format(
           "{}: more than {} layers in the backing chain", path, kMaxLayers));
     }
-    absl::StatusOr<Step> step = Visit(*next, next_format, seen);
+    absl::StatusOr<Step> step = Visit(*next, next_format, parser, seen);
     if (!step.ok()) {
       return chain.empty()
                  ? step.status()

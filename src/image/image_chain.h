@@ -10,6 +10,8 @@
 
 namespace vmattest::image {
 
+class HeaderParser;
+
 // What the header of a disk image says. Never believed for access control:
 // the guest writes a raw image, so `format` comes from the domain's XML where
 // it is given.
@@ -51,7 +53,11 @@ struct ImageLayer {
 // and block devices only, never the network. At most 64 layers. A layer that is
 // not qcow2 ends the chain.
 //   NOT_FOUND: a layer is missing. INVALID_ARGUMENT: a loop, a bad header, a
-//   relative `path`. Messages name the layer.
+//   relative `path`. Messages name the layer. Else the parser's errors.
+absl::StatusOr<std::vector<ImageLayer>> ResolveChain(const std::string& path,
+                                                     std::string_view format,
+                                                     HeaderParser& parser);
+// With a DirectHeaderParser.
 absl::StatusOr<std::vector<ImageLayer>> ResolveChain(const std::string& path,
                                                      std::string_view format);
 

@@ -159,6 +159,10 @@ absl::Status AddLeaf(const ContentSource& source,
   RETURN_IF_ERROR_WITH(digest.status(), source.leaf);
   out.leaves.push_back(
       {source.leaf, LeafType::kDigest, DigestValue(algorithm, digest->digest)});
+  if (digest->verity) {
+    out.leaves.push_back({source.leaf + "/fs-verity", LeafType::kDigest,
+                          image::ToString(*digest->verity)});
+  }
   if (digest->cached) {
     out.cached.push_back({source.leaf, digest->since_unix_ms});
   }

@@ -23,7 +23,8 @@ std::string FirstExisting(std::initializer_list<const char*> candidates) {
 
 class ContentPlanner {
  public:
-  explicit ContentPlanner(ContentPolicy policy) : policy_(policy) {}
+  ContentPlanner(ContentPolicy policy, image::HeaderParser& parser)
+      : policy_(policy), parser_(parser) {}
 
   absl::StatusOr<ContentPlan> Plan(const XmlElement& domain) && {
     const std::vector<std::string> paths = ChildPaths(domain, "");
@@ -183,7 +184,8 @@ class ContentPlanner {
   }
 
   absl::Status PlanDisk(const XmlElement& disk, const std::string& path) {
-    ASSIGN_OR_RETURN(const DiskLayers disk_layers, FindDiskLayers(disk));
+    ASSIGN_OR_RETURN(const DiskLayers disk_layers,
+                     FindDiskLayers(disk, parser_));
     if (!disk_layers.unbound.empty() || disk_layers.absent) {
       AddUnavailable(path + "/chain[0]",
                      disk_layers.absent
@@ -219,14 +221,16 @@ class ContentPlanner {
   }
 
   const ContentPolicy policy_;
+  image::HeaderParser& parser_;
   ContentPlan plan_;
 };
 
 }  // namespace
 
 absl::StatusOr<ContentPlan> PlanContent(const XmlElement& domain,
-                                        ContentPolicy policy) {
-  return ContentPlanner(policy).Plan(domain);
+                                        ContentPolicy policy,
+                                        image::HeaderParser& parser) {
+  return ContentPlanner(policy, parser).Plan(domain);
 }
 
 }  // namespace vmattest::measurement

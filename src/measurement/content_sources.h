@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "image/header_parser.h"
 #include "measurement/domain_measurer.h"
 #include "measurement/xml_element.h"
 
@@ -24,12 +25,13 @@ struct ContentPlan {
 };
 
 // Finds every file that a normalised <domain> makes the host use: rule S18.
-// Reads headers of disk images to follow their chains, nothing else. Callable
-// from any thread; blocks on those reads. Not for kNone.
+// Has headers of disk images parsed by `parser` to follow their chains, reads
+// nothing else. Callable from any thread; blocks on those reads. Not for kNone.
 // NOT_FOUND, PERMISSION_DENIED, INVALID_ARGUMENT: a layer of a disk; the
 // message names the disk's leaf and the file.
 absl::StatusOr<ContentPlan> PlanContent(const XmlElement& domain,
-                                        ContentPolicy policy);
+                                        ContentPolicy policy,
+                                        image::HeaderParser& parser);
 
 }  // namespace vmattest::measurement
 

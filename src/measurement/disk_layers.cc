@@ -1,15 +1,10 @@
 #include "measurement/disk_layers.h"
 
-#include <algorithm>
-
 #include "fmt/format.h"
 #include "image/content_file.h"
-#include "image/segments.h"
 
 namespace vmattest::measurement {
 namespace {
-
-constexpr uint64_t kHeaderSize = 2U << 20;  // the largest cluster of qcow2
 
 struct Source {
   std::string path;
@@ -36,7 +31,8 @@ std::string FormatOf(const XmlElement& layer, std::string_view element) {
 
 // A layer whose backing file the XML names, so that its header does not count.
 absl::StatusOr<image::ImageLayer> LayerByItself(const std::string& path,
-                                                const std::string& format) {
+                                                const std::string& format,
+                                                image::HeaderParser& parser) {
   image::ImageLayer layer;
   layer.path = path;
   layer.format = format;
@@ -44,10 +40,8 @@ absl::StatusOr<image::ImageLayer> LayerByItself(const std::string& path,
     return layer;
   }
   ASSIGN_OR_RETURN(const image::ContentFile file, image::OpenContent(path));
-  Bytes start(std::min(file.size, kHeaderSize));
-  RETURN_IF_ERROR(image::ReadExactly(file.fd.get(), start, 0, path));
   ASSIGN_OR_RETURN_WITH(const image::ImageHeader header,
-                        image::ParseImageHeader(start, format), path);
+                        parser.Parse(file, path, format), path);
   layer.encrypted = header.encrypted;
   if (header.data_file) {
     const bool absolute = header.data_file->starts_with('/');
@@ -61,19 +55,21 @@ absl::StatusOr<image::ImageLayer> LayerByItself(const std::string& path,
 }
 
 absl::Status AppendChain(const std::string& path, const std::string& format,
+                         image::HeaderParser& parser,
                          std::vector<image::ImageLayer>& layers) {
   ASSIGN_OR_RETURN(const std::vector<image::ImageLayer> chain,
-                   image::ResolveChain(path, format));
+                   image::ResolveChain(path, format, parser));
   layers.insert(layers.end(), chain.begin(), chain.end());
   return absl::OkStatus();
 }
 
 // The layers below the one at `path`, as far as the XML names them.
 absl::Status AppendLayers(std::string path, std::string format,
-                          const XmlElement* store,
+                          const XmlElement* store, image::HeaderParser& parser,
                           std::vector<image::ImageLayer>& layers) {
   while (store != nullptr) {
-    ASSIGN_OR_RETURN(image::ImageLayer layer, LayerByItself(path, format));
+    ASSIGN_OR_RETURN(image::ImageLayer layer,
+                     LayerByItself(path, format, parser));
     layers.push_back(std::move(layer));
     const XmlElement* source = store->Child("source");
     if (source == nullptr) {
@@ -92,7 +88,7 @@ absl::Status AppendLayers(std::string path, std::string format,
     path = std::move(below.path);
     store = store->Child("backingStore");
   }
-  return AppendChain(path, format, layers);
+  return AppendChain(path, format, parser, layers);
 }
 
 bool IsOptional(const XmlElement& source) {
@@ -102,7 +98,8 @@ bool IsOptional(const XmlElement& source) {
 
 }  // namespace
 
-absl::StatusOr<DiskLayers> FindDiskLayers(const XmlElement& disk) {
+absl::StatusOr<DiskLayers> FindDiskLayers(const XmlElement& disk,
+                                          image::HeaderParser& parser) {
   DiskLayers found;
   const XmlElement* source = disk.Child("source");
   if (source == nullptr) {
@@ -122,7 +119,7 @@ absl::StatusOr<DiskLayers> FindDiskLayers(const XmlElement& disk) {
                        disk.Get("device") != "cdrom";
   const absl::Status status =
       AppendLayers(top.path, FormatOf(disk, "driver"),
-                   disk.Child("backingStore"), found.layers);
+                   disk.Child("backingStore"), parser, found.layers);
   if (absl::IsNotFound(status) && found.layers.empty() && IsOptional(*source)) {
     found.absent = true;
     return found;

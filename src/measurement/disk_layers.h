@@ -5,6 +5,7 @@
 #include <variant>
 #include <vector>
 
+#include "image/header_parser.h"
 #include "image/image_chain.h"
 #include "measurement/xml_element.h"
 
@@ -20,9 +21,10 @@ struct DiskLayers {
   bool writable_top = true;  // the guest writes into the first layer
 };
 
-// An empty drive has no layers. Opens local images for their headers only.
-// Errors of ResolveChain (image/image_chain.h).
-absl::StatusOr<DiskLayers> FindDiskLayers(const XmlElement& disk);
+// An empty drive has no layers. Opens local images for their headers only, and
+// has those parsed by `parser`. Errors of ResolveChain (image/image_chain.h).
+absl::StatusOr<DiskLayers> FindDiskLayers(const XmlElement& disk,
+                                          image::HeaderParser& parser);
 
 }  // namespace vmattest::measurement
 

@@ -2,15 +2,19 @@
 #define VMATTEST_MEASUREMENT_DOMAIN_MEASURER_H_
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/executor.h"
+#include "base/secret_bytes.h"
 #include "base/status.h"
 #include "base/uuid.h"
 #include "evidence/statement.h"
 #include "image/content_digest.h"
+#include "image/header_parser.h"
+#include "inspection/disk_inspector.h"
 #include "vmattest/types/config_leaf.h"
 
 namespace vmattest::measurement {
@@ -28,6 +32,14 @@ struct MeasureOptions {
   HashAlgorithm algorithm = HashAlgorithm::kSha256;
   ContentPolicy content = ContentPolicy::kFull;
   bool fresh = false;
+  // Whether disks are looked into. FAILED_PRECONDITION without an inspector.
+  inspection::InsidePolicy inside = inspection::InsidePolicy::kNone;
+  // UUID of the VM if it runs: its writable disks are then read as they were
+  // at one moment.
+  std::string running_vm;
+  // Of the VM's leaves; null for public ones. Secret.
+  std::shared_ptr<const SecretBytes> vm_salt;
+  [[nodiscard]] const SecretBytes& Salt() const;
   // Both may be empty. Called from hashing threads.
   std::function<void(uint64_t done, uint64_t total)> progress;
   std::function<bool()> cancelled;
@@ -48,9 +60,17 @@ struct DomainMeasurement {
 class DomainMeasurer {
  public:
   // `work` runs the hashing of several files at once; null hashes them one by
-  // one on the calling thread. Both must outlive the measurer.
-  DomainMeasurer(image::ContentDigester& digester, Executor* work)
-      : digester_(digester), work_(work) {}
+  // one on the calling thread. `inspector` may be null. All must outlive the
+  // measurer. `make_parser` gives each measurement its parsers of image
+  // headers.
+  DomainMeasurer(
+      image::ContentDigester& digester, Executor* work,
+      inspection::DiskInspector* inspector = nullptr,
+      image::HeaderParserFactory make_parser = image::MakeDirectHeaderParser)
+      : digester_(digester),
+        work_(work),
+        inspector_(inspector),
+        make_parser_(std::move(make_parser)) {}
 
   // INVALID_ARGUMENT: not well-formed, not a <domain>, past the limits of size
   // and depth; the message has the line or the element. NOT_FOUND,
@@ -62,6 +82,8 @@ class DomainMeasurer {
  private:
   image::ContentDigester& digester_;
   Executor* work_;
+  inspection::DiskInspector* inspector_;
+  const image::HeaderParserFactory make_parser_;
 };
 
 }  // namespace vmattest::measurement

@@ -128,6 +128,19 @@ TEST_F(DigestContentTest, UnreadableIsAnErrorEvenWhereAbsenceIsNot) {
                        HasSubstr("os/nvram/content: /secret")));
 }
 
+TEST_F(DigestContentTest, S15_FsVerityIsALeafBesideTheContents) {
+  image::ContentDigest sealed = Digest(0xcc);
+  sealed.verity = image::VerityDigest{"sha512", DigestBytes(64, 0xdd)};
+  digester_.Put("/c", sealed);
+  ASSERT_OK_AND_ASSIGN(const ContentLeaves leaves,
+                       Run({{"x/content", "/c"}, {"y/content", "/a"}}));
+  EXPECT_THAT(leaves.leaves, SizeIs(3));
+  EXPECT_EQ(LeafOf(leaves.leaves, "x/content"),
+            "digest sha256:" + ToHex(DigestBytes(32, 0xcc)));
+  EXPECT_EQ(LeafOf(leaves.leaves, "x/content/fs-verity"),
+            "digest sha512:" + ToHex(DigestBytes(64, 0xdd)));
+}
+
 TEST_F(DigestContentTest, CachedContentIsListedWithItsTime) {
   image::ContentDigest cached = Digest(0xcc);
   cached.cached = true;

@@ -1,0 +1,21 @@
+#ifndef VMATTEST_INSPECTION_WORKER_FILE_CONFINEMENT_H_
+#define VMATTEST_INSPECTION_WORKER_FILE_CONFINEMENT_H_
+
+#include <string>
+#include <vector>
+
+#include "base/handles.h"
+#include "base/status.h"
+
+namespace vmattest::inspection {
+
+// A Landlock ruleset (Linux 5.13, Documentation/userspace-api/landlock.rst) for
+// a program that reads `files`, itself and the system's libraries, and makes
+// sockets in `folder`; no other file, whatever its rights. An invalid
+// descriptor where the kernel has no Landlock.
+absl::StatusOr<UniqueFd> ConfineTo(const std::vector<std::string>& files,
+                                   const std::string& folder);
+
+}  // namespace vmattest::inspection
+
+#endif  // VMATTEST_INSPECTION_WORKER_FILE_CONFINEMENT_H_

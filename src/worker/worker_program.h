@@ -1,0 +1,49 @@
+#ifndef VMATTEST_WORKER_WORKER_PROGRAM_H_
+#define VMATTEST_WORKER_WORKER_PROGRAM_H_
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/handles.h"
+#include "base/status.h"
+#include "vmattest/internal/worker.pb.h"
+
+// Children of vmattestd that read what guests wrote (rule S25,
+// docs/processes.md): descriptors in, bounded results out, nothing else.
+
+namespace vmattest::worker {
+
+struct WorkerProgram {
+  std::string name;
+  // What libraries load on first use; runs before the sandbox is entered.
+  std::function<void()> prepare;
+  // Requests after the first are answered, too; else the process ends.
+  bool serves_many = false;
+
+  using SendProgress = std::function<void(uint64_t bytes)>;
+  std::function<absl::StatusOr<internal::WorkerReply>(
+      const internal::WorkerRequest& request, std::vector<UniqueFd> descriptors,
+      const SendProgress& progress)>
+      handle;
+};
+
+// The whole of main(): enters the sandbox before it reads anything, then
+// answers requests on ipc::kChannelFd until its parent closes that. 0: ended as
+// asked; 1: the parent sent what is no request, or the sandbox could not be
+// entered; 2: usage, and when nobody is at the other end.
+int RunWorker(int argc, char** argv, const WorkerProgram& program);
+
+// vmattest-header-worker's work: ParseHeader.
+absl::StatusOr<internal::WorkerReply> HandleParseHeader(
+    const internal::WorkerRequest& request, std::vector<UniqueFd> descriptors);
+
+// vmattest-worker's work: InspectDisk, and ParseHeader too.
+void PrepareInspectDisk();
+absl::StatusOr<internal::WorkerReply> HandleInspectDisk(
+    const internal::WorkerRequest& request, std::vector<UniqueFd> descriptors,
+    const WorkerProgram::SendProgress& progress);
+
+}  // namespace vmattest::worker
+
+#endif  // VMATTEST_WORKER_WORKER_PROGRAM_H_
