@@ -3,6 +3,8 @@
 
 #include "attestor/attestor.h"
 #include "fakes/fake_host_tpm.h"
+#include "signing/local_signer.h"
+#include "support/temp_dir.h"
 #include "unit/attestor/attestor_bed.h"
 
 namespace vmattest::attestor {
@@ -41,14 +43,24 @@ void BM_ThousandAttestConfig(benchmark::State& state) {
   }
   testing::FakeHostTpm tpm;
   Countdown ready(1);
-  sealing::Sealer sealer(tpm, clock, 4096,
-                         [&ready](const absl::Status&) { ready.Down(); });
+  const testing::TempDir state_dir;
+  std::atomic<bool> told = false;
+  signing::LocalSigner signer(
+      tpm, clock,
+      {.work = {.state_dir = state_dir.path(),
+                .max_pending = 4096,
+                .post_quantum = {.mode = signing::PqMode::kOff},
+                .on_state = [&](const signing::SignerState& now) {
+                  if (now.tpm.ok() && now.log && !told.exchange(true)) {
+                    ready.Down();
+                  }
+                }}});
   ready.Wait();
   tpm.SetQuoteDelay(std::chrono::milliseconds(200));
   ThreadPool requests("request", 2, 4096);
   Attestor attestor({.hypervisor = bed.hypervisor,
                      .measurer = bed.measurer,
-                     .sealer = sealer,
+                     .signer = signer,
                      .store = bed.store,
                      .recorder = bed.recorder,
                      .requests = requests,

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 
 #include "tpm/esys/esys_host_tpm.h"
 
@@ -55,23 +56,78 @@ class HostileTpm final : public vmattest::tpm::Tcti {
   ByteReader& script_;
 };
 
+// Nobody without the salt's key gets so far that a call does anything.
+void ExpectRefusesAll(vmattest::tpm::HostTpm& tpm) {
+  const Bytes digest(32, 1);
+  const auto config = vmattest::KeyPurpose::kConfig;
+  if (tpm.Provision().ok() || tpm.GetIdentity().ok() || tpm.ReadClock().ok() ||
+      tpm.MakeQuote(config, digest).ok() || tpm.ListKeys().ok() ||
+      tpm.RotateKey(config).ok() || tpm.RetireKey(config, 1).ok() ||
+      tpm.RevokeKey(config, 1).ok() || tpm.ReadLogRegisters().ok() ||
+      tpm.ExtendLog(digest).ok() || tpm.WriteLogAnchor(1, digest).ok() ||
+      tpm.CountBoot().ok() || tpm.CertifyLogAnchor(digest).ok() ||
+      tpm.ReadSealRegisters().ok() || tpm.RevokeApprovals().ok()) {
+    std::abort();
+  }
+}
+
+// A host that was enrolled once: its TPM is to prove that it is the same one,
+// or that it can take its place.
+class EnrolledHost {
+ public:
+  EnrolledHost() {
+    char folder[] = "/tmp/tpm_reply_fuzzer.XXXXXX";
+    if (mkdtemp(folder) == nullptr) {
+      std::abort();
+    }
+    folder_ = folder;
+    vmattest::tpm::TpmPin pin;
+    pin.ek_template = "L-2";
+    pin.ek_name = Bytes(34, 1);
+    pin.ak_name = Bytes(34, 2);
+    if (!vmattest::tpm::StorePin(pin_file(), pin).ok()) {
+      std::abort();
+    }
+  }
+  EnrolledHost(const EnrolledHost&) = delete;
+  EnrolledHost& operator=(const EnrolledHost&) = delete;
+  ~EnrolledHost() { std::filesystem::remove_all(folder_); }
+
+  [[nodiscard]] std::filesystem::path pin_file() const {
+    return folder_ / "tpm.json";
+  }
+  [[nodiscard]] std::string id() const { return vmattest::ToHex(Bytes(32, 1)); }
+
+ private:
+  std::filesystem::path folder_;
+};
+
+vmattest::tpm::EsysHostTpmOptions OptionsWith(std::filesystem::path pin_file) {
+  vmattest::tpm::EsysHostTpmOptions options;
+  options.key_auth = vmattest::SecretBytes(Bytes(32, 1));
+  options.pin_file = std::move(pin_file);
+  return options;
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  static const EnrolledHost enrolled;
   ByteReader script(ByteView(data, size));
-  vmattest::tpm::EsysHostTpmOptions options;
-  options.key_auth = vmattest::SecretBytes(Bytes(32, 1));
-  // Never written: nobody without the salt's key gets that far.
-  options.pin_file = "/nonexistent/tpm.json";
-  vmattest::tpm::EsysHostTpm tpm(std::move(options), [&script] {
+  const auto opener = [&script] {
     return absl::StatusOr<std::unique_ptr<vmattest::tpm::Tcti>>(
         std::make_unique<HostileTpm>(script));
-  });
+  };
+  vmattest::tpm::EsysHostTpm fresh(OptionsWith("/nonexistent/tpm.json"),
+                                   opener);
   for (int i = 0; i < 3; ++i) {
-    if (tpm.Provision().ok() || tpm.GetIdentity().ok() ||
-        tpm.ReadClock().ok()) {
-      std::abort();
-    }
+    ExpectRefusesAll(fresh);
+  }
+  script = ByteReader(ByteView(data, size));
+  vmattest::tpm::EsysHostTpm known(OptionsWith(enrolled.pin_file()), opener);
+  ExpectRefusesAll(known);
+  if (known.ReEnroll(enrolled.id()).ok()) {
+    std::abort();
   }
   return 0;
 }

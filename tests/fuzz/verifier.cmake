@@ -4,6 +4,8 @@ endif()
 vmattest_fuzzer(evidence_fuzzer ${CMAKE_CURRENT_LIST_DIR}/evidence_fuzzer.cc
   LIBS vmattest::verifier vmattest::wire vmattest::merkle vmattest::crypto
        vmattest::evidence_builder)
+vmattest_fuzzer(disclosure_fuzzer ${CMAKE_CURRENT_LIST_DIR}/disclosure_fuzzer.cc
+  LIBS vmattest::verifier vmattest::wire vmattest::evidence_builder)
 vmattest_fuzzer(quote_fuzzer ${CMAKE_CURRENT_LIST_DIR}/quote_fuzzer.cc
   LIBS vmattest::evidence vmattest::crypto vmattest::soft_tpm)
 vmattest_fuzzer(host_identity_fuzzer

@@ -41,6 +41,26 @@ void WriteEvidence(const std::filesystem::path& folder,
   Write(folder / "hybrid", wire::EncodeEvidence(hybrid));
 }
 
+void WriteDisclosures(const std::filesystem::path& folder,
+                      const testing::SoftHost& host) {
+  // As in disclosure_fuzzer.cc: these leaves are in its trees.
+  testing::EvidenceBuilder builder(host);
+  builder.subtrees["disk/vda/inside"] = {
+      {"package[bash:amd64]", LeafType::kText, "5.2"},
+      {"table", LeafType::kText, "gpt"}};
+  const std::vector<std::string> leaves = {
+      "memory/max", "disk/vda/inside/package[bash:amd64]"};
+  Write(folder / "open",
+        wire::EncodeDisclosure(builder.BuildDisclosure(leaves)));
+  builder.vm_salt = Bytes(32, 9);
+  Write(folder / "salted",
+        wire::EncodeDisclosure(builder.BuildDisclosure(leaves)));
+  evidence::Disclosure bare = builder.BuildDisclosure({"@tree"});
+  bare.envelope = {};
+  bare.keys.clear();
+  Write(folder / "no-envelope", wire::EncodeDisclosure(bare));
+}
+
 void WriteQuotes(const std::filesystem::path& folder,
                  const testing::SoftHost& host) {
   const evidence::Evidence evidence = testing::EvidenceBuilder(host).Build();
@@ -64,6 +84,7 @@ int main(int argc, char** argv) {
   const std::filesystem::path corpus = argv[1];
   const vmattest::testing::SoftHost host;
   vmattest::WriteEvidence(corpus / "evidence_fuzzer", host);
+  vmattest::WriteDisclosures(corpus / "disclosure_fuzzer", host);
   vmattest::WriteQuotes(corpus / "quote_fuzzer", host);
   vmattest::evidence::HostIdentity identity = host.Identity();
   identity.keys.resize(1);

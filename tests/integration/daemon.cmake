@@ -3,7 +3,8 @@ add_library(vmattest_test_daemon STATIC
   ${CMAKE_SOURCE_DIR}/tests/support/test_node.cc
   ${CMAKE_SOURCE_DIR}/tests/support/test_pki.cc)
 add_library(vmattest::test_daemon ALIAS vmattest_test_daemon)
-add_dependencies(vmattest_test_daemon vmattest vmattestd)
+add_dependencies(vmattest_test_daemon vmattest vmattestd vmattest-signer
+  vmattest-worker vmattest-header-worker)
 target_compile_definitions(vmattest_test_daemon PRIVATE
   VMATTEST_DAEMON_PROGRAM="$<TARGET_FILE:vmattestd>"
   VMATTEST_CLI_PROGRAM="$<TARGET_FILE:vmattest>")
@@ -19,6 +20,11 @@ vmattest_test(evidence_path_test
   SOURCES ${CMAKE_CURRENT_LIST_DIR}/evidence_path_test.cc
   LIBS vmattest::test_daemon vmattest::test_libvirt_host fmt::fmt
   LABELS integration rpc)
+vmattest_test(evidence_depth_test
+  SOURCES ${CMAKE_CURRENT_LIST_DIR}/evidence_depth_test.cc
+  LIBS vmattest::test_daemon vmattest::test_libvirt_host fmt::fmt
+  LABELS integration rpc)
+vmattest_needs_pq(evidence_depth_test)
 vmattest_test(readme_calls_test
   SOURCES ${CMAKE_CURRENT_LIST_DIR}/readme_calls_test.cc
   LIBS vmattest::test_daemon vmattest::cli_client fmt::fmt

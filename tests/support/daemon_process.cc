@@ -78,18 +78,28 @@ bool Eventually(const std::function<bool()>& done, std::chrono::seconds limit) {
   return true;
 }
 
+// Set by ctest for the tests that need it (tests/support/pq_module.cmake).
+std::string PqModule() {
+  const char* module = std::getenv("VMATTEST_PQ_MODULE");
+  return module == nullptr ? "" : module;
+}
+
 DaemonProcess::DaemonProcess(const Options& options) {
   config_ = dir_.Write("vmattestd.yaml",
                        fmt::format("state_dir: {0}/state\n"
                                    "log_level: debug\n"
                                    "libvirt: {{uri: \"{1}\"}}\n"
-                                   "tpm: {{tcti: \"{2}\"}}\n"
+                                   "tpm: {{tcti: \"{2}\", boot_log: \"\"}}\n"
                                    "listen:\n"
                                    "  admin_socket: {0}/admin.sock\n"
                                    "  read_socket: {0}/read.sock\n"
-                                   "{3}",
+                                   "processes:\n"
+                                   "  worker_user: nobody\n"
+                                   "  scratch_dir: {0}/scratch\n"
+                                   "signing: {{module: \"{3}\"}}\n"
+                                   "{4}",
                                    dir_.path().string(), options.libvirt_uri,
-                                   options.tcti, options.more));
+                                   options.tcti, PqModule(), options.more));
   Start();
 }
 
@@ -98,6 +108,11 @@ DaemonProcess::~DaemonProcess() {
     Signal(SIGKILL);
     Await(pid_);
   }
+}
+
+void DaemonProcess::Wait() {
+  Await(pid_);
+  pid_ = -1;
 }
 
 void DaemonProcess::Start() {

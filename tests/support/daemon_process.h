@@ -45,6 +45,9 @@ class DaemonProcess {
   // SIGTERM; its exit code.
   int Stop();
   void Signal(int signal) const;
+  // For its end, after Signal().
+  void Wait();
+  [[nodiscard]] pid_t pid() const { return pid_; }
 
   // `vmattest WORDS --socket ADMIN`.
   [[nodiscard]] Ran Vmattest(std::vector<std::string> words) const;

@@ -35,13 +35,34 @@ EvidenceBuilder::EvidenceBuilder(const SoftHost& host)
   pcrs.values[13] = DigestBytes(32, 0);
 }
 
+ConfigTree EvidenceBuilder::BuildTree() const {
+  const SecretBytes salt(Bytes{vm_salt});
+  std::vector<ConfigLeaf> all = leaves;
+  std::vector<ConfigSubtree> built;
+  for (const auto& [path, below] : subtrees) {
+    evidence::BuiltSubtree subtree =
+        evidence::BuildSubtree(algorithm, path, below, salt).value();
+    all.push_back(std::move(subtree.leaf));
+    built.push_back(std::move(subtree.subtree));
+  }
+  ConfigTree tree =
+      evidence::BuildConfigTree(algorithm, std::move(all), salt).value();
+  tree.subtrees = std::move(built);
+  return tree;
+}
+
 evidence::ConfigStatement EvidenceBuilder::BuildStatement(
     const ConfigTree& tree) const {
   evidence::ConfigStatement statement;
   statement.header = header;
+  if (ml_dsa != nullptr) {
+    statement.header.signature_algorithms.emplace_back(
+        ToString(ml_dsa->level()));
+  }
   statement.algorithm = algorithm;
   statement.leaf_count = tree.leaves.size();
   statement.root = tree.root;
+  statement.salt_id = evidence::SaltId(SecretBytes(Bytes{vm_salt}));
   statement.content = "full";
   statement.xml_kind = "live";
   statement.vm_state = "running";
@@ -91,16 +112,55 @@ evidence::TpmQuoteSignature EvidenceBuilder::BuildQuote(
   return quote;
 }
 
+evidence::RawSignature EvidenceBuilder::BuildMlDsa(
+    const evidence::Envelope& envelope) const {
+  return {.key_id = ml_dsa->key_id(),
+          .signature = ml_dsa
+                           ->Sign(evidence::PreAuthEncoding(
+                                      envelope.payload_type, envelope.payload),
+                                  evidence::kMlDsaContext)
+                           .value()};
+}
+
 evidence::Evidence EvidenceBuilder::Build() const {
-  const ConfigTree tree =
-      evidence::BuildConfigTree(algorithm, leaves, SecretBytes()).value();
+  const ConfigTree tree = BuildTree();
+  evidence::Evidence evidence =
+      Seal(payload_type, wire::EncodeConfigStatement(BuildStatement(tree)));
+  if (!keep_back) {
+    evidence.leaves = tree.leaves;
+    evidence.subtrees = tree.subtrees;
+    evidence.vm_salt = vm_salt;
+  }
+  return evidence;
+}
+
+evidence::Disclosure EvidenceBuilder::BuildDisclosure(
+    const std::vector<std::string>& paths) const {
+  const ConfigTree tree = BuildTree();
+  const SecretBytes salt(Bytes{vm_salt});
+  evidence::Evidence evidence = Build();
+  evidence::Disclosure disclosure;
+  disclosure.envelope = std::move(evidence.envelope);
+  disclosure.keys = std::move(evidence.keys);
+  for (const std::string& path : paths) {
+    disclosure.leaves.push_back(evidence::Disclose(tree, salt, path).value());
+  }
+  return disclosure;
+}
+
+evidence::Evidence EvidenceBuilder::Seal(std::string type,
+                                         Bytes payload) const {
   evidence::Evidence evidence;
-  evidence.leaves = tree.leaves;
-  evidence.envelope.payload_type = payload_type;
-  evidence.envelope.payload = wire::EncodeConfigStatement(BuildStatement(tree));
+  evidence.envelope.payload_type = std::move(type);
+  evidence.envelope.payload = std::move(payload);
   evidence.envelope.signatures.push_back(
       {.algorithm = std::string(evidence::kTpmQuoteAlgorithm),
        .body = BuildQuote(evidence.envelope)});
+  if (ml_dsa != nullptr) {
+    evidence.envelope.signatures.push_back(
+        {.algorithm = std::string(ToString(ml_dsa->level())),
+         .body = BuildMlDsa(evidence.envelope)});
+  }
   const SoftKey& signer = host_.purpose_keys.at(key);
   evidence::Attest certification = host_.CertifyInfo(key, signer);
   if (edit_certification) {

@@ -5,10 +5,12 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
 #include <iterator>
+#include <thread>
 #include <utility>
 
 #include "fmt/format.h"
@@ -114,6 +116,31 @@ absl::StatusOr<std::filesystem::path> LibvirtHost::MakeDomain(
   const std::filesystem::path path = folder() / (name + ".xml");
   std::ofstream(path) << xml;
   return path;
+}
+
+absl::StatusOr<std::string> LibvirtHost::AddJob(
+    std::string_view script, const std::vector<std::string>& programs) {
+  RETURN_IF_ERROR(RunCommand({Tool("make-guest"), GuestFolder()}).status());
+  const std::string job = folder() / "job";
+  std::ofstream(job) << script;
+  std::string initrd = folder() / "job-initrd.img";
+  std::vector<std::string> words = {Tool("add-job"),
+                                    GuestFolder() + "/initrd.img", initrd, job};
+  words.insert(words.end(), programs.begin(), programs.end());
+  RETURN_IF_ERROR(RunCommand(words).status());
+  return initrd;
+}
+
+bool LibvirtHost::AwaitConsole(const std::string& name,
+                               std::string_view text) const {
+  const auto until = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+  while (Console(name).find(text) == std::string::npos) {
+    if (std::chrono::steady_clock::now() > until) {
+      return false;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  return true;
 }
 
 std::string LibvirtHost::Console(const std::string& name) const {

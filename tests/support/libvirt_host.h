@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/handles.h"
@@ -45,8 +46,15 @@ class LibvirtHost {
   // first, if it is not there yet; that downloads packages.
   absl::StatusOr<std::filesystem::path> MakeDomain(
       const std::string& name, const std::vector<std::string>& options);
+  // An initramfs for MakeDomain's "initrd=": the guest's own, and a shell
+  // script that runs once the guest is up, with `programs` in its PATH.
+  absl::StatusOr<std::string> AddJob(std::string_view script,
+                                     const std::vector<std::string>& programs);
   // What the guest said on its serial console.
   [[nodiscard]] std::string Console(const std::string& name) const;
+  // Waits until it has said `text`; false after a minute.
+  [[nodiscard]] bool AwaitConsole(const std::string& name,
+                                  std::string_view text) const;
 
  private:
   LibvirtHost() = default;

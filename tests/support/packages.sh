@@ -6,10 +6,12 @@
 # What the daemon and the command line are built from.
 packages_build=(
   g++ cmake ninja-build pkg-config ccache
-  libssl-dev libvirt-dev libtss2-dev libgrpc++-dev libabsl-dev
+  openssl libssl-dev libvirt-dev libtss2-dev libgrpc++-dev libabsl-dev
   libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
   libspdlog-dev libfmt-dev nlohmann-json3-dev libyaml-cpp-dev libcli11-dev
   libsqlite3-dev libsystemd-dev libxml2-dev librust-blake3-dev
+  libseccomp-dev libext2fs-dev libnbd-dev libtsk-dev librpm-dev
+  prometheus-cpp-dev
 )
 # A private libvirt, a software TPM and a guest.
 packages_bed=(
@@ -21,7 +23,9 @@ packages_bed=(
 )
 packages_test=(
   libgtest-dev libgmock-dev libbenchmark-dev
-  openssl python3 e2fsprogs ovmf
+  python3 e2fsprogs ovmf fsverity
+  dosfstools gdisk mtools mmdebstrap rpm sbsigntool xfsprogs btrfs-progs
+  'npm|nodejs' # a nodejs that is not Debian's brings its own npm
 )
 packages_lint=(clang clang-format clang-tidy libclang-rt-dev)
 

@@ -67,6 +67,17 @@ Bytes EncodeAttest(const evidence::Attest& attest) {
     Sized16(writer, attest.certified_qualified_name);
     return std::move(writer).Take();
   }
+  if (attest.type == evidence::kTpmStAttestCreation) {
+    Sized16(writer, attest.created_name);
+    Sized16(writer, attest.creation_hash);
+    return std::move(writer).Take();
+  }
+  if (attest.type == evidence::kTpmStAttestNv) {
+    Sized16(writer, attest.nv_index_name);
+    writer.U16(attest.nv_offset);
+    Sized16(writer, attest.nv_contents);
+    return std::move(writer).Take();
+  }
   writer.U32(static_cast<uint32_t>(attest.pcr_selections.size()));
   for (const evidence::PcrSelection& selection : attest.pcr_selections) {
     Bytes bitmap(3, 0);
@@ -137,6 +148,16 @@ SoftKey::SoftKey(uint32_t attributes) : key_(std::make_unique<Key>()) {
 SoftKey::SoftKey(SoftKey&&) noexcept = default;
 SoftKey& SoftKey::operator=(SoftKey&&) noexcept = default;
 SoftKey::~SoftKey() = default;
+
+SoftKey SoftKey::Copy() const {
+  SoftKey copy;
+  Require(EVP_PKEY_up_ref(key_->pkey.get()) == 1, "EVP_PKEY_up_ref");
+  copy.key_->pkey.reset(key_->pkey.get());
+  copy.public_area_ = public_area_;
+  copy.name_ = name_;
+  copy.qualified_name_ = qualified_name_;
+  return copy;
+}
 
 Bytes SoftKey::Sign(ByteView message) const {
   const DigestBytes digest = Hash(HashAlgorithm::kSha256, message);

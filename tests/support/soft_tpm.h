@@ -35,6 +35,8 @@ class SoftKey {
   SoftKey(SoftKey&&) noexcept;
   SoftKey& operator=(SoftKey&&) noexcept;
   ~SoftKey();
+  // The same key again.
+  [[nodiscard]] SoftKey Copy() const;
 
   [[nodiscard]] const Bytes& public_area() const { return public_area_; }
   [[nodiscard]] const Bytes& name() const { return name_; }
