@@ -55,6 +55,14 @@ int Await(pid_t pid) {
   return ExitCode(status);
 }
 
+// With post-quantum signatures where ctest made the module
+// (tests/support/pq_module.cmake).
+std::string Signing() {
+  const char* module = std::getenv("VMATTEST_PQ_MODULE");
+  return module == nullptr ? "post_quantum: \"off\""
+                           : fmt::format("module: \"{}\"", module);
+}
+
 }  // namespace
 
 Ran RunToEnd(const std::vector<std::string>& words) {
@@ -78,28 +86,22 @@ bool Eventually(const std::function<bool()>& done, std::chrono::seconds limit) {
   return true;
 }
 
-// Set by ctest for the tests that need it (tests/support/pq_module.cmake).
-std::string PqModule() {
-  const char* module = std::getenv("VMATTEST_PQ_MODULE");
-  return module == nullptr ? "" : module;
-}
-
 DaemonProcess::DaemonProcess(const Options& options) {
-  config_ = dir_.Write("vmattestd.yaml",
-                       fmt::format("state_dir: {0}/state\n"
-                                   "log_level: debug\n"
-                                   "libvirt: {{uri: \"{1}\"}}\n"
-                                   "tpm: {{tcti: \"{2}\", boot_log: \"\"}}\n"
-                                   "listen:\n"
-                                   "  admin_socket: {0}/admin.sock\n"
-                                   "  read_socket: {0}/read.sock\n"
-                                   "processes:\n"
-                                   "  worker_user: nobody\n"
-                                   "  scratch_dir: {0}/scratch\n"
-                                   "signing: {{module: \"{3}\"}}\n"
-                                   "{4}",
-                                   dir_.path().string(), options.libvirt_uri,
-                                   options.tcti, PqModule(), options.more));
+  config_ = dir_.Write(
+      "vmattestd.yaml",
+      fmt::format(
+          "state_dir: {0}/state\n"
+          "log_level: debug\n"
+          "libvirt: {{uri: \"{1}\"}}\n"
+          "tpm: {{tcti: \"{2}\", boot_log: \"\"}}\n"
+          "processes: {{worker_user: nobody, scratch_dir: {0}/scratch}}\n"
+          "signing: {{{3}}}\n"
+          "listen:\n"
+          "  admin_socket: {0}/admin.sock\n"
+          "  read_socket: {0}/read.sock\n"
+          "{4}",
+          dir_.path().string(), options.libvirt_uri, options.tcti, Signing(),
+          options.more));
   Start();
 }
 
