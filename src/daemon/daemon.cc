@@ -213,6 +213,7 @@ struct Daemon::Owners {
   ThreadPool lifecycle_pool;
   ThreadPool watch;
   std::optional<kvm::LinuxProcessWatch> processes;
+  bool left_overs_ended = false;  // of the thread that tells of libvirt
   attestor::Attestor attestor;
   attestor::Lifecycle lifecycle;
 
@@ -314,9 +315,12 @@ void Daemon::Owners::SignerIs(const signing::SignerState& now) {
       config.signing.post_quantum == config::PostQuantum::kRequired;
   health.Set("tpm", now.tpm.ok() && pq_needed ? pq : now.tpm);
   health.Set("post-quantum", pq);
-  health.Set("event-log", now.log_problem.empty()
-                              ? absl::OkStatus()
-                              : absl::DataLossError(now.log_problem));
+  absl::Status log;
+  if (!now.log_problem.empty()) {
+    log = now.tpm.ok() ? absl::DataLossError(now.log_problem)
+                       : absl::UnavailableError(now.log_problem);
+  }
+  health.Set("event-log", log);
 }
 
 void Daemon::Owners::LibvirtIs(const absl::Status& status) {
@@ -325,6 +329,16 @@ void Daemon::Owners::LibvirtIs(const absl::Status& status) {
   if (status.ok() != before.ok()) {
     journal.Note(status.ok() ? "libvirt-found" : "libvirt-lost",
                  {{"detail", std::string(status.message()).substr(0, 512)}});
+  }
+  if (status.ok() && !std::exchange(left_overs_ended, true)) {
+    const absl::Status queued = requests.Submit([this] {
+      const absl::Status ended = exporter.AbortLeftOvers();
+      if (!ended.ok()) {
+        log::Warning("views of disks from before may be left",
+                     {{"why", ended.ToString()}});
+      }
+    });
+    left_overs_ended = queued.ok();
   }
 }
 
