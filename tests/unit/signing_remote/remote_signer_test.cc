@@ -236,16 +236,21 @@ TEST(RemoteSigner, MoreThanTheLimitAreRefused) {
 }
 
 TEST(RemoteSigner, EventsAreSentAgainInOrderAndMarked) {
+  Mutex mutex;
   std::vector<std::string> seen;
-  Scripted signer([&seen](ipc::Channel& channel) {
+  Scripted signer([&](ipc::Channel& channel) {
     SayServing(channel);
+    mutex.Lock();
     const bool first = seen.empty();
+    mutex.Unlock();
     for (int i = 0; i < 2; ++i) {
       const auto request = NextRequest(channel);
       if (!request.ok()) {
         return;
       }
+      mutex.Lock();
       seen.push_back(request->append().event());
+      mutex.Unlock();
       if (first) {
         continue;
       }
@@ -272,6 +277,7 @@ TEST(RemoteSigner, EventsAreSentAgainInOrderAndMarked) {
   EXPECT_THAT(two.Wait(), IsOk());
   EXPECT_EQ(remote.state().log->size, 7U);
   remote.Stop();
+  const MutexLock lock(mutex);
   ASSERT_EQ(seen.size(), 4U);
   EXPECT_THAT(seen[0], ::testing::Not(HasSubstr("again")));
   EXPECT_THAT(seen[2], HasSubstr(R"("again":"true","vm_name":"a"},"kind":"vm-)"
