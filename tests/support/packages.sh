@@ -19,12 +19,12 @@ packages_bed=(
   swtpm swtpm-tools tpm2-tools
   'libtss2-tcti-swtpm0|libtss2-tcti-swtpm0t64'
   'libtss2-tcti-device0|libtss2-tcti-device0t64'
-  iproute2 util-linux procps cpio kmod xz-utils zstd jq
+  iproute2 util-linux procps cpio kmod xz-utils zstd jq e2fsprogs
 )
 packages_test=(
   libgtest-dev libgmock-dev libbenchmark-dev
   python3 e2fsprogs ovmf fsverity
-  dosfstools gdisk mtools mmdebstrap rpm sbsigntool xfsprogs btrfs-progs
+  dosfstools fdisk gdisk mtools rpm sbsigntool sqlite3 xfsprogs btrfs-progs
   'npm|nodejs' # a nodejs that is not Debian's brings its own npm
 )
 packages_lint=(clang clang-format clang-tidy libclang-rt-dev)
