@@ -23,6 +23,22 @@ absl::StatusOr<v1::HashAlgorithm> ParseHashOption(const std::string& name);
 absl::StatusOr<v1::ContentPolicy> ParseContentOption(const std::string& name);
 absl::StatusOr<v1::InsidePolicy> ParseInsideOption(const std::string& name);
 
+// Fills in what AttestConfig and DiscloseLeaf are both asked with.
+template <class Args, class Request>
+absl::Status FillRequest(const Args& args, Request& request) {
+  request.set_vm(args.vm);
+  ASSIGN_OR_RETURN(const Bytes nonce, NonceOrRandom(args.nonce));
+  request.set_nonce(nonce.data(), nonce.size());
+  ASSIGN_OR_RETURN(const auto algorithm, ParseHashOption(args.algorithm));
+  request.set_algorithm(algorithm);
+  ASSIGN_OR_RETURN(const auto content, ParseContentOption(args.content));
+  request.set_content(content);
+  ASSIGN_OR_RETURN(const auto inside, ParseInsideOption(args.inside));
+  request.set_inside(inside);
+  request.set_fresh(args.fresh);
+  return absl::OkStatus();
+}
+
 // What was asked for, and where it goes.
 struct SignedFile {
   std::string_view what;  // "evidence"

@@ -10,16 +10,7 @@ namespace {
 
 absl::StatusOr<v1::AttestConfigRequest> Request(const AttestArgs& args) {
   v1::AttestConfigRequest request;
-  request.set_vm(args.vm);
-  request.set_fresh(args.fresh);
-  ASSIGN_OR_RETURN(const Bytes nonce, NonceOrRandom(args.nonce));
-  request.set_nonce(nonce.data(), nonce.size());
-  ASSIGN_OR_RETURN(const auto algorithm, ParseHashOption(args.algorithm));
-  request.set_algorithm(algorithm);
-  ASSIGN_OR_RETURN(const auto content, ParseContentOption(args.content));
-  request.set_content(content);
-  ASSIGN_OR_RETURN(const auto inside, ParseInsideOption(args.inside));
-  request.set_inside(inside);
+  RETURN_IF_ERROR(FillRequest(args, request));
   request.set_omit_leaves(args.omit_leaves);
   return request;
 }

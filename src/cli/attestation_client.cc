@@ -130,13 +130,6 @@ absl::StatusOr<v1::ReEnrollResponse> AttestationClient::ReEnroll(
   return Call(*admin_, &v1::Admin::Stub::ReEnroll, request, timeout_, kSlow);
 }
 
-absl::StatusOr<v1::GetVmSaltResponse> AttestationClient::GetVmSalt(
-    const std::string& vm) {
-  v1::GetVmSaltRequest request;
-  request.set_vm(vm);
-  return Call(*admin_, &v1::Admin::Stub::GetVmSalt, request, timeout_, kQuick);
-}
-
 absl::StatusOr<v1::GetEventLogResponse> AttestationClient::GetEventLog(
     const v1::GetEventLogRequest& request) {
   grpc::ClientContext context;

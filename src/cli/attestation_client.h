@@ -40,7 +40,6 @@ class AttestationClient {
   absl::StatusOr<v1::GetSealStatusResponse> GetSealStatus();
   absl::StatusOr<v1::ApproveBootResponse> ApproveBoot(
       const v1::ApproveBootRequest& request);
-  absl::StatusOr<v1::GetVmSaltResponse> GetVmSalt(const std::string& vm);
 
   // The pieces put together. RESOURCE_EXHAUSTED: larger than a file may be.
   absl::StatusOr<v1::GetEventLogResponse> GetEventLog(

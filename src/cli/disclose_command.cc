@@ -10,19 +10,10 @@ namespace {
 
 absl::StatusOr<v1::DiscloseLeafRequest> Request(const DiscloseArgs& args) {
   v1::DiscloseLeafRequest request;
-  request.set_vm(args.vm);
+  RETURN_IF_ERROR(FillRequest(args, request));
   for (const std::string& leaf : args.leaves) {
     request.add_paths(leaf);
   }
-  ASSIGN_OR_RETURN(const Bytes nonce, NonceOrRandom(args.nonce));
-  request.set_nonce(nonce.data(), nonce.size());
-  ASSIGN_OR_RETURN(const auto algorithm, ParseHashOption(args.algorithm));
-  request.set_algorithm(algorithm);
-  ASSIGN_OR_RETURN(const auto content, ParseContentOption(args.content));
-  request.set_content(content);
-  ASSIGN_OR_RETURN(const auto inside, ParseInsideOption(args.inside));
-  request.set_inside(inside);
-  request.set_fresh(args.fresh);
   return request;
 }
 

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/executor.h"
 #include "base/log.h"
+#include "daemon/config_values.h"
 #include "daemon/metrics.h"
 #include "daemon/observed_ports.h"
 #include "daemon/setup.h"
@@ -48,44 +49,6 @@ constexpr size_t kJournalQueue = 4;
 // All that report their health; Attestation needs the first three.
 constexpr std::string_view kComponents[] = {
     "libvirt", "tpm", "store", "event-log", "post-quantum", "kvm-watch"};
-
-measurement::ContentPolicy ToPolicy(config::Content content) {
-  switch (content) {
-    case config::Content::kFull:
-      return measurement::ContentPolicy::kFull;
-    case config::Content::kChain:
-      return measurement::ContentPolicy::kChain;
-    case config::Content::kNone:
-      return measurement::ContentPolicy::kNone;
-  }
-  return measurement::ContentPolicy::kFull;
-}
-
-inspection::InsidePolicy ToPolicy(config::Inside inside) {
-  switch (inside) {
-    case config::Inside::kNone:
-      return inspection::InsidePolicy::kNone;
-    case config::Inside::kInventory:
-      return inspection::InsidePolicy::kInventory;
-    case config::Inside::kFull:
-      return inspection::InsidePolicy::kFull;
-  }
-  return inspection::InsidePolicy::kNone;
-}
-
-size_t HashThreads(const DaemonConfig& config) {
-  return config.hash_threads != 0
-             ? config.hash_threads
-             : std::max(1u, std::thread::hardware_concurrency());
-}
-
-std::function<bool(const Uuid&)> Salted(const DaemonConfig& config) {
-  return [all = config.salt_all_vms,
-          vms = std::set<Uuid>(config.salted_vms.begin(),
-                               config.salted_vms.end())](const Uuid& uuid) {
-    return all || vms.contains(uuid);
-  };
-}
 
 // Where the journal goes on: after what the log has, or, in a log without any
 // of the store's events, from now on.
@@ -133,19 +96,6 @@ std::map<std::string, std::string> Facts(const kvm::VmProcess& process) {
           {"command", process.command}};
 }
 
-std::vector<rpc::ClientGrant> ToGrants(
-    const std::vector<config::ClientGrant>& clients) {
-  std::vector<rpc::ClientGrant> grants;
-  for (const config::ClientGrant& client : clients) {
-    grants.push_back({client.identity,
-                      client.role == config::Role::kAdmin ? rpc::Role::kAdmin
-                                                          : rpc::Role::kRead,
-                      client.all_vms,
-                      {client.vms.begin(), client.vms.end()}});
-  }
-  return grants;
-}
-
 }  // namespace
 
 // Each level knows only those above it, so the order of the members is the
@@ -168,6 +118,7 @@ struct Daemon::Owners {
   void Stop();
   void Told(std::string_view component, const absl::Status& status);
   void SignerIs(const signing::SignerState& state);
+  void LogIs(const signing::SignerState& now, const absl::Status& waiting);
   void LibvirtIs(const absl::Status& status);
   void Tick();
   absl::Status Watch();
@@ -315,7 +266,14 @@ void Daemon::Owners::SignerIs(const signing::SignerState& now) {
       config.signing.post_quantum == config::PostQuantum::kRequired;
   health.Set("tpm", now.tpm.ok() && pq_needed ? pq : now.tpm);
   health.Set("post-quantum", pq);
-  absl::Status log;
+  // The journal is younger than the signer, and may not be there yet.
+  LogIs(now, absl::OkStatus());
+}
+
+// The log itself, and what waits to get into it.
+void Daemon::Owners::LogIs(const signing::SignerState& now,
+                           const absl::Status& waiting) {
+  absl::Status log = Annotate(waiting, "events wait");
   if (!now.log_problem.empty()) {
     log = now.tpm.ok() ? absl::DataLossError(now.log_problem)
                        : absl::UnavailableError(now.log_problem);
@@ -382,6 +340,7 @@ absl::Status Daemon::Owners::Watch() {
 
 // What is tried again when time has passed, or is only seen by looking.
 void Daemon::Owners::Tick() {
+  LogIs(signer.state(), journal.problem());
   journal.Kick();
   if (processes) {
     health.Set("kvm-watch", processes->Health());

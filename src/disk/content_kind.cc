@@ -141,29 +141,29 @@ std::string_view WhyNotRead(ContentKind kind) {
     case ContentKind::kBitLocker:
       return "encrypted (BitLocker)";
     case ContentKind::kLvm2:
-      return "LVM physical volume: needs libguestfs";
+      return "LVM physical volume: not read";
     case ContentKind::kRaidMember:
-      return "RAID member: needs libguestfs";
+      return "RAID member: not read";
     case ContentKind::kXfs:
-      return "XFS: needs libguestfs";
+      return "XFS: not read";
     case ContentKind::kBtrfs:
-      return "btrfs: needs libguestfs";
+      return "btrfs: not read";
     case ContentKind::kHibernation:
       return "hibernation image";
     case ContentKind::kNtfs:
-      return "NTFS: needs libguestfs";
+      return "NTFS: not read";
     case ContentKind::kExfat:
-      return "exFAT: needs libguestfs";
+      return "exFAT: not read";
     case ContentKind::kIso9660:
-      return "ISO 9660: needs libguestfs";
+      return "ISO 9660: not read";
     case ContentKind::kSquashfs:
-      return "squashfs: needs libguestfs";
+      return "squashfs: not read";
     case ContentKind::kErofs:
-      return "EROFS: needs libguestfs";
+      return "EROFS: not read";
     case ContentKind::kF2fs:
-      return "F2FS: needs libguestfs";
+      return "F2FS: not read";
     case ContentKind::kZfs:
-      return "ZFS: needs libguestfs";
+      return "ZFS: not read";
   }
   return "unknown content";
 }

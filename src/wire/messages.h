@@ -9,7 +9,8 @@
 #include "google/protobuf/message.h"
 #include "vmattest/v1/evidence.pb.h"
 
-// What the codecs of this folder share; nobody else includes it.
+// What the codecs of this folder share with that of the signer's channel
+// (signing/remote).
 
 namespace vmattest::wire {
 

@@ -268,9 +268,9 @@ TEST(Inspect, NamesWhatItDoesNotRead) {
     return LeafOfWholeDisk(path, "partition[0]");
   };
   EXPECT_EQ(made("300M", {"mkfs.xfs", "-q"}),
-            "unavailable XFS: needs libguestfs");
+            "unavailable XFS: not read");
   EXPECT_EQ(made("120M", {"mkfs.btrfs", "-q"}),
-            "unavailable btrfs: needs libguestfs");
+            "unavailable btrfs: not read");
   EXPECT_EQ(made("1M", {"mkswap", "-q"}), "");
   const std::string path = images.MakeEmpty("signature", kMiB);
   DiskImages::WriteAt(path, 0, "LUKS\xba\xbe");
@@ -283,7 +283,7 @@ TEST(Inspect, NamesWhatItDoesNotRead) {
   DiskImages::WriteAt(path, 0, std::string(7, '\0'));
   DiskImages::WriteAt(path, 512, "LABELONE");
   EXPECT_EQ(LeafOfWholeDisk(path, "partition[0]"),
-            "unavailable LVM physical volume: needs libguestfs");
+            "unavailable LVM physical volume: not read");
 }
 
 TEST(Inspect, ReadsASeparateBootPartition) {
