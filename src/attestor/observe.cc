@@ -1,12 +1,34 @@
 #include "attestor/observe.h"
 
 #include "fmt/format.h"
+#include "measurement/firmware.h"
 #include "measurement/live_xml.h"
 
 namespace vmattest::attestor {
 namespace {
 
 constexpr int kAttempts = 3;
+
+// Of a stopped domain, with the firmware that libvirt would start it with.
+// Where libvirt would start none, the leaves say that it is open.
+absl::StatusOr<std::string> WithItsFirmware(hypervisor::Hypervisor& hypervisor,
+                                            const std::string& xml) {
+  const absl::StatusOr<std::optional<std::string>> question =
+      measurement::FirmwareQuestion(xml);
+  if (!question.ok() || !question->has_value()) {
+    return xml;  // measuring it says what is wrong
+  }
+  const absl::StatusOr<std::string> command =
+      hypervisor.StartCommand(**question);
+  if (!command.ok()) {
+    return IsAboutTheVm(command.status())
+               ? absl::StatusOr<std::string>(xml)
+               : Annotate(command.status(), "which firmware it would have");
+  }
+  const absl::StatusOr<measurement::ChosenFirmware> firmware =
+      measurement::FirmwareOfCommand(*command);
+  return firmware.ok() ? measurement::WithFirmware(xml, *firmware) : xml;
+}
 
 }  // namespace
 
@@ -33,6 +55,8 @@ absl::StatusOr<SeenVm> SeeVm(hypervisor::Hypervisor& hypervisor,
       ASSIGN_OR_RETURN_WITH(xml.xml,
                             measurement::AsDefined(xml.xml, xml.inactive_xml),
                             "measuring");
+    } else if (!xml.live) {
+      ASSIGN_OR_RETURN(xml.xml, WithItsFirmware(hypervisor, xml.xml));
     }
     return SeenVm{.domain = std::move(domain),
                   .xml = std::move(xml.xml),

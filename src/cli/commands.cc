@@ -324,6 +324,11 @@ void AddMeasure(CLI::App& app, Run* run) {
       "--defined-xml", args.defined_xml_path,
       "of a running domain: its stored definition, so that what libvirt\n"
       "assigned at its start is told from what was asked for");
+  command.app->add_option(
+      "--start-command", args.start_command_path,
+      "of a definition with firmware='efi' and no loader: a file with the\n"
+      "output of `virsh domxml-to-native qemu-argv --domain NAME`, which\n"
+      "says what firmware libvirt would choose");
   command.app->add_option("--content", args.content, "full, chain or none")
       ->capture_default_str();
   command.app

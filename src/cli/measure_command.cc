@@ -19,6 +19,7 @@
 #include "image/digest_cache.h"
 #include "image/file_digester.h"
 #include "measurement/domain_measurer.h"
+#include "measurement/firmware.h"
 #include "measurement/live_xml.h"
 #include "measurement/xml_element.h"
 
@@ -87,14 +88,21 @@ absl::StatusOr<MeasureOptions> ParseOptions(const MeasureArgs& args) {
 }
 
 // The XML that is measured: of a running domain as it was defined, if its
-// definition is given.
+// definition is given, of a stopped one with the firmware that it would have.
 absl::StatusOr<std::string> LoadXml(const MeasureArgs& args) {
   ASSIGN_OR_RETURN(std::string xml, ReadXml(args.xml_path));
-  if (args.defined_xml_path.empty()) {
+  if (!args.defined_xml_path.empty()) {
+    ASSIGN_OR_RETURN(const std::string defined, ReadXml(args.defined_xml_path));
+    ASSIGN_OR_RETURN(xml, measurement::AsDefined(xml, defined));
+  }
+  if (args.start_command_path.empty()) {
     return xml;
   }
-  ASSIGN_OR_RETURN(const std::string defined, ReadXml(args.defined_xml_path));
-  return measurement::AsDefined(xml, defined);
+  ASSIGN_OR_RETURN(const std::string command, ReadXml(args.start_command_path));
+  ASSIGN_OR_RETURN_WITH(const measurement::ChosenFirmware firmware,
+                        measurement::FirmwareOfCommand(command),
+                        args.start_command_path);
+  return measurement::WithFirmware(xml, firmware);
 }
 
 // One line that is rewritten, at most once for each percent.

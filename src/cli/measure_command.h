@@ -7,8 +7,9 @@
 namespace vmattest::cli {
 
 struct MeasureArgs {
-  std::string xml_path;          // "-" is standard input
-  std::string defined_xml_path;  // of a running domain: its stored definition
+  std::string xml_path;            // "-" is standard input
+  std::string defined_xml_path;    // of a running domain: its stored definition
+  std::string start_command_path;  // of virsh domxml-to-native qemu-argv
   std::string content = "full";
   std::string algorithm = "sha256";
   std::string salt_path;  // the VM's salt, 32 bytes or hex; empty: public

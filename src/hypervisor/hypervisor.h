@@ -68,6 +68,11 @@ class Hypervisor {
   virtual absl::StatusOr<Domain> FindDomain(const Uuid& uuid) = 0;
   virtual absl::StatusOr<Domain> FindDomainByName(const std::string& name) = 0;
   virtual absl::StatusOr<DomainXml> GetXml(const Uuid& uuid) = 0;
+  // The command line, quoted for a shell, with which a domain defined by `xml`
+  // would be started now; nothing is started or kept. INVALID_ARGUMENT,
+  // FAILED_PRECONDITION, NOT_FOUND, UNIMPLEMENTED and the like: it could not
+  // be started, or the hypervisor has no such command lines.
+  virtual absl::StatusOr<std::string> StartCommand(const std::string& xml) = 0;
 };
 
 // What a hypervisor tells on its own. Called from the adapter's own threads,

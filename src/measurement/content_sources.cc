@@ -6,6 +6,7 @@
 #include "fmt/format.h"
 #include "measurement/disk_layers.h"
 #include "measurement/domain_leaves.h"
+#include "measurement/firmware.h"
 #include "measurement/leaf_path.h"
 
 namespace vmattest::measurement {
@@ -79,7 +80,7 @@ class ContentPlanner {
         PlanTables(part, paths[i]);
       }
     }
-    if (!os.Get("firmware").empty() && os.Child("loader") == nullptr) {
+    if (LeavesFirmwareOpen(os)) {
       AddUnavailable(os_path + "/loader",
                      "unbound: libvirt chooses the firmware at start");
     }

@@ -4,6 +4,7 @@
 #include <array>
 #include <string>
 
+#include "measurement/firmware.h"
 #include "measurement/leaf_path.h"
 
 namespace vmattest::measurement {
@@ -150,6 +151,46 @@ void TakeBackNvramTemplate(XmlElement& live, const XmlElement& defined) {
       nvram->Text() == wanted->Text()) {
     EraseIfOpen(*nvram, *wanted, "template");
     EraseIfOpen(*nvram, *wanted, "templateFormat");
+  }
+}
+
+// SMM that a chosen firmware needs was switched on with it.
+void TakeBackSmm(XmlElement& live, const XmlElement& defined) {
+  XmlElement* features = live.Child("features");
+  const XmlElement* defined_features = defined.Child("features");
+  const XmlElement* smm =
+      features == nullptr ? nullptr : features->Child("smm");
+  if (smm == nullptr || smm->Get("state") != "on" ||
+      smm->attributes.size() != 1 || !smm->children.empty() ||
+      (defined_features != nullptr &&
+       defined_features->Child("smm") != nullptr)) {
+    return;
+  }
+  features->EraseChild(smm);
+  if (features->IsBare() && defined_features == nullptr) {
+    live.EraseChild(features);
+  }
+}
+
+// The loader that libvirt chose stays: it is what runs.
+void TakeBackFirmware(XmlElement& live, const XmlElement& defined) {
+  XmlElement* os = live.Child("os");
+  const XmlElement* wanted = defined.Child("os");
+  const XmlElement* loader = os == nullptr ? nullptr : os->Child("loader");
+  if (loader == nullptr || loader->Text().empty() || wanted == nullptr ||
+      !LeavesFirmwareOpen(*wanted)) {
+    return;
+  }
+  os->Set("firmware", wanted->Get("firmware"));
+  static const XmlElement kNone{"", "nvram", {}, {}, {}, 0};
+  const XmlElement* wanted_nvram = wanted->Child("nvram");
+  if (XmlElement* nvram = os->Child("nvram"); nvram != nullptr) {
+    const XmlElement& from = wanted_nvram == nullptr ? kNone : *wanted_nvram;
+    EraseIfOpen(*nvram, from, "template");
+    EraseIfOpen(*nvram, from, "templateFormat");
+  }
+  if (loader->Get("secure") == "yes") {
+    TakeBackSmm(live, defined);
   }
 }
 
@@ -324,6 +365,10 @@ constexpr FilledInRule kRules[] = {
     {"NVRAM template",
      "libvirt looks the template of a loader up in its own configuration.",
      TakeBackNvramTemplate},
+    {"chosen firmware",
+     "libvirt drops firmware='efi' once it chose, and switches on the SMM that "
+     "the firmware needs; the loader it chose stays.",
+     TakeBackFirmware},
     {"transient overlay", "a transient disk runs on an overlay made at start.",
      OnDisks<TakeBackTransientOverlay>},
     {"detected image layers",

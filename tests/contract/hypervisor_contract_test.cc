@@ -196,6 +196,13 @@ TEST_P(HypervisorContract, GivesBothXmlsOfARunningPersistentDomain) {
   EXPECT_THAT(xml.inactive_xml, HasSubstr("<title>second</title>"));
 }
 
+// libvirt's test driver has no command lines, and the fake none unless told.
+TEST_P(HypervisorContract, WhatHasNoStartCommandIsNoLostConnection) {
+  EXPECT_THAT(hypervisor().StartCommand(Xml("test", "web", "")),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_THAT(hypervisor().ListDomains(), IsOk());
+}
+
 TEST_P(HypervisorContract, AnUndefinedRunningDomainLivesOnAsTransient) {
   bed_->Define("web", "");
   bed_->Start("web");

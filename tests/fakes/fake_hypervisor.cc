@@ -219,6 +219,24 @@ absl::StatusOr<DomainXml> FakeHypervisor::GetXml(const Uuid& uuid) {
       .inactive_xml = entry.domain.persistent ? entry.stored : std::string()};
 }
 
+void FakeHypervisor::AnswerStartCommand(absl::StatusOr<std::string> answer) {
+  const MutexLock lock(mutex_);
+  start_command_ = std::move(answer);
+}
+
+std::string FakeHypervisor::asked_start_command() const {
+  const MutexLock lock(mutex_);
+  return asked_start_command_;
+}
+
+absl::StatusOr<std::string> FakeHypervisor::StartCommand(
+    const std::string& xml) {
+  const MutexLock lock(mutex_);
+  RETURN_IF_ERROR(Reachable());
+  asked_start_command_ = xml;
+  return start_command_;
+}
+
 std::string FakeHypervisor::Xml(const std::string& name, const Uuid& uuid,
                                 const std::string& extra) {
   return fmt::format(

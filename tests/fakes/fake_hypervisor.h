@@ -33,12 +33,17 @@ class FakeHypervisor final : public hypervisor::Hypervisor {
   // Runs within each GetXml, before it answers.
   void OnGetXml(std::function<void()> hook);
   [[nodiscard]] int xml_reads() const;
+  // What StartCommand answers from now on; at first FAILED_PRECONDITION.
+  void AnswerStartCommand(absl::StatusOr<std::string> answer);
+  // The definition that it was asked about last.
+  [[nodiscard]] std::string asked_start_command() const;
 
   absl::StatusOr<std::vector<hypervisor::Domain>> ListDomains() override;
   absl::StatusOr<hypervisor::Domain> FindDomain(const Uuid& uuid) override;
   absl::StatusOr<hypervisor::Domain> FindDomainByName(
       const std::string& name) override;
   absl::StatusOr<hypervisor::DomainXml> GetXml(const Uuid& uuid) override;
+  absl::StatusOr<std::string> StartCommand(const std::string& xml) override;
 
   // A small domain's XML, as libvirt would take it; `extra` goes to its end.
   static std::string Xml(const std::string& name, const Uuid& uuid,
@@ -62,6 +67,9 @@ class FakeHypervisor final : public hypervisor::Hypervisor {
   std::map<Uuid, Entry> entries_ GUARDED_BY(mutex_);
   std::function<void()> on_get_xml_ GUARDED_BY(mutex_);
   int xml_reads_ GUARDED_BY(mutex_) = 0;
+  absl::StatusOr<std::string> start_command_ GUARDED_BY(mutex_) =
+      absl::FailedPreconditionError("there are no command lines here");
+  std::string asked_start_command_ GUARDED_BY(mutex_);
 };
 
 }  // namespace vmattest::testing

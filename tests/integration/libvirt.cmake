@@ -9,3 +9,8 @@ vmattest_test(libvirt_lifecycle_test
        vmattest::inventory_sqlite vmattest::fake_vm_store
        vmattest::test_libvirt_host fmt::fmt
   LABELS integration)
+vmattest_test(libvirt_firmware_test
+  SOURCES ${CMAKE_CURRENT_LIST_DIR}/libvirt_firmware_test.cc
+  LIBS vmattest::attestor vmattest::image vmattest::hypervisor_libvirt
+       vmattest::fake_hypervisor vmattest::test_libvirt_host fmt::fmt
+  LABELS integration)

@@ -139,4 +139,15 @@ absl::StatusOr<DomainXml> LibvirtHypervisor::GetXml(const Uuid& uuid) {
       fmt::format("{}: it starts and stops while it is read", clause));
 }
 
+absl::StatusOr<std::string> LibvirtHypervisor::StartCommand(
+    const std::string& xml) {
+  ASSIGN_OR_RETURN(const ConnectHandle connect, link_->Get());
+  const TextHandle command(
+      virConnectDomainXMLToNative(connect.get(), "qemu-argv", xml.c_str(), 0));
+  if (command == nullptr) {
+    return link_->Failed(connect, "its start command");
+  }
+  return std::string(command.get());
+}
+
 }  // namespace vmattest::hypervisor

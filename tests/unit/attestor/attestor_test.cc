@@ -138,6 +138,35 @@ TEST_F(AttestorTest, AttestsWhatItMeasured) {
   EXPECT_EQ(statement.leaf_count, evidence.leaves.size());
 }
 
+TEST_F(AttestorTest, AStoppedVmIsMeasuredWithTheFirmwareItWouldGet) {
+  const Uuid web = testing::FakeHypervisor::UuidOf("web");
+  const std::string xml = "<domain type='qemu'><name>web</name><uuid>" +
+                          ToString(web) + "</uuid><os firmware='efi'/>" +
+                          "<metadata/></domain>";
+  bed_.hypervisor.Define("web", xml);
+  const auto loader = [this] {
+    const auto bytes = Attest(Request("web"));
+    EXPECT_THAT(bytes, IsOk());
+    const auto evidence = wire::ParseEvidence(bytes.value_or(Bytes()));
+    EXPECT_THAT(evidence, IsOk());
+    for (const ConfigLeaf& leaf : evidence->leaves) {
+      if (leaf.path == "os/loader/content") {
+        return ToString(leaf.type);
+      }
+    }
+    return std::string_view("none");
+  };
+  EXPECT_EQ(loader(), ToString(LeafType::kUnavailable));
+  bed_.hypervisor.AnswerStartCommand("qemu -bios /fw.bin");
+  EXPECT_EQ(loader(), ToString(LeafType::kDigest));
+  EXPECT_THAT(bed_.hypervisor.asked_start_command(),
+              ::testing::Not(::testing::HasSubstr("metadata")));
+  bed_.hypervisor.AnswerStartCommand(absl::UnavailableError("libvirt is gone"));
+  EXPECT_THAT(Attest(Request("web")),
+              StatusIs(absl::StatusCode::kUnavailable,
+                       ::testing::HasSubstr("which firmware")));
+}
+
 TEST_F(AttestorTest, FindsAVmByUuidToo) {
   const Uuid web = bed_.Define("web");
   EXPECT_THAT(Attest(Request(ToString(web))), IsOk());

@@ -55,6 +55,23 @@ TEST_F(MeasureCommandTest, PrintsTheTreeAsJson) {
   EXPECT_EQ(json["leaves"][3]["digest"].get<std::string>().size(), 64U);
 }
 
+TEST_F(MeasureCommandTest, TakesTheFirmwareFromAStartCommand) {
+  MeasureArgs args;
+  args.xml_path = dir_.Write("domain.xml",
+                             "<domain type='kvm'><name>web</name>"
+                             "<os firmware='efi'/></domain>")
+                      .string();
+  args.start_command_path =
+      dir_.Write("command", "qemu -bios /fw.bin\n").string();
+  args.content = "none";
+  args.json = true;
+  ASSERT_EQ(RunMeasure(args, out_, err_), kExitGood) << err_.str();
+  EXPECT_THAT(out_.str(), HasSubstr("/fw.bin"));
+  args.start_command_path = dir_.Write("command", "qemu -m 64").string();
+  EXPECT_EQ(RunMeasure(args, out_, err_), kExitUsage);
+  EXPECT_THAT(err_.str(), HasSubstr("names no firmware"));
+}
+
 TEST_F(MeasureCommandTest, SaltChangesTheRootAndIsNotPrinted) {
   MeasureArgs args;
   args.xml_path = dir_.Write("domain.xml", kDomain).string();

@@ -47,14 +47,6 @@ INSTANTIATE_TEST_SUITE_P(Libvirt9, RecordedPair,
                                            "vncws", "vncsock", "efiman2", "fs",
                                            "cpuhm", "tpm"));
 
-// libvirt 9.0 forgets that it chose the firmware, and the definition does not
-// say which one: hiding that choice would hide the firmware.
-TEST(AsDefined, ChosenFirmwareStaysVisible) {
-  const auto xml = AsDefined(Recorded("efi.live"), Recorded("efi.inactive"));
-  ASSERT_THAT(xml, IsOk());
-  EXPECT_THAT(LeafOf(*xml, "os/loader"), HasSubstr("OVMF_CODE_4M.ms.fd"));
-}
-
 std::string Domain(std::string_view devices, std::string_view top = "") {
   return DomainWith(devices, top);
 }
