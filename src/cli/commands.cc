@@ -332,6 +332,13 @@ void AddMeasure(CLI::App& app, Run* run) {
   command.app->add_option("--content", args.content, "full, chain or none")
       ->capture_default_str();
   command.app
+      ->add_option("--inside", args.inside,
+                   "look into disks: none, inventory (packages, boot files)\n"
+                   "or full (and the digest of all guest-visible bytes)")
+      ->capture_default_str();
+  command.app->add_option("--worker", args.worker,
+                          "path of vmattest-worker, which does that");
+  command.app
       ->add_option("--hash", args.algorithm,
                    "sha256, sha384, sha512, sha3-256, blake3")
       ->capture_default_str();

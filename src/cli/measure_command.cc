@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/secret_bytes.h"
 #include "cli/exit_code.h"
+#include "cli/local_inspector.h"
 #include "evidence/config_tree.h"
 #include "image/digest_cache.h"
 #include "image/file_digester.h"
@@ -71,6 +72,8 @@ absl::StatusOr<MeasureOptions> ParseOptions(const MeasureArgs& args) {
   ASSIGN_OR_RETURN_WITH(options.content,
                         measurement::ParseContentPolicy(args.content),
                         "--content");
+  ASSIGN_OR_RETURN_WITH(options.inside,
+                        inspection::ParseInsidePolicy(args.inside), "--inside");
   const std::optional<HashAlgorithm> algorithm =
       ParseHashAlgorithm(args.algorithm);
   if (!algorithm) {
@@ -159,6 +162,7 @@ void PrintJson(const DomainMeasurement& measured, const MeasureArgs& args,
   json["name"] = measured.name;
   json["uuid"] = measured.uuid;
   json["content"] = args.content;
+  json["inside"] = args.inside;
   json["validity"] = "not-checked";
   json["warnings"] = measured.warnings;
   json["leaves"] = nlohmann::ordered_json::array();
@@ -220,16 +224,27 @@ int RunMeasure(const MeasureArgs& args, std::ostream& out, std::ostream& err) {
   ThreadPool hashing("hashing", cores, kMaxQueued);
   ThreadPool work("work", cores, kMaxQueued);
   image::FileDigester digester(clock, hashing, cache);
-  DomainMeasurer measurer(digester, &work);
+  std::unique_ptr<LocalInspector> inspector;
+  if (options->inside != inspection::InsidePolicy::kNone) {
+    absl::StatusOr<std::unique_ptr<LocalInspector>> made =
+        LocalInspector::Make(args.worker);
+    if (!made.ok()) {
+      return fail(Annotate(made.status(), "--inside, --worker"),
+                  kExitUndecided);
+    }
+    inspector = *std::move(made);
+  }
+  DomainMeasurer measurer(digester, &work, inspector.get());
   // First without content: what fails here is the XML.
   MeasureOptions without_content = *options;
   without_content.content = ContentPolicy::kNone;
+  without_content.inside = inspection::InsidePolicy::kNone;
   absl::StatusOr<DomainMeasurement> measured =
       measurer.Measure(*xml, without_content);
   if (!measured.ok()) {
     return fail(Annotate(measured.status(), args.xml_path), kExitUsage);
   }
-  if (options->content != ContentPolicy::kNone) {
+  if (options->content != ContentPolicy::kNone || inspector != nullptr) {
     ProgressLine line(err);
     if (!args.quiet && &err == &std::cerr && isatty(STDERR_FILENO) != 0) {
       options->progress = [&line](uint64_t done, uint64_t total) {

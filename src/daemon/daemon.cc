@@ -29,6 +29,7 @@
 #include "inspection/worker/worker_inspector.h"
 #include "inspection/worker/worker_pool.h"
 #include "inventory/sqlite/sqlite_vm_store.h"
+#include "ipc/program_path.h"
 #include "kvm/linux/linux_process_watch.h"
 #include "measurement/domain_measurer.h"
 #include "ops/counted_executor.h"
@@ -513,9 +514,10 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(
   ASSIGN_OR_RETURN_WITH(StateDir state, StateDir::Open(config.state_dir),
                         "state_dir");
   ASSIGN_OR_RETURN(signing::SignerSetup signer, MakeSignerSetup(config));
-  ASSIGN_OR_RETURN_WITH(const std::filesystem::path program,
-                        FindProgram(config.processes.signer, "vmattest-signer"),
-                        "processes.signer");
+  ASSIGN_OR_RETURN_WITH(
+      const std::filesystem::path program,
+      ipc::FindProgram(config.processes.signer, "vmattest-signer"),
+      "processes.signer");
   ASSIGN_OR_RETURN(const WorkerSetup workers, MakeWorkerSetup(config));
   ASSIGN_OR_RETURN_WITH(
       auto store,

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "daemon/state_dir.h"
 #include "fmt/format.h"
+#include "ipc/program_path.h"
 
 namespace vmattest::daemon {
 namespace {
@@ -62,23 +63,6 @@ absl::Status MakeFolder(const fs::path& path, mode_t mode) {
 }
 
 }  // namespace
-
-absl::StatusOr<fs::path> FindProgram(const fs::path& configured,
-                                     const std::string& name) {
-  if (!configured.empty()) {
-    return configured;
-  }
-  std::error_code error;
-  const fs::path here = fs::read_symlink("/proc/self/exe", error).parent_path();
-  const fs::path libexec = here.parent_path() / "libexec" / "vmattest";
-  for (const fs::path& folder : {here, libexec}) {
-    if (access((folder / name).c_str(), X_OK) == 0) {
-      return folder / name;
-    }
-  }
-  return absl::NotFoundError(fmt::format("{} is neither in {} nor in {}", name,
-                                         here.string(), libexec.string()));
-}
 
 fs::path SignerFolder(const DaemonConfig& config) {
   return config.state_dir / "signer";
@@ -136,15 +120,15 @@ absl::StatusOr<WorkerSetup> MakeWorkerSetup(const DaemonConfig& config) {
   ASSIGN_OR_RETURN(const std::string user, WorkerUser(processes.worker_user));
   WorkerSetup setup;
   ASSIGN_OR_RETURN_WITH(const fs::path worker,
-                        FindProgram(processes.worker, "vmattest-worker"),
+                        ipc::FindProgram(processes.worker, "vmattest-worker"),
                         "processes.worker");
-  ASSIGN_OR_RETURN_WITH(
-      const fs::path header_worker,
-      FindProgram(processes.worker.empty() ? fs::path()
-                                           : processes.worker.parent_path() /
-                                                 "vmattest-header-worker",
-                  "vmattest-header-worker"),
-      "processes.worker");
+  ASSIGN_OR_RETURN_WITH(const fs::path header_worker,
+                        ipc::FindProgram(processes.worker.empty()
+                                             ? fs::path()
+                                             : processes.worker.parent_path() /
+                                                   "vmattest-header-worker",
+                                         "vmattest-header-worker"),
+                        "processes.worker");
   setup.disks.program = worker.string();
   setup.disks.user = user;
   setup.disks.max_workers = processes.max_workers;

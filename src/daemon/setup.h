@@ -16,11 +16,6 @@
 
 namespace vmattest::daemon {
 
-// `configured`, or the program `name` beside this one, or in its libexec
-// folder. NOT_FOUND names all places.
-absl::StatusOr<std::filesystem::path> FindProgram(
-    const std::filesystem::path& configured, const std::string& name);
-
 // Reads the secrets, and makes those that may be made. Errors name the key.
 absl::StatusOr<signing::SignerSetup> MakeSignerSetup(
     const config::DaemonConfig& config);
