@@ -19,6 +19,8 @@ constexpr std::chrono::seconds kSettled{10};
 constexpr std::chrono::seconds kSending{10};
 constexpr std::chrono::seconds kDying{2};
 constexpr std::chrono::seconds kOpeningTpm{10};
+// Until it says its first word: loading OpenSSL's module takes self-tests.
+constexpr std::chrono::seconds kStarting{60};
 constexpr int kMaxSends = 3;
 constexpr std::string_view kAgainFact = "again";
 
@@ -210,13 +212,30 @@ bool RemoteSigner::SendOne() {
   return true;
 }
 
+bool RemoteSigner::SendPing() {
+  std::shared_ptr<ipc::Channel> channel;
+  {
+    const MutexLock lock(mutex_);
+    if (!std::exchange(ping_, false) || channel_ == nullptr) {
+      return false;
+    }
+    channel = channel_;
+  }
+  Request ping;
+  ping.mutable_ping();
+  if (!channel->Send(ToIpcMessage(ping), Now() + kSending).ok()) {
+    channel->Close();
+  }
+  return true;
+}
+
 void RemoteSigner::SendLoop() {
   while (!stopping()) {
-    if (FailExpired() || SendOne()) {
+    if (FailExpired() || SendPing() || SendOne()) {
       continue;
     }
     const MutexLock lock(mutex_);
-    if (stopping_ || MaySend()) {
+    if (stopping_ || ping_ || MaySend()) {
       continue;
     }
     const bool opening = channel_ != nullptr && !unsent_.empty();
@@ -236,6 +255,7 @@ void RemoteSigner::Attach(const SignerLink& link) {
   {
     const MutexLock lock(mutex_);
     channel_ = link.channel;
+    ping_ = false;
     ready_ = false;
     ready_anyhow_ = Now() + kOpeningTpm;
     if (link.process) {
@@ -299,6 +319,9 @@ absl::Status RemoteSigner::TakeState(const Reply::State& message) {
 
 absl::Status RemoteSigner::Take(Reply reply) {
   if (reply.id() == 0) {
+    if (reply.has_pong()) {
+      return absl::OkStatus();
+    }
     return reply.has_state()
                ? TakeState(reply.state())
                : absl::InvalidArgumentError("an answer to no question");
@@ -329,12 +352,36 @@ absl::Status RemoteSigner::Take(Reply reply) {
   return absl::OkStatus();
 }
 
+// DEADLINE_EXCEEDED: it was pinged after `silence`, and answered nothing.
+absl::StatusOr<ipc::Message> RemoteSigner::NextMessage(
+    ipc::Channel& channel, std::chrono::milliseconds silence) {
+  absl::Status heard = channel.AwaitMessage(Now() + silence);
+  if (absl::IsDeadlineExceeded(heard)) {
+    {
+      const MutexLock lock(mutex_);
+      ping_ = true;
+    }
+    changed_.NotifyAll();
+    heard = channel.AwaitMessage(Now() + options_.hung_after);
+  }
+  RETURN_IF_ERROR(heard);
+  return channel.Receive(Now() + options_.hung_after);
+}
+
 absl::Status RemoteSigner::ServeLink(const SignerLink& link) {
+  std::chrono::milliseconds silence =
+      std::max<std::chrono::milliseconds>(kStarting, options_.ping_after);
   while (true) {
-    ASSIGN_OR_RETURN(const ipc::Message message,
-                     link.channel->Receive(ipc::kNoDeadline));
+    absl::StatusOr<ipc::Message> message = NextMessage(*link.channel, silence);
+    if (absl::IsDeadlineExceeded(message.status())) {
+      return absl::DeadlineExceededError(
+          fmt::format("it hangs: no answer of any kind in {} ms",
+                      (silence + options_.hung_after).count()));
+    }
+    RETURN_IF_ERROR(message.status());
+    silence = options_.ping_after;
     Reply reply;
-    RETURN_IF_ERROR(FromIpcMessage(message, reply));
+    RETURN_IF_ERROR(FromIpcMessage(*message, reply));
     if (const absl::Status status = Take(std::move(reply)); !status.ok()) {
       return absl::DataLossError(status.message());
     }
@@ -352,12 +399,16 @@ void RemoteSigner::Pause(std::chrono::milliseconds time) {
 absl::Status RemoteSigner::RunSigner() {
   ASSIGN_OR_RETURN(SignerLink link, connect_());
   Attach(link);
-  const absl::Status why = ServeLink(link);
+  absl::Status why = ServeLink(link);
   link.channel->Close();
+  const bool hangs = absl::IsDeadlineExceeded(why);
+  if (hangs) {  // for whoever waits, it is away
+    why = absl::UnavailableError(why.message());
+  }
   if (!link.process) {
     return why;
   }
-  if (!absl::IsUnavailable(why)) {
+  if (hangs || !absl::IsUnavailable(why)) {
     link.process->Kill();
   }
   const auto end = link.process->Wait(Now() + kDying);

@@ -40,6 +40,10 @@ SignerConnector SpawnSigner(std::string program, SignerSetup setup);
 // log already; sent again it has the fact "again" (docs/processes.md). The
 // calls that block are not sent twice: UNAVAILABLE, outcome unknown.
 // An answer that cannot be one ends the process: DATA_LOSS in state().tpm.
+//
+// A signer that is silent is pinged, and killed if it answers nothing at all:
+// UNAVAILABLE in state().tpm, with "hangs". One that waits for a slow TPM
+// answers pings and lives; its requests have their deadlines.
 class RemoteSigner : public Signer {
  public:
   struct Options {
@@ -49,6 +53,9 @@ class RemoteSigner : public Signer {
     std::function<void(const SignerState& state)> on_state;
     // Of a call that blocks; a TPM takes seconds to make a key.
     std::chrono::milliseconds admin_timeout = std::chrono::minutes(3);
+    // After so much silence it is pinged; after so much more it is killed.
+    std::chrono::milliseconds ping_after = std::chrono::seconds(5);
+    std::chrono::milliseconds hung_after = std::chrono::seconds(25);
     // What the signer gets for closing its log.
     std::chrono::milliseconds stop_timeout = std::chrono::seconds(5);
   };
@@ -106,6 +113,9 @@ class RemoteSigner : public Signer {
   void ReceiveLoop() EXCLUDES_LOCK(mutex_);
   absl::Status RunSigner() EXCLUDES_LOCK(mutex_);
   absl::Status ServeLink(const SignerLink& link) EXCLUDES_LOCK(mutex_);
+  absl::StatusOr<ipc::Message> NextMessage(ipc::Channel& channel,
+                                           std::chrono::milliseconds silence)
+      EXCLUDES_LOCK(mutex_);
   void Attach(const SignerLink& link) EXCLUDES_LOCK(mutex_);
   void Detach(const absl::Status& why) EXCLUDES_LOCK(mutex_);
   absl::Status Take(Reply reply) EXCLUDES_LOCK(mutex_);
@@ -116,6 +126,7 @@ class RemoteSigner : public Signer {
   // On `signer-send`.
   void SendLoop() EXCLUDES_LOCK(mutex_);
   bool SendOne() EXCLUDES_LOCK(mutex_);
+  bool SendPing() EXCLUDES_LOCK(mutex_);
   bool FailExpired() EXCLUDES_LOCK(mutex_);
   [[nodiscard]] MonotonicTime NextDeadline() const REQUIRES_LOCK(mutex_);
   [[nodiscard]] bool MaySend() const REQUIRES_LOCK(mutex_);
@@ -130,6 +141,7 @@ class RemoteSigner : public Signer {
   std::multimap<MonotonicTime, uint64_t> deadlines_ GUARDED_BY(mutex_);
   std::deque<uint64_t> unsent_ GUARDED_BY(mutex_);
   std::shared_ptr<ipc::Channel> channel_ GUARDED_BY(mutex_);  // or null
+  bool ping_ GUARDED_BY(mutex_) = false;                      // to be sent
   // A signer that was just started has its TPM to open first, and would refuse.
   bool ready_ GUARDED_BY(mutex_) = false;
   MonotonicTime ready_anyhow_ GUARDED_BY(mutex_);

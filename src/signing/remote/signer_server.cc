@@ -58,7 +58,13 @@ absl::Status SignerServer::Serve() {
       Answer(request.id(), Reply());
       return absl::OkStatus();
     }
-    Handle(request);
+    if (request.has_ping()) {
+      Reply pong;
+      pong.mutable_pong();
+      Answer(0, std::move(pong));
+    } else {
+      Handle(request);
+    }
   }
 }
 

@@ -28,6 +28,8 @@ class SignerServer {
   // The signer must have no request left.
   ~SignerServer();
 
+  // Answers pings, too: that it does shows that neither this thread nor
+  // `signer-reply` hangs, while the signer may wait for a TPM.
   // Until the other end asks for an orderly end (OK), or closes the channel
   // without (UNAVAILABLE). DATA_LOSS: what came is no request.
   absl::Status Serve();

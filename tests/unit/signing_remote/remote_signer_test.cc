@@ -221,6 +221,56 @@ TEST(RemoteSigner, SilentSignerIsADeadline) {
   EXPECT_THAT(clock.Wait(), StatusIs(absl::StatusCode::kDeadlineExceeded));
 }
 
+// Answers pings alone, as one does whose TPM does not answer.
+TEST(RemoteSigner, SlowTpmIsNoHungSigner) {
+  std::atomic<int> pings = 0;
+  Scripted signer([&pings](ipc::Channel& channel) {
+    SayServing(channel);
+    for (auto request = NextRequest(channel); request.ok();
+         request = NextRequest(channel)) {
+      if (request->has_ping()) {
+        ++pings;
+        internal::SignerReply reply;
+        reply.mutable_pong();
+        (void)channel.Send(ToIpcMessage(reply), In(kLong));
+      }
+    }
+  });
+  RemoteSigner remote(
+      signer.Connector(),
+      {.ping_after = kShort / 10, .hung_after = kLong, .stop_timeout = kShort});
+  Answer<TpmClock> clock;
+  ASSERT_THAT(remote.ReadClock(In(10 * kShort), clock.Take()), IsOk());
+  EXPECT_THAT(clock.Wait(), StatusIs(absl::StatusCode::kDeadlineExceeded));
+  EXPECT_GT(pings, 1);
+  EXPECT_EQ(signer.connections, 1);
+}
+
+TEST(RemoteSigner, SignerThatAnswersNoPingIsLeft) {
+  std::atomic<int> pings = 0;
+  Scripted signer([&pings](ipc::Channel& channel) {
+    SayServing(channel);
+    for (auto request = NextRequest(channel); request.ok();
+         request = NextRequest(channel)) {
+      pings += request->has_ping();
+    }
+  });
+  States states;
+  RemoteSigner remote(signer.Connector(), {.on_state = states.Listener(),
+                                           .ping_after = kShort,
+                                           .hung_after = kShort,
+                                           .stop_timeout = kShort});
+  EXPECT_TRUE(states.Await([](const SignerState& state) {
+    return absl::IsUnavailable(state.tpm) &&
+           state.tpm.message().find("hangs") != std::string_view::npos;
+  }));
+  EXPECT_GE(pings, 1);
+  // What nobody answers is not sent for ever.
+  Answer<TpmClock> clock;
+  ASSERT_THAT(remote.ReadClock(In(kLong), clock.Take()), IsOk());
+  EXPECT_THAT(clock.Wait(), StatusIs(absl::StatusCode::kUnavailable));
+}
+
 TEST(RemoteSigner, MoreThanTheLimitAreRefused) {
   Scripted signer([](ipc::Channel& channel) {
     while (NextRequest(channel).ok()) {
@@ -376,6 +426,20 @@ TEST_F(RemoteSignerLoop, S25_RefusesWhatIsNoStatement) {
   EXPECT_THAT(sealed.Wait(), StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
+TEST_F(RemoteSignerLoop, PingsAreAnswered) {
+  ASSERT_OK_AND_ASSIGN(SignerLink link, signer_.Connector()());
+  internal::SignerRequest ping;
+  ping.mutable_ping();
+  ASSERT_THAT(link.channel->Send(ToIpcMessage(ping), In(kLong)), IsOk());
+  internal::SignerReply reply;
+  while (!reply.has_pong()) {
+    ASSERT_OK_AND_ASSIGN(const ipc::Message message,
+                         link.channel->Receive(In(kLong)));
+    ASSERT_THAT(FromIpcMessage(message, reply), IsOk());
+  }
+  link.channel->Close();
+}
+
 TEST_F(RemoteSignerLoop, AdministrationGoesThrough) {
   ASSERT_TRUE(states_.AwaitServing());
   ASSERT_OK_AND_ASSIGN(const auto keys, remote_.ListKeys());
@@ -497,6 +561,29 @@ TEST_F(SignerProcess, S25_KilledInTheMiddleOfAThousandSealsAnswersEveryOne) {
   EXPECT_EQ(good, kSeals);
   EXPECT_EQ(failed, 0) << why;
   EXPECT_TRUE(remote->state().tpm.ok()) << remote->state().tpm;
+}
+
+TEST_F(SignerProcess, StoppedInItsTracksItIsKilledAndStartedAgain) {
+  const auto remote = std::make_unique<RemoteSigner>(
+      SpawnSigner(VMATTEST_SIGNER, MakeSetup()),
+      RemoteSigner::Options{.on_state = states_.Listener(),
+                            .ping_after = std::chrono::milliseconds(200),
+                            .hung_after = std::chrono::seconds(2)});
+  ASSERT_TRUE(states_.AwaitServing());
+  const Bytes payload = StatementOf(remote->state());
+  const auto pid = remote->pid();
+  ASSERT_TRUE(pid);
+  ASSERT_EQ(kill(*pid, SIGSTOP), 0);
+  Answer<std::vector<evidence::Signature>> sealed;
+  ASSERT_THAT(remote->Seal(std::string(evidence::kConfigPayloadType), payload,
+                           In(kLong), sealed.Take()),
+              IsOk());
+  EXPECT_TRUE(states_.Await([](const SignerState& state) {
+    return absl::IsUnavailable(state.tpm) &&
+           state.tpm.message().find("hangs") != std::string_view::npos;
+  }));
+  EXPECT_THAT(sealed.Wait(), IsOk());
+  EXPECT_NE(remote->pid(), pid);
 }
 
 TEST_F(SignerProcess, EndsWhenItsParentIsGoneWithoutClosingItsLog) {
