@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "support/evidence_builder.h"
+#include "support/host_log_evidence.h"
 #include "wire/codec.h"
 
 namespace vmattest {
@@ -61,6 +62,28 @@ void WriteDisclosures(const std::filesystem::path& folder,
   Write(folder / "no-envelope", wire::EncodeDisclosure(bare));
 }
 
+void WriteEventLogs(const std::filesystem::path& folder,
+                    const testing::SoftHost& host) {
+  const auto write = [&folder](const char* name,
+                               const eventlog::Bundle& bundle) {
+    Write(folder / name, AsBytes(eventlog::EncodeBundle(bundle)));
+  };
+  testing::HostLogEvidence evidence(host);
+  const eventlog::Bundle sound = evidence.Build();
+  write("sound", sound);
+  eventlog::Bundle lost = sound;
+  lost.records.erase(lost.records.begin(), lost.records.begin() + 4);
+  write("records-lost", lost);
+  eventlog::Bundle dark = sound;
+  dark.boot_log.clear();
+  write("no-boot-log", dark);
+  evidence.log = testing::HostLogBuilder();
+  evidence.log.Boot(true);
+  evidence.log.Launch("web");
+  evidence.log.Boot(false);
+  write("unclean", evidence.Build());
+}
+
 void WriteQuotes(const std::filesystem::path& folder,
                  const testing::SoftHost& host) {
   const evidence::Evidence evidence = testing::EvidenceBuilder(host).Build();
@@ -85,6 +108,7 @@ int main(int argc, char** argv) {
   const vmattest::testing::SoftHost host;
   vmattest::WriteEvidence(corpus / "evidence_fuzzer", host);
   vmattest::WriteDisclosures(corpus / "disclosure_fuzzer", host);
+  vmattest::WriteEventLogs(corpus / "verify_event_log_fuzzer", host);
   vmattest::WriteQuotes(corpus / "quote_fuzzer", host);
   vmattest::evidence::HostIdentity identity = host.Identity();
   identity.keys.resize(1);
