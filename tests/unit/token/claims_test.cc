@@ -56,7 +56,7 @@ TEST(Claims, ComeBackAsTheyWere) {
   const ParsedClaims parsed = ParseClaims(text);
   ASSERT_FALSE(parsed.problem) << parsed.problem->element;
   EXPECT_EQ(EncodeClaims(parsed.ear), text);
-  const Submodule& vm = parsed.ear.submodules.at("vm");
+  const Submodule& vm = parsed.ear.submodules.at("config");
   EXPECT_EQ(vm.config_root, Bytes(32, 0xAB));
   EXPECT_EQ(vm.reasons.at(0).found, "quiet init=/bin/sh");
   EXPECT_EQ(parsed.ear.nonce, Bytes(16, 0x5A));
@@ -89,21 +89,21 @@ TEST(Claims, AreValidNoLongerThanAskedFor) {
 
 TEST(Claims, NeverSayABetterStatusThanTheirWorstClaim) {
   Ear ear = SampleEar();
-  ear.submodules["vm"].status = Tier::kAffirming;
+  ear.submodules["config"].status = Tier::kAffirming;
   const ParsedClaims parsed = ParseClaims(EncodeClaims(ear));
   ASSERT_FALSE(parsed.problem);
-  EXPECT_EQ(parsed.ear.submodules.at("vm").status, Tier::kContraindicated);
+  EXPECT_EQ(parsed.ear.submodules.at("config").status, Tier::kContraindicated);
 }
 
 TEST(Claims, WithABetterStatusThanTheirWorstClaimAreRefused) {
   for (const char* status : {"affirming", "warning"}) {
     EXPECT_EQ(RefusedElement([&](json& claims) {
-                claims["submods"]["vm"]["ear.status"] = status;
+                claims["submods"]["config"]["ear.status"] = status;
               }),
-              "submods.vm.ear.status");
+              "submods.config.ear.status");
   }
   EXPECT_EQ(RefusedElement([](json& claims) {
-              claims["submods"]["vm"]["ear.status"] = "none";
+              claims["submods"]["config"]["ear.status"] = "none";
             }),
             "accepted");
 }
@@ -121,18 +121,18 @@ TEST(Claims, TakeAStatusAsWordOrNumber) {
   for (const auto& [value, tier] : values) {
     const json& status = value;
     const ParsedClaims parsed = ParseChanged([&](json& claims) {
-      claims["submods"]["vm"].erase("ear.trustworthiness-vector");
-      claims["submods"]["vm"]["ear.status"] = status;
+      claims["submods"]["config"].erase("ear.trustworthiness-vector");
+      claims["submods"]["config"]["ear.status"] = status;
     });
     ASSERT_FALSE(parsed.problem) << value;
-    EXPECT_EQ(parsed.ear.submodules.at("vm").status, tier);
+    EXPECT_EQ(parsed.ear.submodules.at("config").status, tier);
   }
   for (const json& status : {json("Affirming"), json(3), json(-2), json(2.0),
                              json(true), json(nullptr), json("")}) {
     EXPECT_EQ(RefusedElement([&](json& claims) {
-                claims["submods"]["vm"]["ear.status"] = status;
+                claims["submods"]["config"]["ear.status"] = status;
               }),
-              "submods.vm.ear.status")
+              "submods.config.ear.status")
         << status;
   }
 }
@@ -140,18 +140,18 @@ TEST(Claims, TakeAStatusAsWordOrNumber) {
 TEST(Claims, TakeOnlyNamesAndValuesOfAr4si) {
   for (const json& value : {json(128), json(-129), json(2.5), json("2"),
                             json(nullptr), json(UINT64_MAX)}) {
-    EXPECT_EQ(
-        RefusedElement([&](json& claims) {
-          claims["submods"]["vm"]["ear.trustworthiness-vector"]["hardware"] =
-              value;
-        }),
-        "submods.vm.ear.trustworthiness-vector.hardware")
+    EXPECT_EQ(RefusedElement([&](json& claims) {
+                claims["submods"]["config"]["ear.trustworthiness-vector"]
+                      ["hardware"] = value;
+              }),
+              "submods.config.ear.trustworthiness-vector.hardware")
         << value;
   }
-  EXPECT_EQ(RefusedElement([](json& claims) {
-              claims["submods"]["vm"]["ear.trustworthiness-vector"]["luck"] = 2;
-            }),
-            "submods.vm.ear.trustworthiness-vector.luck");
+  EXPECT_EQ(
+      RefusedElement([](json& claims) {
+        claims["submods"]["config"]["ear.trustworthiness-vector"]["luck"] = 2;
+      }),
+      "submods.config.ear.trustworthiness-vector.luck");
 }
 
 TEST(Claims, ThatEveryEarHasAreRequired) {
@@ -168,9 +168,9 @@ TEST(Claims, ThatEveryEarHasAreRequired) {
       RefusedElement([](json& claims) { claims["submods"] = json::object(); }),
       "submods");
   EXPECT_EQ(RefusedElement([](json& claims) {
-              claims["submods"]["vm"].erase("ear.status");
+              claims["submods"]["config"].erase("ear.status");
             }),
-            "submods.vm.ear.status");
+            "submods.config.ear.status");
 }
 
 TEST(Claims, OfAnotherTypeAreRefused) {
@@ -189,8 +189,8 @@ TEST(Claims, OfAnotherTypeAreRefused) {
         "vmattest.vm-uuid", "vmattest.host-id", "vmattest.config-root",
         "vmattest.ak", "vmattest.reasons", "vmattest.fixes"}) {
     EXPECT_EQ(RefusedElement(
-                  [&](json& claims) { claims["submods"]["vm"][name] = 7; }),
-              std::string("submods.vm.") + name);
+                  [&](json& claims) { claims["submods"]["config"][name] = 7; }),
+              std::string("submods.config.") + name);
   }
 }
 
@@ -214,12 +214,13 @@ TEST(Claims, HaveOneNonceOfAtMost64Bytes) {
 }
 
 TEST(Claims, ThatNobodyKnowsAreIgnored) {
-  EXPECT_EQ(RefusedElement([](json& claims) {
-              claims["aud"] = "me";
-              claims["submods"]["vm"]["ear.veraison.policy-claims"] = {1, 2};
-              claims["ear.verifier-id"]["more"] = nullptr;
-            }),
-            "accepted");
+  EXPECT_EQ(
+      RefusedElement([](json& claims) {
+        claims["aud"] = "me";
+        claims["submods"]["config"]["ear.veraison.policy-claims"] = {1, 2};
+        claims["ear.verifier-id"]["more"] = nullptr;
+      }),
+      "accepted");
 }
 
 TEST(Claims, ThatAreNoStrictJsonAreMalformed) {

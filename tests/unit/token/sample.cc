@@ -37,22 +37,24 @@ std::string WithSignature(const std::string& input, Bytes r, const Bytes& s) {
 }  // namespace
 
 Ear SampleEar() {
-  Submodule vm;
-  vm.status = Tier::kContraindicated;
-  vm.trust_vector = {{"instance-identity", 2},
-                     {"configuration", 96},
-                     {"executables", 2},
-                     {"hardware", 2}};
-  vm.policy_id = "reference:web-servers/7";
-  vm.vm_uuid = "3a0f3c1e-6c5b-4f0e-9d53-8a4f4d1a0b11";
-  vm.host_id = "9f2c61d0";
-  vm.config_root = Bytes(32, 0xAB);
-  vm.ak = "enrolled";
-  vm.reasons = {{.code = "leaf-mismatch",
-                 .element = "os/cmdline",
-                 .expected = "quiet",
-                 .found = "quiet init=/bin/sh"}};
-  vm.fixes = {"set os/cmdline to \"quiet\""};
+  const std::string host_id = ToHex(Bytes(32, 0xCD));
+  Submodule host;
+  host.status = Tier::kAffirming;
+  host.trust_vector = {{"instance-identity", 2}, {"hardware", 2}};
+  host.host_id = host_id;
+  host.ak = "enrolled";
+  Submodule config;
+  config.status = Tier::kContraindicated;
+  config.trust_vector = {{"configuration", 96}, {"executables", 3}};
+  config.policy_id = "web-servers/7";
+  config.vm_uuid = "3a0f3c1e-6c5b-4f0e-9d53-8a4f4d1a0b11";
+  config.host_id = host_id;
+  config.config_root = Bytes(32, 0xAB);
+  config.reasons = {{.code = "config-leaf-changed",
+                     .element = "os/cmdline",
+                     .expected = "quiet",
+                     .found = "quiet init=/bin/sh"}};
+  config.fixes = {"set os/cmdline to \"quiet\""};
   Ear ear;
   ear.profile = std::string(kProfile);
   ear.developer = "https://vmattest.org";
@@ -62,8 +64,8 @@ Ear SampleEar() {
   ear.expires = kNow + std::chrono::minutes(5);
   ear.nonce = Bytes(16, 0x5A);
   ear.token_id = "018f3f5e-1111-7000-8000-000000000001";
-  ear.submodules["vm"] = vm;
-  ear.binding = {{"epoch", "3"}, {"host", "9f2c61d0"}};
+  ear.submodules = {{"config", config}, {"host", host}};
+  ear.binding = {{"reference", "web-servers/7"}, {"reset_count", "12"}};
   return ear;
 }
 

@@ -264,8 +264,8 @@ TEST_F(VerifyEarTest, NoBitOfATokenIsFree) {
 TEST_F(VerifyEarTest, AnotherPayloadUnderTheSameSignatureIsRefused) {
   const auto one = Parts(SignAnything(key_, kPlainHeader, claims_));
   Ear better = SampleEar();
-  better.submodules["vm"].trust_vector["configuration"] = 2;
-  better.submodules["vm"].status = Tier::kAffirming;
+  better.submodules["config"].trust_vector["configuration"] = 2;
+  better.submodules["config"].status = Tier::kAffirming;
   EXPECT_EQ(Judge(one[0] + "." + ToBase64Url(AsBytes(EncodeClaims(better))) +
                   "." + one[2]),
             "token-signature");
