@@ -38,9 +38,10 @@ Bytes Padded(const Bytes& coordinate, EcCurve curve) {
 }
 
 // The members that RFC 7638, section 3.2, and RFC 9964 have in a thumbprint.
-json RequiredMembers(const std::variant<EcPublicKey, AkpKey>& material) {
+json RequiredMembers(const std::variant<EcKey, AkpKey>& material) {
   json jwk = json::object();
-  if (const auto* ec = std::get_if<EcPublicKey>(&material)) {
+  if (const auto* key = std::get_if<EcKey>(&material)) {
+    const EcPublicKey* ec = &key->point;
     jwk["crv"] = ec->curve == EcCurve::kP256 ? "P-256" : "P-384";
     jwk["kty"] = "EC";
     jwk["x"] = ToBase64Url(Padded(ec->x, ec->curve));
@@ -99,7 +100,7 @@ absl::Status CheckUse(const json& jwk) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<EcPublicKey> ParseEc(const json& jwk) {
+absl::StatusOr<EcKey> ParseEc(const json& jwk) {
   ASSIGN_OR_RETURN(const std::string curve, Text(jwk, "crv"));
   EcPublicKey key;
   if (curve == "P-384") {
@@ -114,8 +115,8 @@ absl::StatusOr<EcPublicKey> ParseEc(const json& jwk) {
   const size_t size = CoordinateSize(key.curve);
   ASSIGN_OR_RETURN(key.x, Binary(jwk, "x", size));
   ASSIGN_OR_RETURN(key.y, Binary(jwk, "y", size));
-  RETURN_IF_ERROR_WITH(ToPem(key).status(), "JWK");
-  return key;
+  ASSIGN_OR_RETURN_WITH(EcVerifier verifier, EcVerifier::Import(key), "JWK");
+  return EcKey{std::move(key), std::move(verifier)};
 }
 
 absl::StatusOr<AkpKey> ParseAkp(const json& jwk) {
@@ -142,7 +143,7 @@ absl::StatusOr<VerificationKey> FromJson(const json& jwk) {
     ASSIGN_OR_RETURN(name, Text(jwk, "kid"));
   }
   if (type == "EC") {
-    ASSIGN_OR_RETURN(EcPublicKey key, ParseEc(jwk));
+    ASSIGN_OR_RETURN(EcKey key, ParseEc(jwk));
     return VerificationKey::Key::Make(std::move(key), std::move(name));
   }
   if (type == "AKP") {
@@ -162,11 +163,11 @@ absl::StatusOr<json> ParseBounded(std::string_view text, size_t limit) {
 
 }  // namespace
 
-VerificationKey VerificationKey::Key::Make(
-    std::variant<EcPublicKey, AkpKey> material, std::string name) {
-  const auto* ec = std::get_if<EcPublicKey>(&material);
+VerificationKey VerificationKey::Key::Make(std::variant<EcKey, AkpKey> material,
+                                           std::string name) {
+  const auto* ec = std::get_if<EcKey>(&material);
   const std::string_view algorithm =
-      ec != nullptr ? AlgorithmOf(ec->curve)
+      ec != nullptr ? AlgorithmOf(ec->point.curve)
                     : AlgorithmOf(std::get<AkpKey>(material).key.level());
   std::string thumbprint =
       ToBase64Url(Hash(HashAlgorithm::kSha256,
@@ -185,7 +186,12 @@ absl::StatusOr<VerificationKey> VerificationKey::FromJwk(
 }
 
 VerificationKey VerificationKey::FromEc(EcPublicKey key) {
-  return Key::Make(std::move(key), "");
+  absl::StatusOr<EcVerifier> imported = EcVerifier::Import(key);
+  std::optional<EcVerifier> verifier;
+  if (imported.ok()) {
+    verifier = *std::move(imported);
+  }
+  return Key::Make(EcKey{std::move(key), std::move(verifier)}, "");
 }
 
 std::string VerificationKey::ToJwk() const {
@@ -204,16 +210,16 @@ bool VerificationKey::Verify(ByteView message, ByteView signature) const {
   if (const auto* akp = std::get_if<AkpKey>(&key_->material)) {
     return akp->key.Verify(message, "", signature);
   }
-  const auto& ec = std::get<EcPublicKey>(key_->material);
-  const size_t half = CoordinateSize(ec.curve);
-  if (signature.size() != 2 * half) {
+  const auto& ec = std::get<EcKey>(key_->material);
+  const EcCurve curve = ec.point.curve;
+  const size_t half = CoordinateSize(curve);
+  if (!ec.verifier || signature.size() != 2 * half) {
     return false;
   }
-  const HashAlgorithm hash = ec.curve == EcCurve::kP256
-                                 ? HashAlgorithm::kSha256
-                                 : HashAlgorithm::kSha384;
-  return VerifyEcdsa(ec, Hash(hash, message), signature.first(half),
-                     signature.last(half));
+  const HashAlgorithm hash =
+      curve == EcCurve::kP256 ? HashAlgorithm::kSha256 : HashAlgorithm::kSha384;
+  return ec.verifier->Verify(Hash(hash, message), signature.first(half),
+                             signature.last(half));
 }
 
 std::string ToJwkSet(std::span<const VerificationKey> keys) {

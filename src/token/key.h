@@ -26,16 +26,21 @@ constexpr std::string_view AlgorithmOf(MlDsaLevel level) {
   return level == MlDsaLevel::k65 ? kMlDsa65 : kMlDsa87;
 }
 
+struct EcKey {
+  EcPublicKey point;
+  std::optional<EcVerifier> verifier;  // none: the point is not on its curve
+};
+
 struct AkpKey {
   MlDsaPublicKey key;
   Bytes bytes;
 };
 
 struct VerificationKey::Key {
-  static VerificationKey Make(std::variant<EcPublicKey, AkpKey> material,
-                              std::string name);
+  [[nodiscard]] static VerificationKey Make(
+      std::variant<EcKey, AkpKey> material, std::string name);
 
-  std::variant<EcPublicKey, AkpKey> material;
+  std::variant<EcKey, AkpKey> material;
   std::string name;  // the "kid" of its JWK; empty: it had none
   std::string_view algorithm;
   std::string thumbprint;
