@@ -97,17 +97,30 @@ Bytes EncodeSignature(ByteView r, ByteView s, size_t size) {
 
 bool VerifyEcdsa(const EcPublicKey& key, ByteView digest, ByteView r,
                  ByteView s) {
+  const absl::StatusOr<EcVerifier> verifier = EcVerifier::Import(key);
+  return verifier.ok() && verifier->Verify(digest, r, s);
+}
+
+EcVerifier::EcVerifier(EcCurve curve, std::shared_ptr<EVP_PKEY> key)
+    : curve_(curve), key_(std::move(key)) {}
+
+absl::StatusOr<EcVerifier> EcVerifier::Import(const EcPublicKey& key) {
   const OpenSslErrorScope errors;
-  const Bytes signature = EncodeSignature(r, s, Describe(key.curve).size);
+  EvpPkeyHandle pkey = ImportKey(key);
+  if (!pkey) {
+    return absl::InvalidArgumentError("not a point on the curve");
+  }
+  return EcVerifier(key.curve, std::move(pkey));
+}
+
+bool EcVerifier::Verify(ByteView digest, ByteView r, ByteView s) const {
+  const OpenSslErrorScope errors;
+  const Bytes signature = EncodeSignature(r, s, Describe(curve_).size);
   if (signature.empty() || digest.empty()) {
     return false;
   }
-  const EvpPkeyHandle pkey = ImportKey(key);
-  if (!pkey) {
-    return false;
-  }
   const EvpPkeyCtxHandle context(
-      EVP_PKEY_CTX_new_from_pkey(nullptr, pkey.get(), nullptr));
+      EVP_PKEY_CTX_new_from_pkey(nullptr, key_.get(), nullptr));
   // EVP_PKEY_verify refuses r or s of zero or not below the order (FIPS 186-5
   // section 6.4.2 step 1).
   return context && EVP_PKEY_verify_init(context.get()) == 1 &&

@@ -1,10 +1,13 @@
 #ifndef VMATTEST_CRYPTO_ECDSA_H_
 #define VMATTEST_CRYPTO_ECDSA_H_
 
+#include <memory>
 #include <string>
 
 #include "base/bytes.h"
 #include "vmattest/types/digest.h"
+
+typedef struct evp_pkey_st EVP_PKEY;
 
 namespace vmattest {
 
@@ -23,6 +26,23 @@ struct EcPublicKey {
 // any thread.
 [[nodiscard]] bool VerifyEcdsa(const EcPublicKey& key, ByteView digest,
                                ByteView r, ByteView s);
+
+// The same for whoever checks many signatures by one key: importing a key takes
+// about as long as half a verification. Copies share it; callable from any
+// thread.
+class EcVerifier {
+ public:
+  // INVALID_ARGUMENT: not a point on the curve.
+  static absl::StatusOr<EcVerifier> Import(const EcPublicKey& key);
+
+  [[nodiscard]] bool Verify(ByteView digest, ByteView r, ByteView s) const;
+
+ private:
+  EcVerifier(EcCurve curve, std::shared_ptr<EVP_PKEY> key);
+
+  EcCurve curve_;
+  std::shared_ptr<EVP_PKEY> key_;
+};
 
 // SubjectPublicKeyInfo as PEM. INVALID_ARGUMENT: not a point on the curve.
 absl::StatusOr<std::string> ToPem(const EcPublicKey& key);

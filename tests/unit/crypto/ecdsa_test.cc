@@ -177,6 +177,17 @@ TEST_P(EcdsaTest, RejectsAPointOffTheCurve) {
   EXPECT_THAT(ToPem(key_), StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
+TEST_P(EcdsaTest, AKeyOnceImportedVerifiesLikeTheKey) {
+  ASSERT_OK_AND_ASSIGN(const EcVerifier verifier, EcVerifier::Import(key_));
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_TRUE(verifier.Verify(digest_, signature_.r, signature_.s));
+    EXPECT_FALSE(verifier.Verify(digest_, signature_.s, signature_.r));
+  }
+  key_.y.back() ^= 1;
+  EXPECT_THAT(EcVerifier::Import(key_),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
 TEST_P(EcdsaTest, RejectsCoordinatesOutOfRange) {
   for (const Bytes& bad :
        {Bytes{}, Bytes(key_.x.size(), 0xff), Bytes(key_.x.size() + 1, 0)}) {

@@ -19,7 +19,9 @@ constexpr std::string_view kContext = "vmattest/test/v1";
 class MlDsaInterop : public ::testing::TestWithParam<MlDsaLevel> {
  protected:
   static void SetUpTestSuite() {
-    setup_ = RunCommand({VMATTEST_NOBLE_SETUP, VMATTEST_NOBLE_DIR}).status();
+    setup_ = RunCommand({VMATTEST_NPM_SETUP, VMATTEST_NOBLE_SOURCE,
+                         VMATTEST_NOBLE_DIR})
+                 .status();
   }
 
   void SetUp() override {
