@@ -2,7 +2,6 @@
 
 #include <pthread.h>
 
-#include <algorithm>
 #include <system_error>
 #include <utility>
 
@@ -16,14 +15,15 @@ constexpr uint8_t kLeafPrefix = 0x00;
 }  // namespace
 
 BlockHashers::BlockHashers(HashAlgorithm algorithm, size_t threads,
-                           BlockTree& tree)
-    : algorithm_(algorithm), tree_(tree) {
+                           BlockTree& tree,
+                           std::function<void(size_t size)> filled)
+    : algorithm_(algorithm), tree_(tree), told_(std::move(filled)) {
   try {
     for (size_t i = 0; i < threads; ++i) {
       threads_.emplace_back([this] { Run(); });
     }
   } catch (const std::system_error&) {
-    // Those that there are do it all, or the caller does.
+    // Those that there are do it all, with the caller.
   }
 }
 
@@ -31,74 +31,90 @@ BlockHashers::~BlockHashers() {
   {
     const MutexLock lock(mutex_);
     stopping_ = true;
-    changed_.NotifyAll();
   }
+  work_.NotifyAll();
   for (std::thread& thread : threads_) {
     thread.join();
   }
 }
 
-void BlockHashers::Update(ByteView piece) {
-  while (!piece.empty()) {
-    Slot& slot = slots_[next_ % kSlots];
-    if (!slot.block) {
-      slot.block = std::make_unique_for_overwrite<uint8_t[]>(kGuestBlockSize);
-    }
-    if (slot.size == 0) {
-      slot.zeros_before = std::exchange(zeros_, 0);
-    }
-    const size_t part = std::min(piece.size(), kGuestBlockSize - slot.size);
-    std::copy_n(piece.begin(), part, slot.block.get() + slot.size);
-    slot.size += part;
-    piece = piece.subspan(part);
-    if (slot.size == kGuestBlockSize) {
-      EndBlock();
-    }
+std::span<uint8_t> BlockHashers::Next() {
+  while (OldestIsHashed() || lent_ - taken_ == kSlots) {
+    TakeOldest();
   }
+  Slot& slot = slots_[lent_++ % kSlots];
+  if (spare_.empty()) {
+    slot.leaf = std::make_unique_for_overwrite<Leaf>();
+    slot.leaf->prefix = kLeafPrefix;
+  } else {
+    slot.leaf = std::move(spare_.back());
+    spare_.pop_back();
+  }
+  slot.zeros_before = std::exchange(zeros_, 0);
+  return slot.leaf->block;
+}
+
+void BlockHashers::Filled(size_t size) {
+  Slot& slot = slots_[next_ % kSlots];
+  slot.size = size;
+  if (threads_.empty()) {
+    HashSlot(slot);
+  }
+  {
+    const MutexLock lock(mutex_);
+    slot.hashed = threads_.empty();
+    filled_ = ++next_;
+    started_ = threads_.empty() ? filled_ : started_;
+  }
+  work_.NotifyOne();
+  told_(size);
 }
 
 void BlockHashers::Finish() {
-  if (slots_[next_ % kSlots].size > 0) {
-    EndBlock();
-  }
   while (taken_ < next_) {
     TakeOldest();
   }
   tree_.AddZeros(std::exchange(zeros_, 0));
 }
 
-void BlockHashers::EndBlock() {
-  if (threads_.empty()) {
-    HashSlot(slots_[next_ % kSlots]);
-  }
+bool BlockHashers::HashOrWait(const Slot& wanted) {
+  Slot* slot = nullptr;
   {
     const MutexLock lock(mutex_);
-    slots_[next_ % kSlots].hashed = threads_.empty();
-    filled_ = ++next_;
-    changed_.NotifyAll();
+    while (started_ == filled_ && !wanted.hashed) {
+      done_.Wait(mutex_);
+    }
+    if (wanted.hashed) {
+      return true;
+    }
+    slot = &slots_[started_++ % kSlots];
   }
-  if (next_ - taken_ == kSlots) {
-    TakeOldest();
+  HashSlot(*slot);
+  const MutexLock lock(mutex_);
+  slot->hashed = true;
+  return wanted.hashed;
+}
+
+bool BlockHashers::OldestIsHashed() {
+  if (taken_ == next_) {
+    return false;
   }
+  const MutexLock lock(mutex_);
+  return slots_[taken_ % kSlots].hashed;
 }
 
 void BlockHashers::TakeOldest() {
   Slot& slot = slots_[taken_ % kSlots];
-  {
-    const MutexLock lock(mutex_);
-    while (!slot.hashed) {
-      changed_.Wait(mutex_);
-    }
+  while (!HashOrWait(slot)) {
   }
   tree_.AddZeros(slot.zeros_before);
   tree_.Add(std::move(slot.digest));
-  slot.size = 0;
+  spare_.push_back(std::move(slot.leaf));
   ++taken_;
 }
 
 void BlockHashers::HashSlot(Slot& slot) const {
-  slot.digest = HashParts(algorithm_, {ByteView(&kLeafPrefix, 1),
-                                       ByteView(slot.block.get(), slot.size)});
+  slot.digest = Hash(algorithm_, ByteView(&slot.leaf->prefix, 1 + slot.size));
 }
 
 void BlockHashers::Run() {
@@ -108,7 +124,7 @@ void BlockHashers::Run() {
     {
       const MutexLock lock(mutex_);
       while (!stopping_ && started_ == filled_) {
-        changed_.Wait(mutex_);
+        work_.Wait(mutex_);
       }
       if (stopping_) {
         return;
@@ -116,9 +132,11 @@ void BlockHashers::Run() {
       slot = &slots_[started_++ % kSlots];
     }
     HashSlot(*slot);
-    const MutexLock lock(mutex_);
-    slot->hashed = true;
-    changed_.NotifyAll();
+    {
+      const MutexLock lock(mutex_);
+      slot->hashed = true;
+    }
+    done_.NotifyOne();
   }
 }
 

@@ -33,6 +33,18 @@ absl::Status BlockSource::ReadInOrder(uint64_t begin, uint64_t end,
   return absl::OkStatus();
 }
 
+absl::Status BlockSource::ReadBlocks(uint64_t begin, uint64_t end,
+                                     Blocks& blocks) {
+  while (begin < end) {
+    std::span<uint8_t> block = blocks.Next();
+    block = block.first(std::min<uint64_t>(block.size(), end - begin));
+    RETURN_IF_ERROR(ReadAt(begin, block));
+    begin += block.size();
+    blocks.Filled(block.size());
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<Bytes> ReadAll(BlockSource& source, uint64_t max_size) {
   if (source.size() > max_size) {
     return absl::ResourceExhaustedError(

@@ -41,6 +41,23 @@ class BlockSource {
   using Consume = std::function<absl::Status(ByteView piece)>;
   [[nodiscard]] virtual absl::Status ReadInOrder(uint64_t begin, uint64_t end,
                                                  const Consume& consume);
+
+  // Memory that whoever wants a range lends for it, all blocks of one size.
+  class Blocks {
+   public:
+    virtual ~Blocks() = default;
+    // Room for the next block; the caller's to write until it is filled. May
+    // wait for older blocks that are filled, not for others.
+    virtual std::span<uint8_t> Next() = 0;
+    // The oldest block that is out has its first `size` bytes.
+    virtual void Filled(size_t size) = 0;
+  };
+  static constexpr size_t kMaxBlocksOut = 8;  // at one time
+  // Reads from `begin` to `end` straight into blocks, in order; only the last
+  // may be filled in part. After an error blocks that are out stay unfilled,
+  // and nothing writes to them any more.
+  [[nodiscard]] virtual absl::Status ReadBlocks(uint64_t begin, uint64_t end,
+                                                Blocks& blocks);
 };
 
 inline constexpr size_t kPieceSize = size_t{1} << 18;

@@ -125,19 +125,16 @@ absl::StatusOr<DigestBytes> GuestDigest(
     BlockSource& disk, HashAlgorithm algorithm, size_t threads,
     const std::function<void(uint64_t bytes)>& progress) {
   BlockTree tree(algorithm);
-  BlockHashers blocks(algorithm, threads, tree);
   Reporter reporter(progress);
+  BlockHashers blocks(algorithm, threads, tree,
+                      [&reporter](size_t size) { reporter.Add(size); });
   for (uint64_t at = 0; at < disk.size();) {
     ASSIGN_OR_RETURN(const uint64_t zero_end, EndOfZeroBlocks(disk, at));
     blocks.AddZeros((zero_end - at) / kGuestBlockSize);
     reporter.Add(zero_end - at);
     at = zero_end;
     ASSIGN_OR_RETURN(const uint64_t data_end, EndOfDataBlocks(disk, at));
-    RETURN_IF_ERROR(disk.ReadInOrder(at, data_end, [&](ByteView piece) {
-      blocks.Update(piece);
-      reporter.Add(piece.size());
-      return absl::OkStatus();
-    }));
+    RETURN_IF_ERROR(disk.ReadBlocks(at, data_end, blocks));
     at = data_end;
   }
   blocks.Finish();

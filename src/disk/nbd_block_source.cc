@@ -17,6 +17,12 @@ using Clock = std::chrono::steady_clock;
 constexpr char kAllocation[] = "base:allocation";
 constexpr uint32_t kZeroFlag = 2;  // NBD protocol, NBD_STATE_ZERO
 constexpr size_t kInFlight = 8;
+// Of reading into blocks: larger requests cost QEMU less for each byte, and
+// what is in flight should stay in the CPU's cache. 256 KiB and 1 MiB are
+// slower.
+constexpr size_t kBlockPiece = size_t{512} << 10;
+constexpr size_t kBlockPieces = 4;
+static_assert(kBlockPieces <= BlockSource::kMaxBlocksOut);
 // What one block status request may ask for: under 2^32, aligned.
 constexpr uint64_t kMaxStatus = uint64_t{2} << 30;
 constexpr size_t kMaxExtents = 65536;
@@ -39,6 +45,12 @@ struct StatusReply {
   uint64_t next = 0;  // where the next extent begins
   uint64_t end = 0;   // of what was asked for
   std::vector<KnownExtent> extents;
+};
+
+// A request of ReadBlocks that is in flight.
+struct BlockPiece {
+  int64_t cookie = 0;
+  size_t fills = 0;  // bytes of the block that is full with it, else 0
 };
 
 // libnbd's extent callback: pairs of length and flags.
@@ -135,7 +147,10 @@ absl::StatusOr<std::unique_ptr<NbdBlockSource>> NbdBlockSource::Connect(
   nbd_handle* handle = connection->handle.get();
   if (handle == nullptr || nbd_set_debug(handle, false) < 0 ||
       nbd_set_export_name(handle, export_name.c_str()) < 0 ||
-      nbd_add_meta_context(handle, kAllocation) < 0) {
+      nbd_add_meta_context(handle, kAllocation) < 0 ||
+      // Zeroing each buffer first costs 50 ms of processor time for each GiB.
+      // A server that does not fill it could as well have sent what is in it.
+      nbd_set_pread_initialize(handle, false) < 0) {
     return NbdError("preparing the NBD connection");
   }
   // libnbd owns the socket from here, also if this fails.
@@ -229,6 +244,45 @@ absl::Status NbdBlockSource::ReadInOrder(uint64_t begin, uint64_t end,
     }
     if (status.ok()) {
       status = read.ok() ? consume(slot.piece) : read;
+    }
+  }
+  return status;
+}
+
+absl::Status NbdBlockSource::ReadBlocks(uint64_t begin, uint64_t end,
+                                        Blocks& blocks) {
+  RETURN_IF_ERROR(CheckRange(*this, begin, end - begin));
+  std::array<BlockPiece, kBlockPieces> slots;
+  std::span<uint8_t> block;
+  size_t used = 0;
+  size_t started = 0;
+  absl::Status status;
+  // Also after an error until nothing is in flight: the memory is lent.
+  for (size_t taken = 0; taken < started || (status.ok() && begin < end);) {
+    while (status.ok() && begin < end && started - taken < kBlockPieces) {
+      if (used == block.size()) {
+        block = blocks.Next();
+        used = 0;
+      }
+      const std::span<uint8_t> piece = block.subspan(
+          used,
+          std::min<uint64_t>({kBlockPiece, block.size() - used, end - begin}));
+      BlockPiece& slot = slots[started++ % kBlockPieces];
+      ASSIGN_OR_RETURN(slot.cookie, connection_->Start(begin, piece));
+      begin += piece.size();
+      used += piece.size();
+      slot.fills = used == block.size() || begin == end ? used : 0;
+    }
+    const BlockPiece& slot = slots[taken++ % kBlockPieces];
+    const absl::Status read = connection_->Await(slot.cookie, kReading);
+    if (connection_->handle == nullptr) {
+      return read;
+    }
+    if (status.ok()) {
+      status = read;
+    }
+    if (status.ok() && slot.fills != 0) {
+      blocks.Filled(slot.fills);
     }
   }
   return status;

@@ -34,6 +34,8 @@ class NbdBlockSource final : public BlockSource {
   [[nodiscard]] absl::StatusOr<Extent> ExtentAt(uint64_t offset) override;
   [[nodiscard]] absl::Status ReadInOrder(uint64_t begin, uint64_t end,
                                          const Consume& consume) override;
+  [[nodiscard]] absl::Status ReadBlocks(uint64_t begin, uint64_t end,
+                                        Blocks& blocks) override;
 
  private:
   struct Connection;

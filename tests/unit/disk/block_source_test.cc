@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
+#include <deque>
 #include <random>
 
 #include "disk/budget.h"
@@ -100,6 +101,40 @@ TEST_P(SourceTest, StopsReadingInOrderAtTheConsumersError) {
   EXPECT_EQ(pieces, 1);
   Bytes buffer(512);
   EXPECT_THAT(source_->ReadAt(kMiB, buffer), IsOk());
+}
+
+// Lends blocks of one size, each at a place of its own.
+class LentBlocks final : public BlockSource::Blocks {
+ public:
+  explicit LentBlocks(size_t block_size) : block_size_(block_size) {}
+  std::span<uint8_t> Next() override {
+    EXPECT_LT(lent_.size() - filled_, BlockSource::kMaxBlocksOut);
+    return lent_.emplace_back(block_size_, 0xEE);
+  }
+  void Filled(size_t size) override {
+    ASSERT_LT(filled_, lent_.size());
+    const Bytes& block = lent_[filled_++];
+    read.insert(read.end(), block.begin(),
+                block.begin() + static_cast<ptrdiff_t>(size));
+  }
+  Bytes read;
+
+ private:
+  const size_t block_size_;
+  std::deque<Bytes> lent_;
+  size_t filled_ = 0;
+};
+
+TEST_P(SourceTest, ReadsIntoBlocksOfAnySize) {
+  for (const size_t block_size : {size_t{100'000}, kMiB, 3 * kMiB}) {
+    const size_t begin = 2 * kMiB / 3;
+    const size_t end = content_.size() - 77;
+    LentBlocks blocks(block_size);
+    ASSERT_THAT(source_->ReadBlocks(begin, end, blocks), IsOk());
+    EXPECT_EQ(blocks.read.size(), end - begin);
+    EXPECT_TRUE(std::equal(blocks.read.begin(), blocks.read.end(),
+                           content_.begin() + static_cast<ptrdiff_t>(begin)));
+  }
 }
 
 TEST_P(SourceTest, RefusesRangesPastTheEnd) {
