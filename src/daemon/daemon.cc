@@ -34,6 +34,7 @@
 #include "ops/counted_executor.h"
 #include "ops/health.h"
 #include "ops/metrics.h"
+#include "rpc/host_services.h"
 #include "rpc/server.h"
 #include "signing/log_folder.h"
 #include "signing/remote/remote_signer.h"
@@ -122,7 +123,7 @@ struct Daemon::Owners {
   void LibvirtIs(const absl::Status& status);
   void Tick();
   absl::Status Watch();
-  [[nodiscard]] rpc::Server::Services Services();
+  [[nodiscard]] rpc::ServiceMaker Services();
   [[nodiscard]] rpc::AdminActions AdminActions();
   absl::StatusOr<rpc::DaemonStatus> Status();
   absl::StatusOr<SecretBytes> SaltOf(const std::string& vm);
@@ -422,24 +423,23 @@ rpc::AdminActions Daemon::Owners::AdminActions() {
           .signer = &signer};
 }
 
-rpc::Server::Services Daemon::Owners::Services() {
-  rpc::Server::Services services = {
-      .attestation = {.attestor = attestor,
-                      .requests = requests,
-                      .events = {.events = events,
-                                 .store = store,
-                                 .watch = watch,
-                                 .queue = config.watcher_queue},
-                      .clock = clock,
-                      .defaults = {.algorithm = config.algorithm,
-                                   .content = ToPolicy(config.content),
-                                   .inside = ToPolicy(config.inside)},
-                      .unmanaged = {}},
-      .admin = AdminActions()};
+rpc::ServiceMaker Daemon::Owners::Services() {
+  rpc::AttestationService::Parts attestation = {
+      .attestor = attestor,
+      .requests = requests,
+      .events = {.events = events,
+                 .store = store,
+                 .watch = watch,
+                 .queue = config.watcher_queue},
+      .clock = clock,
+      .defaults = {.algorithm = config.algorithm,
+                   .content = ToPolicy(config.content),
+                   .inside = ToPolicy(config.inside)},
+      .unmanaged = {}};
   if (processes) {
-    services.attestation.unmanaged = [this] { return processes->Unmanaged(); };
+    attestation.unmanaged = [this] { return processes->Unmanaged(); };
   }
-  return services;
+  return rpc::HostServices(attestation, AdminActions());
 }
 
 absl::Status Daemon::Owners::Listen() {
