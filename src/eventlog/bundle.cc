@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "eventlog/base64.h"
+#include "base/base64.h"
 #include "eventlog/cel_json_array.h"
 
 namespace vmattest::eventlog {

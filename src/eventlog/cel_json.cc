@@ -3,11 +3,11 @@
 #include <array>
 #include <utility>
 
+#include "base/strict_json.h"
 #include "crypto/tpm_digest.h"
 #include "eventlog/cel.h"
 #include "eventlog/cel_json_array.h"
 #include "eventlog/host_event.h"
-#include "eventlog/strict_json.h"
 
 namespace vmattest::eventlog {
 namespace {

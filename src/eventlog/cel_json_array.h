@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "eventlog/cel.h"
-#include "eventlog/strict_json.h"
+#include "eventlog/json_cursor.h"
 
 namespace vmattest::eventlog {
 

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "eventlog/strict_json.h"
+#include "base/strict_json.h"
 
 namespace vmattest::eventlog {
 namespace {

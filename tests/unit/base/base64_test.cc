@@ -1,10 +1,10 @@
-#include "eventlog/base64.h"
+#include "base/base64.h"
 
 #include <gtest/gtest.h>
 
 #include "support/matchers.h"
 
-namespace vmattest::eventlog {
+namespace vmattest {
 namespace {
 
 using testing::StatusIs;
@@ -43,5 +43,30 @@ TEST(Base64, RefusesWhatItWouldNotHaveWritten) {
   }
 }
 
+TEST(Base64Url, KeepsEveryLengthWithoutPadding) {
+  Bytes bytes;
+  for (int i = 0; i < 256; ++i) {
+    const std::string text = ToBase64Url(bytes);
+    EXPECT_EQ(text.find_first_of("+/="), std::string::npos);
+    ASSERT_OK_AND_ASSIGN(const Bytes parsed, ParseBase64Url(text));
+    EXPECT_EQ(parsed, bytes);
+    bytes.push_back(static_cast<uint8_t>(251 + i * 37));
+  }
+}
+
+// RFC 7515, appendix C.
+TEST(Base64Url, GivesTheExampleOfTheRfc) {
+  EXPECT_EQ(ToBase64Url(Bytes{3, 236, 255, 224, 193}), "A-z_4ME");
+}
+
+TEST(Base64Url, RefusesWhatItWouldNotHaveWritten) {
+  for (const char* text :
+       {"Zg==", "Zh", "Zm9", "Z", "Zm9vZ", "Zm+v", "Zm/v", "Zm9v\n", " Zm9v"}) {
+    EXPECT_THAT(ParseBase64Url(text),
+                StatusIs(absl::StatusCode::kInvalidArgument))
+        << text;
+  }
+}
+
 }  // namespace
-}  // namespace vmattest::eventlog
+}  // namespace vmattest

@@ -1,21 +1,20 @@
-#include "eventlog/strict_json.h"
+#include "base/strict_json.h"
 
 #include <fmt/format.h>
 
 #include <set>
 #include <vector>
 
-namespace vmattest::eventlog {
+namespace vmattest {
 namespace {
 
 using nlohmann::json;
-
-constexpr int kMaxDepth = 8;
 
 // Sees a text once, before it is built: nlohmann::json keeps the last of two
 // equal names and says nothing.
 class ShapeChecker : public json::json_sax_t {
  public:
+  explicit ShapeChecker(int max_depth) : max_depth_(max_depth) {}
   bool null() override { return true; }
   bool boolean(bool /*value*/) override { return true; }
   bool number_integer(number_integer_t /*value*/) override { return true; }
@@ -57,24 +56,23 @@ class ShapeChecker : public json::json_sax_t {
 
  private:
   bool Deeper() {
-    if (++depth_ > kMaxDepth) {
-      problem_ = fmt::format("nested deeper than {}", kMaxDepth);
+    if (++depth_ > max_depth_) {
+      problem_ = fmt::format("nested deeper than {}", max_depth_);
       return false;
     }
     return true;
   }
 
-  std::vector<std::set<std::string>> names_;
+  int max_depth_;
   int depth_ = 0;
+  std::vector<std::set<std::string>> names_;
   std::string problem_;
 };
 
-bool IsSpace(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
-
 }  // namespace
 
-absl::StatusOr<json> ParseStrictJson(std::string_view text) {
-  ShapeChecker checker;
+absl::StatusOr<json> ParseStrictJson(std::string_view text, int max_depth) {
+  ShapeChecker checker(max_depth);
   if (!json::sax_parse(text.begin(), text.end(), &checker)) {
     return absl::InvalidArgumentError(checker.problem());
   }
@@ -89,77 +87,4 @@ std::string CanonicalJson(const json& value) {
   return value.dump(-1, ' ', true, json::error_handler_t::replace);
 }
 
-void JsonCursor::SkipSpace() {
-  while (offset_ < text_.size() && IsSpace(text_[offset_])) {
-    ++offset_;
-  }
-}
-
-bool JsonCursor::Consume(char token) {
-  SkipSpace();
-  if (offset_ == text_.size() || text_[offset_] != token) {
-    return false;
-  }
-  ++offset_;
-  return true;
-}
-
-bool JsonCursor::ConsumeString(std::string_view* value) {
-  SkipSpace();
-  if (offset_ == text_.size() || text_[offset_] != '"') {
-    return false;
-  }
-  const size_t end = text_.find_first_of("\"\\", offset_ + 1);
-  if (end == std::string_view::npos || text_[end] != '"') {
-    return false;
-  }
-  *value = text_.substr(offset_ + 1, end - offset_ - 1);
-  offset_ = end + 1;
-  return true;
-}
-
-bool JsonCursor::ConsumeName(std::string_view name) {
-  const size_t before = offset_;
-  std::string_view found;
-  if (ConsumeString(&found) && found == name && Consume(':')) {
-    return true;
-  }
-  offset_ = before;
-  return false;
-}
-
-bool JsonCursor::ConsumeObject(size_t limit, std::string_view* object) {
-  SkipSpace();
-  const std::string_view rest = text_.substr(offset_, limit);
-  if (rest.empty() || rest.front() != '{') {
-    return false;
-  }
-  size_t depth = 0;
-  bool in_string = false;
-  for (size_t i = 0; i < rest.size(); ++i) {
-    const char c = rest[i];
-    if (in_string) {
-      if (c == '\\') {
-        ++i;
-      } else if (c == '"') {
-        in_string = false;
-      }
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '{') {
-      ++depth;
-    } else if (c == '}' && --depth == 0) {
-      *object = rest.substr(0, i + 1);
-      offset_ += i + 1;
-      return true;
-    }
-  }
-  return false;
-}
-
-bool JsonCursor::AtEnd() {
-  SkipSpace();
-  return offset_ == text_.size();
-}
-
-}  // namespace vmattest::eventlog
+}  // namespace vmattest

@@ -1,24 +1,10 @@
-#ifndef VMATTEST_EVENTLOG_STRICT_JSON_H_
-#define VMATTEST_EVENTLOG_STRICT_JSON_H_
+#ifndef VMATTEST_EVENTLOG_JSON_CURSOR_H_
+#define VMATTEST_EVENTLOG_JSON_CURSOR_H_
 
-#include <cstdint>
-#include <string>
+#include <cstddef>
 #include <string_view>
 
-#include "base/bytes.h"
-#include "nlohmann/json.hpp"
-
-// JSON from outside, for the formats of this component: no name twice in an
-// object, nothing after the value, bounded depth. Pure; any thread.
-
 namespace vmattest::eventlog {
-
-// INVALID_ARGUMENT: not JSON, a name twice, or nested too deep.
-absl::StatusOr<nlohmann::json> ParseStrictJson(std::string_view text);
-
-// Canonical: names sorted, no white space, ASCII only. Bytes that are no UTF-8
-// become U+FFFD.
-std::string CanonicalJson(const nlohmann::json& json);
 
 // Walks a text of known shape without building what it holds, so that a long
 // log costs one record of memory. White space between tokens is skipped. All
@@ -47,4 +33,4 @@ class JsonCursor {
 
 }  // namespace vmattest::eventlog
 
-#endif  // VMATTEST_EVENTLOG_STRICT_JSON_H_
+#endif  // VMATTEST_EVENTLOG_JSON_CURSOR_H_
