@@ -22,6 +22,8 @@ struct HostEntry {
   std::string client_identity;  // URI SAN that enrolled it
   std::string hostname;
   std::string ek_trust;  // "certificate", "operator"; empty while pending
+  Bytes ak_name;         // these two are never two hosts'
+  Bytes ek_fingerprint;  // enrollment::EkFingerprint
   Bytes identity;        // wire::EncodeHostIdentity
   Bytes record;  // SignedDocument over a HostRecord; empty while pending
   int64_t since_unix_ms = 0;  // in this state
@@ -100,8 +102,12 @@ class VerifierStore {
 
   virtual absl::StatusOr<std::optional<HostEntry>> FindHost(
       const std::string& host_id) = 0;
+  // That which is not revoked; else one that is.
   virtual absl::StatusOr<std::optional<HostEntry>> FindHostOfClient(
       const std::string& client_identity) = 0;
+  // By the AK's name or the EK's fingerprint.
+  virtual absl::StatusOr<std::vector<HostEntry>> FindHostsOfKeys(
+      const Bytes& ak_name, const Bytes& ek_fingerprint) = 0;
   // By host id, those after `after`.
   virtual absl::StatusOr<std::vector<HostEntry>> ListHosts(
       const std::string& after, size_t limit) = 0;
@@ -110,9 +116,10 @@ class VerifierStore {
     bool spend_permit = false;  // and the host's permit is gone
     std::optional<DecisionEntry> event;
   };
-  // ALREADY_EXISTS: the client identity has another host already. A write that
-  // makes a host revoked raises the revocation epoch by one. Returns the
-  // event's sequence, 0 without one.
+  // ALREADY_EXISTS: the client identity has another host that is not revoked,
+  // or another host has the AK or the EK. A write that makes a host revoked
+  // raises the revocation epoch by one. Returns the event's sequence, 0
+  // without one.
   virtual absl::StatusOr<uint64_t> PutHost(const HostWrite& write) = 0;
   virtual absl::StatusOr<uint64_t> RevocationEpoch() = 0;
 

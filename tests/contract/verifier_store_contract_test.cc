@@ -43,6 +43,8 @@ class VerifierStoreContract : public ::testing::TestWithParam<Body> {
             .client_identity = "spiffe://t/" + id,
             .hostname = "name-" + id,
             .ek_trust = "certificate",
+            .ak_name = ToBytes("ak of " + id),
+            .ek_fingerprint = ToBytes("ek of " + id),
             .identity = ToBytes("identity\0of" + id),
             .record = ToBytes("record"),
             .since_unix_ms = 1'700'000'000'000,
@@ -161,6 +163,41 @@ TEST_P(VerifierStoreContract, AClientHasOneHost) {
   other.client_identity = Host("a").client_identity;
   EXPECT_THAT(store_->PutHost({.host = other}), StatusIs(kExists));
   EXPECT_THAT(store_->FindHost("b").value(), Eq(std::nullopt));
+}
+
+TEST_P(VerifierStoreContract, AClientOfARevokedHostMayHaveAnother) {
+  HostEntry revoked = Host("a");
+  revoked.state = HostEntry::State::kRevoked;
+  ASSERT_THAT(store_->PutHost({.host = revoked}), IsOk());
+  EXPECT_THAT(store_->FindHostOfClient("spiffe://t/a").value(),
+              Optional(revoked));
+  HostEntry other = Host("b");
+  other.client_identity = revoked.client_identity;
+  ASSERT_THAT(store_->PutHost({.host = other}), IsOk());
+  EXPECT_THAT(store_->FindHostOfClient("spiffe://t/a").value(),
+              Optional(other));
+  HostEntry back = revoked;
+  back.revision = 2;
+  back.state = HostEntry::State::kEnrolled;
+  EXPECT_THAT(store_->PutHost({.host = back}), StatusIs(kExists));
+}
+
+TEST_P(VerifierStoreContract, AKeyIsOneHosts) {
+  ASSERT_THAT(store_->PutHost({.host = Host("a")}), IsOk());
+  HostEntry same_ak = Host("b");
+  same_ak.ak_name = Host("a").ak_name;
+  EXPECT_THAT(store_->PutHost({.host = same_ak}), StatusIs(kExists));
+  HostEntry same_ek = Host("b");
+  same_ek.ek_fingerprint = Host("a").ek_fingerprint;
+  EXPECT_THAT(store_->PutHost({.host = same_ek}), StatusIs(kExists));
+  const auto found =
+      store_->FindHostsOfKeys(Host("a").ak_name, ToBytes("none"));
+  EXPECT_THAT(found.value(), ElementsAre(Host("a")));
+  EXPECT_THAT(store_->FindHostsOfKeys(ToBytes("none"), Host("a").ek_fingerprint)
+                  .value(),
+              ElementsAre(Host("a")));
+  EXPECT_THAT(store_->FindHostsOfKeys(ToBytes("none"), ToBytes("none")).value(),
+              IsEmpty());
 }
 
 TEST_P(VerifierStoreContract, ListsHostsPageByPage) {

@@ -31,12 +31,27 @@ absl::StatusOr<std::optional<HostEntry>> FakeVerifierStore::FindHostOfClient(
     const std::string& client_identity) {
   const MutexLock lock(mutex_);
   RETURN_IF_ERROR(failure_);
+  std::optional<HostEntry> found;
   for (const auto& [host_id, host] : hosts_) {
-    if (host.client_identity == client_identity) {
-      return std::optional<HostEntry>(host);
+    if (host.client_identity == client_identity &&
+        (!found || found->state == HostEntry::State::kRevoked)) {
+      found = host;
     }
   }
-  return std::optional<HostEntry>();
+  return found;
+}
+
+absl::StatusOr<std::vector<HostEntry>> FakeVerifierStore::FindHostsOfKeys(
+    const Bytes& ak_name, const Bytes& ek_fingerprint) {
+  const MutexLock lock(mutex_);
+  RETURN_IF_ERROR(failure_);
+  std::vector<HostEntry> found;
+  for (const auto& [host_id, host] : hosts_) {
+    if (host.ak_name == ak_name || host.ek_fingerprint == ek_fingerprint) {
+      found.push_back(host);
+    }
+  }
+  return found;
 }
 
 absl::StatusOr<std::vector<HostEntry>> FakeVerifierStore::ListHosts(
@@ -61,9 +76,17 @@ absl::StatusOr<uint64_t> FakeVerifierStore::PutHost(const HostWrite& write) {
     return absl::AbortedError("host changed meanwhile");
   }
   for (const auto& [host_id, other] : hosts_) {
+    if (host_id == host.host_id) {
+      continue;
+    }
     if (other.client_identity == host.client_identity &&
-        host_id != host.host_id) {
+        other.state != HostEntry::State::kRevoked &&
+        host.state != HostEntry::State::kRevoked) {
       return absl::AlreadyExistsError("the client has a host already");
+    }
+    if (other.ak_name == host.ak_name ||
+        other.ek_fingerprint == host.ek_fingerprint) {
+      return absl::AlreadyExistsError("a host has the key already");
     }
   }
   if (host.state == HostEntry::State::kRevoked &&

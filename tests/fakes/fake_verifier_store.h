@@ -16,6 +16,8 @@ class FakeVerifierStore final : public verification::VerifierStore {
       const std::string& host_id) override;
   absl::StatusOr<std::optional<verification::HostEntry>> FindHostOfClient(
       const std::string& client_identity) override;
+  absl::StatusOr<std::vector<verification::HostEntry>> FindHostsOfKeys(
+      const Bytes& ak_name, const Bytes& ek_fingerprint) override;
   absl::StatusOr<std::vector<verification::HostEntry>> ListHosts(
       const std::string& after, size_t limit) override;
   absl::StatusOr<uint64_t> PutHost(const HostWrite& write) override;

@@ -65,6 +65,8 @@ void Bind(sqlite::Query& query, const HostEntry& host) {
       .Bind(host.client_identity)
       .Bind(host.hostname)
       .Bind(host.ek_trust)
+      .Bind(ByteView(host.ak_name))
+      .Bind(ByteView(host.ek_fingerprint))
       .Bind(ByteView(host.identity))
       .Bind(ByteView(host.record))
       .Bind(host.since_unix_ms)
@@ -85,10 +87,12 @@ absl::StatusOr<HostEntry> ReadHost(const sqlite::Query& query) {
   host.client_identity = query.Text(3);
   host.hostname = query.Text(4);
   host.ek_trust = query.Text(5);
-  host.identity = query.Blob(6);
-  host.record = query.Blob(7);
-  host.since_unix_ms = query.Integer(8);
-  host.revocation_reason = query.Text(9);
+  host.ak_name = query.Blob(6);
+  host.ek_fingerprint = query.Blob(7);
+  host.identity = query.Blob(8);
+  host.record = query.Blob(9);
+  host.since_unix_ms = query.Integer(10);
+  host.revocation_reason = query.Text(11);
   return host;
 }
 

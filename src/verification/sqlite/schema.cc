@@ -19,13 +19,17 @@ CREATE TABLE host(
   host_id TEXT PRIMARY KEY,
   state INTEGER NOT NULL CHECK (state IN (1, 2, 3)),
   revision INTEGER NOT NULL CHECK (revision > 0),
-  client_identity TEXT NOT NULL UNIQUE,
+  client_identity TEXT NOT NULL,
   hostname TEXT NOT NULL,
   ek_trust TEXT NOT NULL,
+  ak_name BLOB NOT NULL UNIQUE,
+  ek_fingerprint BLOB NOT NULL UNIQUE,
   identity BLOB NOT NULL,
   record BLOB NOT NULL,
   since_unix_ms INTEGER NOT NULL,
   revocation_reason TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX host_by_client ON host(client_identity) WHERE state<>3;
+CREATE INDEX revoked_by_client ON host(client_identity) WHERE state=3;
 CREATE TABLE permit(
   host_id TEXT PRIMARY KEY,
   ak_name BLOB NOT NULL,
@@ -76,14 +80,19 @@ constexpr std::pair<sqlite::StatementHandle Statements::*, const char*>
     kStatements[] = {
         {&Statements::find_host, "SELECT * FROM host WHERE host_id=?"},
         {&Statements::find_host_of_client,
-         "SELECT * FROM host WHERE client_identity=?"},
+         "SELECT * FROM host WHERE client_identity=? "
+         "ORDER BY state LIMIT 1"},
+        {&Statements::find_hosts_of_keys,
+         "SELECT * FROM host WHERE ak_name=? OR ek_fingerprint=?"},
         {&Statements::list_hosts,
          "SELECT * FROM host WHERE host_id>? ORDER BY host_id LIMIT ?"},
         {&Statements::put_host,
-         "INSERT INTO host VALUES(?,?,?,?,?,?,?,?,?,?) ON CONFLICT(host_id) "
+         "INSERT INTO host VALUES(?,?,?,?,?,?,?,?,?,?,?,?) ON "
+         "CONFLICT(host_id) "
          "DO UPDATE SET state=excluded.state,revision=excluded.revision,"
          "client_identity=excluded.client_identity,"
          "hostname=excluded.hostname,ek_trust=excluded.ek_trust,"
+         "ak_name=excluded.ak_name,ek_fingerprint=excluded.ek_fingerprint,"
          "identity=excluded.identity,record=excluded.record,"
          "since_unix_ms=excluded.since_unix_ms,"
          "revocation_reason=excluded.revocation_reason"},

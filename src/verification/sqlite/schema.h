@@ -12,6 +12,7 @@ absl::Status PrepareSchema(sqlite::Database& database);
 struct Statements {
   sqlite::StatementHandle find_host;
   sqlite::StatementHandle find_host_of_client;
+  sqlite::StatementHandle find_hosts_of_keys;
   sqlite::StatementHandle list_hosts;
   sqlite::StatementHandle put_host;
   sqlite::StatementHandle raise_epoch;

@@ -56,6 +56,19 @@ absl::StatusOr<std::vector<HostEntry>> SqliteVerifierStore::ListHosts(
   const MutexLock lock(mutex_);
   sqlite::Query query = database_.Execute(statements_.list_hosts);
   query.Bind(after).Bind(ToInteger(limit));
+  return Hosts(query);
+}
+
+absl::StatusOr<std::vector<HostEntry>> SqliteVerifierStore::FindHostsOfKeys(
+    const Bytes& ak_name, const Bytes& ek_fingerprint) {
+  const MutexLock lock(mutex_);
+  sqlite::Query query = database_.Execute(statements_.find_hosts_of_keys);
+  query.Bind(ByteView(ak_name)).Bind(ByteView(ek_fingerprint));
+  return Hosts(query);
+}
+
+absl::StatusOr<std::vector<HostEntry>> SqliteVerifierStore::Hosts(
+    sqlite::Query& query) {
   std::vector<HostEntry> hosts;
   while (true) {
     ASSIGN_OR_RETURN(const bool row, query.Step());
@@ -65,6 +78,29 @@ absl::StatusOr<std::vector<HostEntry>> SqliteVerifierStore::ListHosts(
     ASSIGN_OR_RETURN(HostEntry host, ReadHost(query));
     hosts.push_back(std::move(host));
   }
+}
+
+absl::Status SqliteVerifierStore::CheckKeysAndClient(const HostEntry& host) {
+  ASSIGN_OR_RETURN(
+      const std::optional<HostEntry> same_client,
+      OneHost(statements_.find_host_of_client, host.client_identity));
+  if (same_client && same_client->host_id != host.host_id &&
+      same_client->state != HostEntry::State::kRevoked &&
+      host.state != HostEntry::State::kRevoked) {
+    return absl::AlreadyExistsError(fmt::format(
+        "{} has host {} already", host.client_identity, same_client->host_id));
+  }
+  sqlite::Query query = database_.Execute(statements_.find_hosts_of_keys);
+  query.Bind(ByteView(host.ak_name)).Bind(ByteView(host.ek_fingerprint));
+  ASSIGN_OR_RETURN(const std::vector<HostEntry> same_keys, Hosts(query));
+  for (const HostEntry& other : same_keys) {
+    if (other.host_id != host.host_id) {
+      return absl::AlreadyExistsError(
+          fmt::format("host {} has the same {} already", other.host_id,
+                      other.ak_name == host.ak_name ? "AK" : "EK"));
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<uint64_t> SqliteVerifierStore::PutHost(const HostWrite& write) {
@@ -78,13 +114,7 @@ absl::StatusOr<uint64_t> SqliteVerifierStore::PutHost(const HostWrite& write) {
     return absl::AbortedError(
         fmt::format("host {} changed meanwhile", host.host_id));
   }
-  ASSIGN_OR_RETURN(
-      const std::optional<HostEntry> same_client,
-      OneHost(statements_.find_host_of_client, host.client_identity));
-  if (same_client && same_client->host_id != host.host_id) {
-    return absl::AlreadyExistsError(fmt::format(
-        "{} has host {} already", host.client_identity, same_client->host_id));
-  }
+  RETURN_IF_ERROR(CheckKeysAndClient(host));
   {
     sqlite::Query query = database_.Execute(statements_.put_host);
     Bind(query, host);

@@ -27,6 +27,8 @@ class SqliteVerifierStore final : public VerifierStore {
       const std::string& host_id) override;
   absl::StatusOr<std::optional<HostEntry>> FindHostOfClient(
       const std::string& client_identity) override;
+  absl::StatusOr<std::vector<HostEntry>> FindHostsOfKeys(
+      const Bytes& ak_name, const Bytes& ek_fingerprint) override;
   absl::StatusOr<std::vector<HostEntry>> ListHosts(const std::string& after,
                                                    size_t limit) override;
   absl::StatusOr<uint64_t> PutHost(const HostWrite& write) override;
@@ -67,6 +69,9 @@ class SqliteVerifierStore final : public VerifierStore {
   absl::StatusOr<std::optional<HostEntry>> OneHost(
       const sqlite::StatementHandle& statement, const std::string& key)
       REQUIRES_LOCK(mutex_);
+  absl::StatusOr<std::vector<HostEntry>> Hosts(sqlite::Query& query)
+      REQUIRES_LOCK(mutex_);
+  absl::Status CheckKeysAndClient(const HostEntry& host) REQUIRES_LOCK(mutex_);
   absl::StatusOr<std::vector<ReferenceEntry>> References(sqlite::Query& query)
       REQUIRES_LOCK(mutex_);
   absl::Status AddClaims(ReferenceEntry& reference) REQUIRES_LOCK(mutex_);
