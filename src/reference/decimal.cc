@@ -7,10 +7,9 @@ namespace vmattest::reference {
 bool IsDecimal(std::string_view text) {
   const bool negative = text.starts_with('-');
   text.remove_prefix(negative ? 1 : 0);
-  return !text.empty() &&
-         std::all_of(text.begin(), text.end(),
-                     [](char c) { return c >= '0' && c <= '9'; }) &&
-         (text.front() != '0' || (text.size() == 1 && !negative));
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
+    return c >= '0' && c <= '9';
+  }) && (text.front() != '0' || (text.size() == 1 && !negative));
 }
 
 std::strong_ordering CompareDecimals(std::string_view a, std::string_view b) {

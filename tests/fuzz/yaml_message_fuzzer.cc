@@ -20,7 +20,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
     return 0;
   }
-  (void)vmattest::yaml::FromMessage(message, origins, {}).status();
+  (void)vmattest::config::FromMessage(message, origins, {}).status();
   const std::string written = vmattest::yaml::ToYaml(message);
   vmattest::v1::DaemonConfig again;
   if (!MergeYaml(written, "g", again, nullptr).ok() ||
