@@ -47,6 +47,8 @@ class Authority {
   // URI of the certificate; empty on a socket.
   [[nodiscard]] const std::string& identity() const { return identity_; }
   [[nodiscard]] bool allows_all_vms() const { return all_vms_; }
+  // Unless all.
+  [[nodiscard]] const std::set<Uuid>& vms() const { return vms_; }
   [[nodiscard]] bool AllowsVm(const Uuid& uuid) const {
     return all_vms_ || vms_.contains(uuid);
   }
