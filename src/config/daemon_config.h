@@ -10,6 +10,7 @@
 
 #include "base/status.h"
 #include "base/uuid.h"
+#include "config/layers.h"
 #include "vmattest/types/digest.h"
 
 // vmattestd's configuration, checked. What each key means and its default:
@@ -106,11 +107,6 @@ struct DaemonConfig {
   uint32_t max_message_bytes = 0;
   uint32_t event_history = 0;
 };
-
-using Environment = std::map<std::string, std::string>;
-
-// The environment of this process.
-Environment ProcessEnvironment();
 
 // Defaults, then `file`, then the *.yaml of `conf.d` beside it in the order of
 // their names, then variables such as VMATTEST_TPM__TCTI. "${CREDENTIALS_

@@ -19,7 +19,6 @@
 #include "daemon/metrics.h"
 #include "daemon/observed_ports.h"
 #include "daemon/setup.h"
-#include "daemon/state_dir.h"
 #include "fmt/format.h"
 #include "hypervisor/libvirt/libvirt_disk_exporter.h"
 #include "hypervisor/libvirt/libvirt_hypervisor.h"
@@ -34,6 +33,7 @@
 #include "ops/counted_executor.h"
 #include "ops/health.h"
 #include "ops/metrics.h"
+#include "process/state_dir.h"
 #include "rpc/host_services.h"
 #include "rpc/server.h"
 #include "signing/log_folder.h"
@@ -112,7 +112,7 @@ std::map<std::string, std::string> Facts(const kvm::VmProcess& process) {
 //               -> journal -> signer             `journal`
 //     process watch -> journal                   `kvm-watch`
 struct Daemon::Owners {
-  Owners(const DaemonConfig& config_in, StateDir state_in,
+  Owners(const DaemonConfig& config_in, process::StateDir state_in,
          signing::SignerConnector connect, const WorkerSetup& workers,
          std::unique_ptr<inventory::SqliteVmStore> store_in);
   absl::Status Listen();
@@ -132,7 +132,7 @@ struct Daemon::Owners {
   const SystemClock clock;
   const WallTime started = clock.Now();
   const std::function<bool(const Uuid&)> salted;
-  StateDir state;
+  process::StateDir state;
   Activity activity;
   ops::Health health;
 
@@ -174,7 +174,8 @@ struct Daemon::Owners {
   std::unique_ptr<ops::MetricsServer> metrics;
 };
 
-Daemon::Owners::Owners(const DaemonConfig& config_in, StateDir state_in,
+Daemon::Owners::Owners(const DaemonConfig& config_in,
+                       process::StateDir state_in,
                        signing::SignerConnector connect,
                        const WorkerSetup& workers,
                        std::unique_ptr<inventory::SqliteVmStore> store_in)
@@ -510,8 +511,8 @@ Daemon::~Daemon() { owners_->Stop(); }
 
 absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(
     const DaemonConfig& config) {
-  ASSIGN_OR_RETURN_WITH(StateDir state, StateDir::Open(config.state_dir),
-                        "state_dir");
+  ASSIGN_OR_RETURN_WITH(process::StateDir state,
+                        process::StateDir::Open(config.state_dir), "state_dir");
   ASSIGN_OR_RETURN(signing::SignerSetup signer, MakeSignerSetup(config));
   ASSIGN_OR_RETURN_WITH(const std::filesystem::path program,
                         FindProgram(config.processes.signer, "vmattest-signer"),
