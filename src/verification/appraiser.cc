@@ -51,10 +51,6 @@ DecisionEntry ToEntry(const appraisal::Decision& decision,
   return entry;
 }
 
-WallTime MadeAt(int64_t unix_ms) {
-  return WallTime(std::chrono::milliseconds(unix_ms));
-}
-
 }  // namespace
 
 absl::StatusOr<Appraiser::About> Appraiser::Peek(ByteView evidence) {
