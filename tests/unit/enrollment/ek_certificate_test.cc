@@ -162,13 +162,11 @@ TEST(EkCertificateByRsa, Md5IsRefused) {
 }
 
 TEST(EkCertificateByRsa, KeyThatSaysOaepIsTheSameKey) {
-  VMATTEST_REQUIRE_VECTORS(vectors, "tpm-certs");
   const EkPki pki;
   EkRoots roots;
   ASSERT_THAT(roots.Add(pki.root()), IsOk());
   ASSERT_THAT(roots.Add(pki.intermediate()), IsOk());
-  const Bytes ek =
-      EkPublicOf(AsBytes(Slurp(vectors / "leaf/gce-pca_tpm_rsa_enc_cert.pem")));
+  const Bytes ek = testing::RsaEk();
   const Bytes der = pki.Issue(
       ek, {.key_usage = "critical,keyEncipherment", .oaep_algorithm = true});
   const Verdict verdict = CheckEkCertificate(der, ek, roots, At(k2030));
