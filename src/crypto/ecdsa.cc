@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "crypto/ec_import.h"
 #include "crypto/handles.h"
 #include "crypto/openssl_errors.h"
 
@@ -43,32 +44,6 @@ std::optional<Bytes> EncodePoint(const EcPublicKey& key, size_t size) {
   return point;
 }
 
-// Null for what is no point of the curve: libcrypto checks the range of the
-// coordinates and the curve's equation on import, and both curves have
-// cofactor 1, so nothing is left for EVP_PKEY_public_check to find.
-EvpPkeyHandle ImportKey(const EcPublicKey& key) {
-  const Curve curve = Describe(key.curve);
-  std::optional<Bytes> point = EncodePoint(key, curve.size);
-  if (!point) {
-    return nullptr;
-  }
-  const OSSL_PARAM params[] = {
-      OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME,
-                                       const_cast<char*>(curve.name), 0),
-      OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, point->data(),
-                                        point->size()),
-      OSSL_PARAM_construct_end()};
-  const EvpPkeyCtxHandle context(
-      EVP_PKEY_CTX_new_from_name(nullptr, "EC", nullptr));
-  EVP_PKEY* imported = nullptr;
-  if (!context || EVP_PKEY_fromdata_init(context.get()) != 1 ||
-      EVP_PKEY_fromdata(context.get(), &imported, EVP_PKEY_PUBLIC_KEY,
-                        const_cast<OSSL_PARAM*>(params)) != 1) {
-    return nullptr;
-  }
-  return EvpPkeyHandle(imported);
-}
-
 // The DER form that EVP takes. Empty if r or s is empty or too long.
 Bytes EncodeSignature(ByteView r, ByteView s, size_t size) {
   if (r.empty() || s.empty() || r.size() > size || s.size() > size) {
@@ -95,6 +70,32 @@ Bytes EncodeSignature(ByteView r, ByteView s, size_t size) {
 
 }  // namespace
 
+// libcrypto checks the range of the coordinates and the curve's equation on
+// import, and both curves have cofactor 1, so nothing is left for
+// EVP_PKEY_public_check to find.
+EvpPkeyHandle ImportEcKey(const EcPublicKey& key) {
+  const Curve curve = Describe(key.curve);
+  std::optional<Bytes> point = EncodePoint(key, curve.size);
+  if (!point) {
+    return nullptr;
+  }
+  const OSSL_PARAM params[] = {
+      OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME,
+                                       const_cast<char*>(curve.name), 0),
+      OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, point->data(),
+                                        point->size()),
+      OSSL_PARAM_construct_end()};
+  const EvpPkeyCtxHandle context(
+      EVP_PKEY_CTX_new_from_name(nullptr, "EC", nullptr));
+  EVP_PKEY* imported = nullptr;
+  if (!context || EVP_PKEY_fromdata_init(context.get()) != 1 ||
+      EVP_PKEY_fromdata(context.get(), &imported, EVP_PKEY_PUBLIC_KEY,
+                        const_cast<OSSL_PARAM*>(params)) != 1) {
+    return nullptr;
+  }
+  return EvpPkeyHandle(imported);
+}
+
 bool VerifyEcdsa(const EcPublicKey& key, ByteView digest, ByteView r,
                  ByteView s) {
   const OpenSslErrorScope errors;
@@ -102,7 +103,7 @@ bool VerifyEcdsa(const EcPublicKey& key, ByteView digest, ByteView r,
   if (signature.empty() || digest.empty()) {
     return false;
   }
-  const EvpPkeyHandle pkey = ImportKey(key);
+  const EvpPkeyHandle pkey = ImportEcKey(key);
   if (!pkey) {
     return false;
   }
@@ -117,7 +118,7 @@ bool VerifyEcdsa(const EcPublicKey& key, ByteView digest, ByteView r,
 
 absl::StatusOr<std::string> ToPem(const EcPublicKey& key) {
   const OpenSslErrorScope errors;
-  const EvpPkeyHandle pkey = ImportKey(key);
+  const EvpPkeyHandle pkey = ImportEcKey(key);
   if (!pkey) {
     return absl::InvalidArgumentError("not a point on the curve");
   }

@@ -14,8 +14,8 @@
 namespace vmattest::enrollment {
 
 struct Credential {
-  Bytes credential_blob;    // TPM2B_ID_OBJECT
-  Bytes encrypted_secret;   // TPM2B_ENCRYPTED_SECRET
+  Bytes credential_blob;   // TPM2B_ID_OBJECT
+  Bytes encrypted_secret;  // TPM2B_ENCRYPTED_SECRET
 };
 
 // Only the TPM with this EK gives `secret` (16 to 32 bytes) back, and only if

@@ -18,8 +18,8 @@ namespace vmattest::enrollment {
 class EkRoots {
  public:
   // NOT_FOUND: no folder. INVALID_ARGUMENT names a file that is no certificate.
-  // Self-signed certificates are roots, the others intermediates. An empty
-  // folder trusts nobody.
+  // Each of them may end a chain: manufacturers' roots are not always
+  // self-signed. An empty folder trusts nobody.
   static absl::StatusOr<EkRoots> LoadFolder(const std::string& path);
   EkRoots();
   EkRoots(EkRoots&&) noexcept;
@@ -42,9 +42,9 @@ class EkRoots {
 // "ek-certificate-not-yet", "ek-certificate-usage" (not a TPM's: neither EKU
 // 2.23.133.8.1 nor the profile's key usage).
 // Expiry of the EK's own certificate is not asked for (vendors let them run
-// out; TCG allows it), that of issuers at `now` neither; "ek-certificate-not-yet"
-// is. Critical subjectAltName and the subject directory attributes of the TCG
-// are known extensions.
+// out; TCG allows it), that of issuers at `now` neither;
+// "ek-certificate-not-yet" is. Critical subjectAltName and the subject
+// directory attributes of the TCG are known extensions.
 Verdict CheckEkCertificate(ByteView certificate, ByteView ek_public,
                            const EkRoots& roots, WallTime now);
 

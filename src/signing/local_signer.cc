@@ -329,6 +329,19 @@ absl::StatusOr<PqState> LocalSigner::ApproveBoot(
   return state;
 }
 
+absl::StatusOr<SecretBytes> LocalSigner::ActivateCredential(
+    const Bytes& credential_blob, const Bytes& encrypted_secret) {
+  SecretBytes secret;
+  RETURN_IF_ERROR(RunTask(
+      [&]() -> absl::Status {
+        ASSIGN_OR_RETURN(secret, work_.ActivateCredential(credential_blob,
+                                                          encrypted_secret));
+        return absl::OkStatus();
+      },
+      true));
+  return secret;
+}
+
 absl::StatusOr<std::string> LocalSigner::ReEnroll(const std::string& host_id) {
   std::string made;
   RETURN_IF_ERROR(RunLogged(

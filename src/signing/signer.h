@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/secret_bytes.h"
 #include "base/status.h"
 #include "eventlog/host_event.h"
 #include "eventlog/host_log_chain.h"
@@ -90,8 +91,8 @@ class Signer {
   [[nodiscard]] virtual SignerState state() const = 0;
   [[nodiscard]] virtual SignerStats stats() const = 0;
 
-  // Administration; these block for as long as the TPM takes. Each is itself
-  // an event in the log before it answers.
+  // Administration; these block for as long as the TPM takes. Each that changes
+  // something is itself an event in the log before it answers.
   struct KeyStatus {
     tpm::KeyEpoch key;
     std::string pq_algorithm;  // empty: none beside it
@@ -114,6 +115,11 @@ class Signer {
   virtual absl::StatusOr<PqState> ApproveBoot(
       std::vector<evidence::SealApproval> approvals, bool current_boot,
       bool revoke_older) = 0;
+  // The secret of a credential that a verifier made for this host's EK and AK
+  // (tpm/host_tpm.h); it changes nothing, and is no event. INVALID_ARGUMENT: it
+  // is not for these.
+  virtual absl::StatusOr<SecretBytes> ActivateCredential(
+      const Bytes& credential_blob, const Bytes& encrypted_secret) = 0;
   // Returns the new host id. INVALID_ARGUMENT: `host_id` is not the old one.
   virtual absl::StatusOr<std::string> ReEnroll(const std::string& host_id) = 0;
 };

@@ -301,6 +301,11 @@ absl::StatusOr<Signer::SealStatus> SignerWork::GetSealStatus() {
   return status;
 }
 
+absl::StatusOr<SecretBytes> SignerWork::ActivateCredential(
+    ByteView credential_blob, ByteView encrypted_secret) {
+  return tpm_.ActivateCredential(credential_blob, encrypted_secret);
+}
+
 absl::StatusOr<PqState> SignerWork::ApproveBoot(
     const std::vector<evidence::SealApproval>& approvals, bool current_boot,
     bool revoke_older, Signer::AppendDone logged) {

@@ -71,6 +71,8 @@ class SignerWork final : public sealing::TpmWork {
   absl::StatusOr<evidence::AnchorCertification> CertifyLog(ByteView nonce);
   absl::StatusOr<std::vector<Signer::KeyStatus>> ListKeys();
   absl::StatusOr<Signer::SealStatus> GetSealStatus();
+  absl::StatusOr<SecretBytes> ActivateCredential(ByteView credential_blob,
+                                                 ByteView encrypted_secret);
   // These are events of their own: where one succeeds, also halfway, `logged`
   // is told when its event is in the log.
   absl::StatusOr<uint32_t> RotateKey(KeyPurpose purpose, std::string_view cause,

@@ -109,6 +109,14 @@ class HostTpm {
   // provisions anew. `host_id` is the old one. INVALID_ARGUMENT: it is not.
   virtual absl::Status ReEnroll(std::string_view host_id) = 0;
 
+  // TPM2_ActivateCredential with the EK and the AK: the secret of a credential
+  // that was made for exactly these two (docs/formats/enrollment.md).
+  // `credential_blob` is a TPM2B_ID_OBJECT, `encrypted_secret` a
+  // TPM2B_ENCRYPTED_SECRET. INVALID_ARGUMENT: made for another TPM or another
+  // key, altered, or no credential.
+  virtual absl::StatusOr<SecretBytes> ActivateCredential(
+      ByteView credential_blob, ByteView encrypted_secret) = 0;
+
   // The host event log (rule S1).
   virtual absl::StatusOr<LogRegisters> ReadLogRegisters() = 0;
   // Extends the log PCR with a record's digest, of the bank's size (SHA-256: 32

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "crypto/ecdsa.h"
+#include "verifier/host_check.h"
 #include "verifier/key_certification.h"
 #include "verifier/sealed_seed.h"
 #include "vmattest/verifier/verifier.h"
@@ -23,59 +24,15 @@ absl::Status Refused(const CheckResult& result) {
                                                 reason.expected, reason.found));
 }
 
-absl::Status AddKeys(const std::vector<evidence::KeyCertification>& keys,
-                     Anchors::Host& host) {
-  for (const evidence::KeyCertification& key : keys) {
-    ASSIGN_OR_RETURN_WITH(const evidence::EccPublicArea area,
-                          evidence::ParseEccPublic(key.public_area),
-                          fmt::format("key {}", ToString(key.purpose)));
-    if (const CheckResult result = CheckCertification(key, area, host);
-        !result.passed()) {
-      return Refused(result);
-    }
-    host.purposes.emplace(area.name, key.purpose);
-  }
-  return absl::OkStatus();
-}
-
-absl::Status AddRevocations(
-    const std::vector<evidence::KeyRevocation>& revocations,
-    Anchors::Host& host) {
-  for (const evidence::KeyRevocation& revocation : revocations) {
-    if (const CheckResult result = CheckRevocation(revocation, host);
-        !result.passed()) {
-      return Refused(result);
-    }
-    host.revoked_names.insert(revocation.key_name);
-    host.revoked_epochs.emplace(revocation.purpose, revocation.epoch);
-  }
-  return absl::OkStatus();
+absl::Status ToStatus(const CheckResult& result) {
+  return result.passed() ? absl::OkStatus() : Refused(result);
 }
 
 absl::StatusOr<Anchors::Host> ParseHost(std::string_view json) {
+  ASSIGN_OR_RETURN(evidence::HostIdentity identity,
+                   wire::HostIdentityFromJson(json));
   Anchors::Host host;
-  ASSIGN_OR_RETURN(host.identity, wire::HostIdentityFromJson(json));
-  ASSIGN_OR_RETURN_WITH(host.ek_name, evidence::NameOf(host.identity.ek_public),
-                        "EK");
-  const std::string host_id = ToHex(ByteView(host.ek_name).subspan(2));
-  if (host.identity.host_id != host_id) {
-    return absl::InvalidArgumentError(
-        fmt::format("host_id is '{}', but the EK's name is '{}'",
-                    host.identity.host_id, host_id));
-  }
-  ASSIGN_OR_RETURN_WITH(
-      host.ak, evidence::ParseEccPublic(host.identity.ak_public), "AK");
-  if (host.ak.name == host.ek_name) {
-    return absl::InvalidArgumentError("EK and AK are the same key");
-  }
-  if (const CheckResult result = CheckSigningKey(host.ak, "AK");
-      !result.passed()) {
-    return Refused(result);
-  }
-  host.ak_qualified_name = QualifiedName(host.ak);
-  RETURN_IF_ERROR(AddKeys(host.identity.keys, host));
-  RETURN_IF_ERROR(AddRevocations(host.identity.revocations, host));
-  RETURN_IF_ERROR(AddPqKeys(host.identity, host));
+  RETURN_IF_ERROR(ToStatus(CheckHostIdentity(std::move(identity), host)));
   return host;
 }
 
@@ -112,8 +69,8 @@ absl::Status Anchors::Add(std::string_view json) {
         "host {} is pinned with another AK already", host.identity.host_id));
   }
   Host merged = known->second;
-  RETURN_IF_ERROR(AddKeys(host.identity.keys, merged));
-  RETURN_IF_ERROR(AddRevocations(host.identity.revocations, merged));
+  RETURN_IF_ERROR(ToStatus(AddKeys(host.identity.keys, merged)));
+  RETURN_IF_ERROR(ToStatus(AddRevocations(host.identity.revocations, merged)));
   RETURN_IF_ERROR(AddPqKeys(host.identity, merged));
   RETURN_IF_ERROR(MergeLogIndex(host.identity.log_index, merged.identity));
   known->second = std::move(merged);

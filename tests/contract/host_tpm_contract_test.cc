@@ -3,6 +3,7 @@
 
 #include "crypto/digest.h"
 #include "crypto/ecdsa.h"
+#include "enrollment/credential.h"
 #include "evidence/envelope.h"
 #include "evidence/tpm_structures.h"
 #include "fakes/fake_host_tpm.h"
@@ -129,6 +130,8 @@ TEST_P(HostTpmContract, AnswersNothingBeforeItIsProvisioned) {
   EXPECT_THAT(tpm().GetIdentity(),
               StatusIs(absl::StatusCode::kFailedPrecondition));
   EXPECT_THAT(tpm().MakeQuote(KeyPurpose::kConfig, data_),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_THAT(tpm().ActivateCredential(data_, data_),
               StatusIs(absl::StatusCode::kFailedPrecondition));
 }
 
@@ -496,6 +499,75 @@ TEST_P(HostTpmContract, CertifiedAnchorIsTheWordOfTheAk) {
   name.U16(kTpmAlgSha256)
       .Raw(Hash(HashAlgorithm::kSha256, ByteView(made.nv_public).subspan(2)));
   EXPECT_EQ(info.nv_index_name, name.bytes());
+}
+
+absl::StatusOr<Bytes> Opened(tpm::HostTpm& tpm,
+                             const enrollment::Credential& credential) {
+  ASSIGN_OR_RETURN(const SecretBytes secret,
+                   tpm.ActivateCredential(credential.credential_blob,
+                                          credential.encrypted_secret));
+  return ToBytes(secret.Reveal(SecretAccess()));
+}
+
+TEST_P(HostTpmContract, OpensACredentialForItsEkAndAkAgainAndAgain) {
+  ASSERT_THAT(tpm().Provision(), IsOk());
+  ASSERT_OK_AND_ASSIGN(const auto identity, tpm().GetIdentity());
+  ASSERT_OK_AND_ASSIGN(const Bytes ak, evidence::NameOf(identity.ak_public));
+  // A TPM has three places for transient objects and three for sessions.
+  for (uint8_t i = 1; i <= 5; ++i) {
+    ASSERT_OK_AND_ASSIGN(const auto credential,
+                         enrollment::MakeCredential(identity.ek_public, ak,
+                                                    SecretBytes(Bytes(32, i))));
+    ASSERT_OK_AND_ASSIGN(const Bytes secret, Opened(tpm(), credential));
+    EXPECT_EQ(secret, Bytes(32, i));
+  }
+  EXPECT_THAT(tpm().MakeQuote(KeyPurpose::kConfig, data_), IsOk());
+}
+
+TEST_P(HostTpmContract, OpensNoCredentialForAnotherKeyOrTpm) {
+  ASSERT_THAT(tpm().Provision(), IsOk());
+  ASSERT_OK_AND_ASSIGN(const auto identity, tpm().GetIdentity());
+  ASSERT_OK_AND_ASSIGN(const Bytes ak, evidence::NameOf(identity.ak_public));
+  ASSERT_OK_AND_ASSIGN(const Bytes other_key,
+                       evidence::NameOf(identity.keys.front().public_area));
+  const SoftHost other_host;
+  for (const auto& [ek_public, name] :
+       {std::pair(identity.ek_public, other_key),
+        std::pair(other_host.ek.public_area(), ak)}) {
+    ASSERT_OK_AND_ASSIGN(
+        const auto credential,
+        enrollment::MakeCredential(ek_public, name, SecretBytes(Bytes(32, 7))));
+    EXPECT_THAT(Opened(tpm(), credential),
+                StatusIs(absl::StatusCode::kInvalidArgument));
+  }
+  EXPECT_THAT(tpm().MakeQuote(KeyPurpose::kConfig, data_), IsOk());
+}
+
+TEST_P(HostTpmContract, OpensNoCredentialThatWasAltered) {
+  ASSERT_THAT(tpm().Provision(), IsOk());
+  ASSERT_OK_AND_ASSIGN(const auto identity, tpm().GetIdentity());
+  ASSERT_OK_AND_ASSIGN(const Bytes ak, evidence::NameOf(identity.ak_public));
+  ASSERT_OK_AND_ASSIGN(const auto good,
+                       enrollment::MakeCredential(identity.ek_public, ak,
+                                                  SecretBytes(Bytes(32, 7))));
+  for (const size_t at :
+       {size_t{0}, size_t{8}, good.credential_blob.size() - 1}) {
+    enrollment::Credential bad = good;
+    bad.credential_blob[at] ^= 1;
+    EXPECT_THAT(Opened(tpm(), bad),
+                StatusIs(absl::StatusCode::kInvalidArgument))
+        << at;
+  }
+  for (const size_t at :
+       {size_t{0}, size_t{8}, good.encrypted_secret.size() - 1}) {
+    enrollment::Credential bad = good;
+    bad.encrypted_secret[at] ^= 1;
+    EXPECT_THAT(Opened(tpm(), bad),
+                StatusIs(absl::StatusCode::kInvalidArgument))
+        << at;
+  }
+  EXPECT_THAT(Opened(tpm(), {}), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(Opened(tpm(), good), IsOk());
 }
 
 INSTANTIATE_TEST_SUITE_P(Fake, HostTpmContract,

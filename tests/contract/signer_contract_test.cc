@@ -5,6 +5,7 @@
 #include "crypto/digest.h"
 #include "crypto/ecdsa.h"
 #include "crypto/ml_dsa.h"
+#include "enrollment/credential.h"
 #include "evidence/tpm_structures.h"
 #include "fakes/fake_host_tpm.h"
 #include "fmt/format.h"
@@ -388,6 +389,29 @@ TEST_P(SignerContract, ClearedTpmAsksForReEnrolmentAndGetsANewIdentity) {
   EXPECT_EQ(state.identity->host_id, new_id);
   EXPECT_EQ(state.log_problem, "");
   EXPECT_EQ(ExpectSealed(Statement()), 1U);
+}
+
+TEST_P(SignerContract, OpensACredentialForItsAkAlone) {
+  Start();
+  const SignerState state =
+      board_.Await([](const SignerState& s) { return s.tpm.ok() && s.log; });
+  ASSERT_OK_AND_ASSIGN(const Bytes ak,
+                       evidence::NameOf(state.identity->ak_public));
+  const auto open = [&](ByteView name) -> absl::StatusOr<Bytes> {
+    ASSIGN_OR_RETURN(const enrollment::Credential credential,
+                     enrollment::MakeCredential(state.identity->ek_public, name,
+                                                SecretBytes(Bytes(32, 7))));
+    ASSIGN_OR_RETURN(const SecretBytes secret,
+                     signer_->ActivateCredential(credential.credential_blob,
+                                                 credential.encrypted_secret));
+    return ToBytes(secret.Reveal(SecretAccess()));
+  };
+  ASSERT_OK_AND_ASSIGN(const Bytes secret, open(ak));
+  EXPECT_EQ(secret, Bytes(32, 7));
+  EXPECT_THAT(open(SoftKey().name()),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(signer_->ActivateCredential({}, {}),
+              StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 TEST_P(SignerContract, ReadsTheTpmsClock) {

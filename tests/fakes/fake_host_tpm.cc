@@ -268,6 +268,14 @@ absl::Status FakeHostTpm::ReEnroll(std::string_view host_id) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<SecretBytes> FakeHostTpm::ActivateCredential(
+    ByteView credential_blob, ByteView encrypted_secret) {
+  const MutexLock lock(mutex_);
+  RETURN_IF_ERROR(Ready());
+  const SoftHost& host = *hosts_.back();
+  return host.ek.Activate(host.ak.name(), credential_blob, encrypted_secret);
+}
+
 absl::StatusOr<tpm::LogRegisters> FakeHostTpm::ReadLogRegisters() {
   const MutexLock lock(mutex_);
   RETURN_IF_ERROR(Ready());

@@ -43,6 +43,10 @@ class FakeHostTpm final : public tpm::HostTpm {
   absl::Status ReEnroll(std::string_view host_id) override
       EXCLUDES_LOCK(mutex_);
 
+  absl::StatusOr<SecretBytes> ActivateCredential(
+      ByteView credential_blob, ByteView encrypted_secret) override
+      EXCLUDES_LOCK(mutex_);
+
   absl::StatusOr<tpm::LogRegisters> ReadLogRegisters() override
       EXCLUDES_LOCK(mutex_);
   absl::Status ExtendLog(ByteView digest) override EXCLUDES_LOCK(mutex_);

@@ -36,6 +36,10 @@ class ForwardingHostTpm : public tpm::HostTpm {
   absl::Status ReEnroll(std::string_view host_id) override {
     return tpm_.ReEnroll(host_id);
   }
+  absl::StatusOr<SecretBytes> ActivateCredential(
+      ByteView credential_blob, ByteView encrypted_secret) override {
+    return tpm_.ActivateCredential(credential_blob, encrypted_secret);
+  }
   absl::StatusOr<tpm::LogRegisters> ReadLogRegisters() override {
     return tpm_.ReadLogRegisters();
   }

@@ -21,6 +21,9 @@ constexpr uint16_t kCurveP256 = 0x0003;
 constexpr uint16_t kCurveP384 = 0x0004;
 constexpr uint32_t kDecrypt = 1u << 17;
 constexpr size_t kP256Size = 32;
+// PolicySecret(endorsement), SHA-256: PolicyA of the TCG's EK templates.
+constexpr std::string_view kPolicyA =
+    "837197674484b3f81a90cc8d46a5d724fd52d76e06520b64f2a1da1b331469aa";
 
 using BignumHandle = std::unique_ptr<BIGNUM, Closer<BN_free>>;
 using EcdsaSigHandle = std::unique_ptr<ECDSA_SIG, Closer<ECDSA_SIG_free>>;
@@ -48,6 +51,75 @@ Bytes Coordinate(const EVP_PKEY* key, const char* name) {
   BIGNUM* number = nullptr;
   Require(EVP_PKEY_get_bn_param(key, name, &number) == 1, "no coordinate");
   return Padded(BignumHandle(number).get());
+}
+
+ByteView ReadSized16(ByteReader& reader) {
+  const uint16_t size = reader.U16();
+  return reader.Raw(size);
+}
+
+// KDFa with one block, SHA-256 (Part 1, 11.4.10.2).
+Bytes OneBlockKdfa(const SecretBytes& key, std::string_view label,
+                   ByteView context, uint32_t bits) {
+  ByteWriter block;
+  block.U32(1).Raw(label).U8(0).Raw(context).U32(bits);
+  Bytes derived = HmacSha256(key, block.bytes());
+  derived.resize(bits / 8);
+  return derived;
+}
+
+// KDFe with one block, SHA-256 (11.4.10.3).
+Bytes OneBlockKdfe(ByteView z, std::string_view label, ByteView u, ByteView v) {
+  ByteWriter block;
+  block.U32(1).Raw(z).Raw(label).U8(0).Raw(u).Raw(v);
+  return Hash(HashAlgorithm::kSha256, block.bytes());
+}
+
+PkeyHandle ImportP256(ByteView x, ByteView y) {
+  ByteWriter point;
+  point.U8(4).Raw(x).Raw(y);
+  Bytes encoded = std::move(point).Take();
+  char curve[] = "P-256";
+  OSSL_PARAM params[] = {
+      OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, curve, 0),
+      OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, encoded.data(),
+                                        encoded.size()),
+      OSSL_PARAM_construct_end()};
+  const PkeyCtxHandle context(
+      EVP_PKEY_CTX_new_from_name(nullptr, "EC", nullptr));
+  EVP_PKEY* key = nullptr;
+  if (EVP_PKEY_fromdata_init(context.get()) != 1 ||
+      EVP_PKEY_fromdata(context.get(), &key, EVP_PKEY_PUBLIC_KEY, params) !=
+          1) {
+    return nullptr;
+  }
+  return PkeyHandle(key);
+}
+
+Bytes Ecdh(EVP_PKEY* own, EVP_PKEY* peer) {
+  const PkeyCtxHandle context(EVP_PKEY_CTX_new(own, nullptr));
+  Bytes z(kP256Size);
+  size_t size = z.size();
+  Require(EVP_PKEY_derive_init(context.get()) == 1 &&
+              EVP_PKEY_derive_set_peer(context.get(), peer) == 1 &&
+              EVP_PKEY_derive(context.get(), z.data(), &size) == 1,
+          "EVP_PKEY_derive");
+  return z;
+}
+
+Bytes DecryptCfb(const Bytes& key, ByteView cipher) {
+  const std::unique_ptr<EVP_CIPHER_CTX, Closer<EVP_CIPHER_CTX_free>> context(
+      EVP_CIPHER_CTX_new());
+  const Bytes no_iv(16, 0);
+  Bytes plain(cipher.size());
+  int size = 0;
+  Require(
+      EVP_DecryptInit_ex(context.get(), EVP_aes_128_cfb128(), nullptr,
+                         key.data(), no_iv.data()) == 1 &&
+          EVP_DecryptUpdate(context.get(), plain.data(), &size, cipher.data(),
+                            static_cast<int>(cipher.size())) == 1,
+      "AES-CFB");
+  return plain;
 }
 
 }  // namespace
@@ -131,7 +203,7 @@ SoftKey::SoftKey(uint32_t attributes) : key_(std::make_unique<Key>()) {
   const evidence::EccPublicArea area = {
       .name_algorithm = kTpmAlgSha256,
       .attributes = attributes,
-      .auth_policy = decrypt ? Bytes(32, 0x83) : Bytes(),
+      .auth_policy = decrypt ? ParseHex(kPolicyA).value() : Bytes(),
       .scheme = decrypt ? kTpmAlgNull : kTpmAlgEcdsa,
       .scheme_hash = kTpmAlgSha256,
       .key = {EcCurve::kP256,
@@ -157,6 +229,47 @@ SoftKey SoftKey::Copy() const {
   copy.name_ = name_;
   copy.qualified_name_ = qualified_name_;
   return copy;
+}
+
+absl::StatusOr<SecretBytes> SoftKey::Activate(ByteView object_name,
+                                              ByteView credential_blob,
+                                              ByteView encrypted_secret) const {
+  const absl::Status refused = absl::InvalidArgumentError(
+      "the credential was not made for this TPM and its AK");
+  ByteReader sized_point(encrypted_secret);
+  ByteReader point(ReadSized16(sized_point));
+  const ByteView x = ReadSized16(point);
+  const ByteView y = ReadSized16(point);
+  ByteReader sized_blob(credential_blob);
+  const ByteView blob = ReadSized16(sized_blob);
+  ByteReader id_object(blob);
+  const ByteView mac = ReadSized16(id_object);
+  const ByteView cipher = id_object.Raw(id_object.remaining());
+  if (!sized_point.AtEnd() || !point.AtEnd() || !sized_blob.AtEnd() ||
+      !id_object.ok() || x.size() != kP256Size || y.size() != kP256Size) {
+    return refused;
+  }
+  const PkeyHandle ephemeral = ImportP256(x, y);
+  if (ephemeral == nullptr) {
+    return refused;
+  }
+  const SecretBytes seed(
+      OneBlockKdfe(Ecdh(key_->pkey.get(), ephemeral.get()), "IDENTITY", x,
+                   Coordinate(key_->pkey.get(), OSSL_PKEY_PARAM_EC_PUB_X)));
+  ByteWriter covered;
+  covered.Raw(cipher).Raw(object_name);
+  if (!ConstantTimeEqual(
+          mac, HmacSha256(SecretBytes(OneBlockKdfa(seed, "INTEGRITY", {}, 256)),
+                          covered.bytes()))) {
+    return refused;
+  }
+  const Bytes plain =
+      DecryptCfb(OneBlockKdfa(seed, "STORAGE", object_name, 128), cipher);
+  ByteReader secret(plain);
+  Bytes value = ToBytes(ReadSized16(secret));
+  return secret.AtEnd()
+             ? absl::StatusOr<SecretBytes>(SecretBytes(std::move(value)))
+             : refused;
 }
 
 Bytes SoftKey::Sign(ByteView message) const {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "base/secret_bytes.h"
 #include "evidence/host_identity.h"
 #include "evidence/tpm_structures.h"
 
@@ -41,6 +42,13 @@ class SoftKey {
   [[nodiscard]] const Bytes& public_area() const { return public_area_; }
   [[nodiscard]] const Bytes& name() const { return name_; }
   [[nodiscard]] const Bytes& qualified_name() const { return qualified_name_; }
+  // What TPM2_ActivateCredential does with this key as EK (P-256, SHA-256,
+  // AES-128): the secret of a credential that was made for `object_name`.
+  // Composed from hashes and HMACs alone, so that it shares nothing with the
+  // verifier's side. INVALID_ARGUMENT: not for it.
+  [[nodiscard]] absl::StatusOr<SecretBytes> Activate(
+      ByteView object_name, ByteView credential_blob,
+      ByteView encrypted_secret) const;
   // TPMT_SIGNATURE over SHA-256 of `message`.
   [[nodiscard]] Bytes Sign(ByteView message) const;
 

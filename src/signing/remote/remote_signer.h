@@ -83,6 +83,8 @@ class RemoteSigner : public Signer {
   absl::StatusOr<PqState> ApproveBoot(
       std::vector<evidence::SealApproval> approvals, bool current_boot,
       bool revoke_older) override;
+  absl::StatusOr<SecretBytes> ActivateCredential(
+      const Bytes& credential_blob, const Bytes& encrypted_secret) override;
   absl::StatusOr<std::string> ReEnroll(const std::string& host_id) override;
 
  private:

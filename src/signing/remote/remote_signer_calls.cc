@@ -141,6 +141,20 @@ absl::StatusOr<PqState> RemoteSigner::ApproveBoot(
   return ParsePqState(reply.pq_state());
 }
 
+absl::StatusOr<SecretBytes> RemoteSigner::ActivateCredential(
+    const Bytes& credential_blob, const Bytes& encrypted_secret) {
+  Request request;
+  internal::SignerRequest::ActivateCredential& wanted =
+      *request.mutable_activate_credential();
+  wanted.set_credential_blob(credential_blob.data(), credential_blob.size());
+  wanted.set_encrypted_secret(encrypted_secret.data(), encrypted_secret.size());
+  ASSIGN_OR_RETURN(Reply reply, CallAndWait(std::move(request)));
+  if (reply.body_case() != Reply::kSecret) {
+    return WrongAnswer();
+  }
+  return ParseSecret(reply);
+}
+
 absl::StatusOr<std::string> RemoteSigner::ReEnroll(const std::string& host_id) {
   Request request;
   request.mutable_re_enroll()->set_host_id(host_id);

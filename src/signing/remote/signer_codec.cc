@@ -1,5 +1,7 @@
 #include "signing/remote/signer_codec.h"
 
+#include <string.h>
+
 #include <utility>
 
 #include "fmt/format.h"
@@ -10,6 +12,7 @@ namespace vmattest::signing {
 namespace {
 
 constexpr size_t kHeadSize = 32;
+constexpr size_t kMaxSecret = 64;  // the largest digest of a TPM
 constexpr uint32_t kMaxPcr = 23;
 constexpr int kMaxCode = static_cast<int>(absl::StatusCode::kUnauthenticated);
 
@@ -210,6 +213,23 @@ absl::StatusOr<evidence::SealApproval> Parse(
   approval.counter_name = wire::FromField(message.counter_name());
   approval.signature = wire::FromField(message.signature());
   return approval;
+}
+
+void EncodeSecret(const SecretBytes& secret, internal::SignerReply& reply) {
+  const ByteView value = secret.Reveal(SecretAccess());
+  reply.set_secret(value.data(), value.size());
+}
+
+absl::StatusOr<SecretBytes> ParseSecret(internal::SignerReply& reply) {
+  std::string& raw = *reply.mutable_secret();
+  SecretBytes secret(ToBytes(raw));
+  explicit_bzero(raw.data(), raw.size());
+  reply.clear_secret();
+  if (secret.empty() || secret.size() > kMaxSecret) {
+    return absl::InvalidArgumentError(
+        fmt::format("a secret of {} bytes", secret.size()));
+  }
+  return secret;
 }
 
 absl::StatusOr<KeyPurpose> ParsePurpose(v1::KeyPurpose purpose) {

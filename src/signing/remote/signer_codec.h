@@ -57,6 +57,10 @@ void Encode(const evidence::SealApproval& approval,
 absl::StatusOr<evidence::SealApproval> Parse(
     const internal::SealApproval& message);
 
+// The message's copy is wiped; those on its way through the socket are not.
+void EncodeSecret(const SecretBytes& secret, internal::SignerReply& reply);
+absl::StatusOr<SecretBytes> ParseSecret(internal::SignerReply& reply);
+
 absl::StatusOr<KeyPurpose> ParsePurpose(v1::KeyPurpose purpose);
 absl::StatusOr<PqState> ParsePqState(uint32_t number);
 

@@ -167,6 +167,13 @@ absl::StatusOr<internal::SignerReply> SignerServer::Administer(
                             request.approve_boot().current_boot(),
                             request.approve_boot().revoke_older()));
     reply.set_pq_state(static_cast<uint32_t>(state));
+  } else if (request.has_activate_credential()) {
+    const auto& wanted = request.activate_credential();
+    ASSIGN_OR_RETURN(
+        const SecretBytes secret,
+        signer_.ActivateCredential(ToBytes(wanted.credential_blob()),
+                                   ToBytes(wanted.encrypted_secret())));
+    EncodeSecret(secret, reply);
   } else if (request.has_re_enroll()) {
     ASSIGN_OR_RETURN(*reply.mutable_host_id(),
                      signer_.ReEnroll(request.re_enroll().host_id()));

@@ -98,6 +98,10 @@ class EsysHostTpm final : public HostTpm {
   absl::Status ReEnroll(std::string_view host_id) override
       EXCLUDES_LOCK(mutex_);
 
+  absl::StatusOr<SecretBytes> ActivateCredential(
+      ByteView credential_blob, ByteView encrypted_secret) override
+      EXCLUDES_LOCK(mutex_);
+
   absl::StatusOr<LogRegisters> ReadLogRegisters() override
       EXCLUDES_LOCK(mutex_);
   // `digest`: of the size of the options' bank.

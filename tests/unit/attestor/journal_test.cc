@@ -65,6 +65,10 @@ class HeldSigner final : public signing::Signer {
       std::vector<evidence::SealApproval>, bool, bool) override {
     return absl::UnimplementedError("");
   }
+  absl::StatusOr<SecretBytes> ActivateCredential(const Bytes&,
+                                                 const Bytes&) override {
+    return absl::UnimplementedError("");
+  }
   absl::StatusOr<std::string> ReEnroll(const std::string&) override {
     return absl::UnimplementedError("");
   }
