@@ -1,6 +1,6 @@
 #include "verification/decision_log.h"
 
-#include <atomic>
+#include <set>
 #include <thread>
 
 #include "fakes/fake_verifier_store.h"
