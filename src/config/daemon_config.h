@@ -58,6 +58,13 @@ struct ProcessesConfig {
   std::filesystem::path scratch_dir;
 };
 
+struct VerifierClient {
+  std::string address;  // host:port
+  std::filesystem::path certificate;
+  std::filesystem::path private_key;
+  std::filesystem::path ca;
+};
+
 // Immutable once loaded: hand it around as const.
 struct DaemonConfig {
   std::filesystem::path state_dir;
@@ -98,6 +105,7 @@ struct DaemonConfig {
   bool watch_kvm = true;
   std::filesystem::path libvirt_run_dir;
   std::optional<std::string> metrics_address;
+  std::optional<VerifierClient> verifier;
 
   uint32_t max_pending_seals = 0;
   uint32_t request_threads = 0;

@@ -39,6 +39,7 @@ class Checker : private KeyChecks {
     RETURN_IF_ERROR(Signing());
     RETURN_IF_ERROR(Processes());
     RETURN_IF_ERROR(Watching());
+    RETURN_IF_ERROR(Verifier());
     return std::move(out_);
   }
 
@@ -362,6 +363,22 @@ class Checker : private KeyChecks {
       RETURN_IF_ERROR(HostPort("metrics.address", address));
       out_.metrics_address = address;
     }
+    return absl::OkStatus();
+  }
+
+  absl::Status Verifier() {
+    if (!in_.has_verifier()) {
+      return absl::OkStatus();
+    }
+    const v1::VerifierClientConfig& in = in_.verifier();
+    VerifierClient& to = out_.verifier.emplace();
+    RETURN_IF_ERROR(HostPort("verifier.address", in.address()));
+    to.address = in.address();
+    ASSIGN_OR_RETURN(to.certificate,
+                     SecretPath("verifier.certificate", in.certificate()));
+    ASSIGN_OR_RETURN(to.private_key,
+                     SecretPath("verifier.private_key", in.private_key()));
+    ASSIGN_OR_RETURN(to.ca, SecretPath("verifier.ca", in.ca()));
     return absl::OkStatus();
   }
 

@@ -34,6 +34,8 @@
 #include "ops/health.h"
 #include "ops/metrics.h"
 #include "process/state_dir.h"
+#include "rpc/client/host_enroller.h"
+#include "rpc/client/tls_channel.h"
 #include "rpc/host_services.h"
 #include "rpc/server.h"
 #include "signing/log_folder.h"
@@ -47,6 +49,7 @@ using config::DaemonConfig;
 constexpr std::chrono::seconds kDrain{5};
 constexpr size_t kHashQueue = 256;
 constexpr size_t kJournalQueue = 4;
+constexpr std::chrono::seconds kEnrollLimit{20};
 // All that report their health; Attestation needs the first three.
 constexpr std::string_view kComponents[] = {
     "libvirt", "tpm", "store", "event-log", "post-quantum", "kvm-watch"};
@@ -123,6 +126,7 @@ struct Daemon::Owners {
   void LibvirtIs(const absl::Status& status);
   void Tick();
   absl::Status Watch();
+  absl::Status EnrollWith(const config::VerifierClient& verifier);
   [[nodiscard]] rpc::ServiceMaker Services();
   [[nodiscard]] rpc::AdminActions AdminActions();
   absl::StatusOr<rpc::DaemonStatus> Status();
@@ -168,6 +172,8 @@ struct Daemon::Owners {
   bool left_overs_ended = false;  // of the thread that tells of libvirt
   attestor::Attestor attestor;
   attestor::Lifecycle lifecycle;
+  std::unique_ptr<rpc::HostEnroller> enroller;
+  std::optional<ThreadPool> enroll_pool;  // gone before what it uses
 
   Mutex servers_mutex;  // health changes come from other threads
   std::vector<std::unique_ptr<rpc::Server>> servers GUARDED_BY(servers_mutex);
@@ -340,8 +346,27 @@ absl::Status Daemon::Owners::Watch() {
   return absl::OkStatus();
 }
 
+// On a thread of its own: the verifier may be far away.
+absl::Status Daemon::Owners::EnrollWith(
+    const config::VerifierClient& verifier) {
+  ASSIGN_OR_RETURN(
+      auto channel,
+      rpc::TlsChannel(verifier.address, {.certificate = verifier.certificate,
+                                         .private_key = verifier.private_key,
+                                         .ca = verifier.ca}));
+  enroller =
+      std::make_unique<rpc::HostEnroller>(signer, std::move(channel), clock);
+  enroll_pool.emplace("enroll", 1, 1);
+  return absl::OkStatus();
+}
+
 // What is tried again when time has passed, or is only seen by looking.
 void Daemon::Owners::Tick() {
+  if (enroll_pool) {
+    // If one waits already, that is enough.
+    (void)enroll_pool->Submit(
+        [this] { health.Set("verifier", enroller->Try(kEnrollLimit)); });
+  }
   LogIs(signer.state(), journal.problem());
   journal.Kick();
   if (processes) {
@@ -370,7 +395,12 @@ absl::StatusOr<rpc::DaemonStatus> Daemon::Owners::Status() {
   status.version = VMATTEST_VERSION;
   status.started_unix_ms = started.time_since_epoch().count();
   const auto components = health.All();
-  for (const std::string_view name : kComponents) {
+  std::vector<std::string_view> names(std::begin(kComponents),
+                                      std::end(kComponents));
+  if (config.verifier) {
+    names.push_back("verifier");
+  }
+  for (const std::string_view name : names) {
     const auto it = components.find(name);
     if (it == components.end()) {
       status.components.push_back({std::string(name), false,
@@ -496,6 +526,7 @@ void Daemon::Owners::Stop() {
   for (std::thread& shutdown : shutdowns) {
     shutdown.join();
   }
+  enroll_pool.reset();
   metrics.reset();
   processes.reset();
   libvirt.Stop();
@@ -529,6 +560,9 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(
   Owners& owners = *daemon->owners_;
   RETURN_IF_ERROR(owners.store.LastSequence().status());
   RETURN_IF_ERROR(owners.Watch());
+  if (config.verifier) {
+    RETURN_IF_ERROR_WITH(owners.EnrollWith(*config.verifier), "verifier");
+  }
   RETURN_IF_ERROR(owners.Listen());
   RETURN_IF_ERROR(owners.libvirt.Start(owners.lifecycle));
   return daemon;
