@@ -22,6 +22,7 @@
 #include "cli/print.h"
 #include "cli/reference_commands.h"
 #include "cli/seal_command.h"
+#include "cli/verifier_commands.h"
 #include "cli/verify_command.h"
 
 namespace vmattest::cli {
@@ -429,6 +430,7 @@ void AddCommands(CLI::App& app, Run* run) {
   AddExport(app, run);
   AddHostIdentity(app, run);
   AddInventory(app, run);
+  AddVerifierCommands(app, run);
   AddKeys(app, run);
   AddSeal(app, run);
   AddEventLog(app, run);

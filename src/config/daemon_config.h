@@ -10,6 +10,7 @@
 
 #include "base/status.h"
 #include "base/uuid.h"
+#include "config/layers.h"
 #include "vmattest/types/digest.h"
 
 // vmattestd's configuration, checked. What each key means and its default:
@@ -57,6 +58,13 @@ struct ProcessesConfig {
   std::filesystem::path scratch_dir;
 };
 
+struct VerifierClient {
+  std::string address;  // host:port
+  std::filesystem::path certificate;
+  std::filesystem::path private_key;
+  std::filesystem::path ca;
+};
+
 // Immutable once loaded: hand it around as const.
 struct DaemonConfig {
   std::filesystem::path state_dir;
@@ -97,6 +105,7 @@ struct DaemonConfig {
   bool watch_kvm = true;
   std::filesystem::path libvirt_run_dir;
   std::optional<std::string> metrics_address;
+  std::optional<VerifierClient> verifier;
 
   uint32_t max_pending_seals = 0;
   uint32_t request_threads = 0;
@@ -106,11 +115,6 @@ struct DaemonConfig {
   uint32_t max_message_bytes = 0;
   uint32_t event_history = 0;
 };
-
-using Environment = std::map<std::string, std::string>;
-
-// The environment of this process.
-Environment ProcessEnvironment();
 
 // Defaults, then `file`, then the *.yaml of `conf.d` beside it in the order of
 // their names, then variables such as VMATTEST_TPM__TCTI. "${CREDENTIALS_

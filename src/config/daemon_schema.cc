@@ -1,9 +1,9 @@
 #include "config/daemon_schema.h"
 
 #include <algorithm>
-#include <charconv>
 #include <set>
 
+#include "config/key_checks.h"
 #include "fmt/format.h"
 
 namespace vmattest::config {
@@ -11,7 +11,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t kMaxSocketPath = 107;  // sockaddr_un without its NUL
 constexpr uint16_t kAlgSha256 = 0x000B;
 constexpr uint16_t kAlgSha384 = 0x000C;
 constexpr uint32_t kPersistentFirst = 0x81000000;  // owner's persistent handles
@@ -19,14 +18,15 @@ constexpr uint32_t kPersistentLast = 0x817FFFFF;
 constexpr uint32_t kHandlesUsed = 0x40;
 constexpr uint32_t kOwnerNvFirst = 0x01800000;  // owner's NV indexes
 constexpr uint32_t kOwnerNvLast = 0x01BFFFFF;
-constexpr std::string_view kCredentials = "${CREDENTIALS_DIRECTORY}";
 constexpr std::string_view kKeyAuthCredential = "vmattest.key-auth";
 
-class Checker {
+class Checker : private KeyChecks {
  public:
-  Checker(const v1::DaemonConfig& message, const yaml::Origins& origins,
+  Checker(const v1::DaemonConfig& message, const Origins& origins,
           const Environment& environment)
-      : in_(message), origins_(origins), environment_(environment) {}
+      : KeyChecks(origins, environment),
+        in_(message),
+        environment_(environment) {}
 
   absl::StatusOr<DaemonConfig> Run() {
     RETURN_IF_ERROR(General());
@@ -39,78 +39,15 @@ class Checker {
     RETURN_IF_ERROR(Signing());
     RETURN_IF_ERROR(Processes());
     RETURN_IF_ERROR(Watching());
+    RETURN_IF_ERROR(Verifier());
     return std::move(out_);
   }
 
  private:
-  // An element or a key that nothing set is blamed on what holds it.
-  [[nodiscard]] absl::Status Error(const std::string& key,
-                                   std::string_view why) const {
-    std::string origin = "default";
-    for (std::string at = key; !at.empty();) {
-      if (const auto it = origins_.find(at); it != origins_.end()) {
-        origin = it->second;
-        break;
-      }
-      const size_t cut = at.find_last_of(".[");
-      at.erase(cut == std::string::npos ? 0 : cut);
-    }
-    return absl::InvalidArgumentError(
-        fmt::format("{}: {}: {}", origin, key, why));
-  }
-
-  absl::StatusOr<fs::path> AbsolutePath(const std::string& key,
-                                        const std::string& text) const {
-    const fs::path path = text;
-    if (!path.is_absolute()) {
-      return Error(key,
-                   fmt::format("must be an absolute path, not '{}'", text));
-    }
-    return path.lexically_normal();
-  }
-
-  absl::StatusOr<fs::path> SecretPath(const std::string& key,
-                                      std::string text) const {
-    if (text.rfind(kCredentials, 0) == 0) {
-      const auto it = environment_.find("CREDENTIALS_DIRECTORY");
-      if (it == environment_.end()) {
-        return Error(key,
-                     "systemd gave no credentials: ${CREDENTIALS_DIRECTORY} "
-                     "is not set");
-      }
-      text = it->second + text.substr(kCredentials.size());
-    }
-    return AbsolutePath(key, text);
-  }
-
-  absl::StatusOr<fs::path> SocketPath(const std::string& key,
-                                      const std::string& text) const {
-    ASSIGN_OR_RETURN(fs::path path, AbsolutePath(key, text));
-    if (path.string().size() > kMaxSocketPath) {
-      return Error(key, fmt::format("a socket's path has at most {} bytes, "
-                                    "this one {}",
-                                    kMaxSocketPath, path.string().size()));
-    }
-    return path;
-  }
-
-  absl::Status Range(const std::string& key, uint32_t value, uint32_t low,
-                     uint32_t high) const {
-    if (value < low || value > high) {
-      return Error(
-          key, fmt::format("must be from {} to {}, not {}", low, high, value));
-    }
-    return absl::OkStatus();
-  }
-
   absl::Status General() {
     ASSIGN_OR_RETURN(out_.state_dir,
                      AbsolutePath("state_dir", in_.state_dir()));
-    static const std::set<std::string> kLevels = {"debug", "info", "warning",
-                                                  "error"};
-    if (!kLevels.contains(in_.log_level())) {
-      return Error("log_level", "must be debug, info, warning or error");
-    }
+    RETURN_IF_ERROR(LogLevel("log_level", in_.log_level()));
     out_.log_level = in_.log_level();
     if (in_.libvirt().uri().empty()) {
       return Error("libvirt.uri", "must not be empty");
@@ -164,21 +101,6 @@ class Checker {
       to.clients.push_back(std::move(grant));
     }
     return absl::OkStatus();
-  }
-
-  absl::Status HostPort(const std::string& key,
-                        const std::string& address) const {
-    const size_t colon = address.rfind(':');
-    uint32_t port = 0;
-    if (colon != std::string::npos && colon > 0) {
-      const char* end = address.data() + address.size();
-      const auto [rest, error] =
-          std::from_chars(address.data() + colon + 1, end, port);
-      if (rest == end && error == std::errc() && port > 0 && port < 65536) {
-        return absl::OkStatus();
-      }
-    }
-    return Error(key, fmt::format("must be HOST:PORT, not '{}'", address));
   }
 
   absl::StatusOr<ClientGrant> Grant(const std::string& key,
@@ -444,6 +366,22 @@ class Checker {
     return absl::OkStatus();
   }
 
+  absl::Status Verifier() {
+    if (!in_.has_verifier()) {
+      return absl::OkStatus();
+    }
+    const v1::VerifierClientConfig& in = in_.verifier();
+    VerifierClient& to = out_.verifier.emplace();
+    RETURN_IF_ERROR(HostPort("verifier.address", in.address()));
+    to.address = in.address();
+    ASSIGN_OR_RETURN(to.certificate,
+                     SecretPath("verifier.certificate", in.certificate()));
+    ASSIGN_OR_RETURN(to.private_key,
+                     SecretPath("verifier.private_key", in.private_key()));
+    ASSIGN_OR_RETURN(to.ca, SecretPath("verifier.ca", in.ca()));
+    return absl::OkStatus();
+  }
+
   absl::Status Limits() {
     const v1::LimitsConfig& in = in_.limits();
     struct Limit {
@@ -476,7 +414,6 @@ class Checker {
   }
 
   const v1::DaemonConfig& in_;
-  const yaml::Origins& origins_;
   const Environment& environment_;
   DaemonConfig out_;
 };
@@ -529,7 +466,7 @@ v1::DaemonConfig DefaultMessage() {
 }
 
 absl::StatusOr<DaemonConfig> FromMessage(const v1::DaemonConfig& message,
-                                         const yaml::Origins& origins,
+                                         const Origins& origins,
                                          const Environment& environment) {
   return Checker(message, origins, environment).Run();
 }

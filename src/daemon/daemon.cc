@@ -19,7 +19,6 @@
 #include "daemon/metrics.h"
 #include "daemon/observed_ports.h"
 #include "daemon/setup.h"
-#include "daemon/state_dir.h"
 #include "fmt/format.h"
 #include "hypervisor/libvirt/libvirt_disk_exporter.h"
 #include "hypervisor/libvirt/libvirt_hypervisor.h"
@@ -35,6 +34,10 @@
 #include "ops/counted_executor.h"
 #include "ops/health.h"
 #include "ops/metrics.h"
+#include "process/state_dir.h"
+#include "rpc/client/host_enroller.h"
+#include "rpc/client/tls_channel.h"
+#include "rpc/host_services.h"
 #include "rpc/server.h"
 #include "signing/log_folder.h"
 #include "signing/remote/remote_signer.h"
@@ -47,6 +50,7 @@ using config::DaemonConfig;
 constexpr std::chrono::seconds kDrain{5};
 constexpr size_t kHashQueue = 256;
 constexpr size_t kJournalQueue = 4;
+constexpr std::chrono::seconds kEnrollLimit{20};
 // All that report their health; Attestation needs the first three.
 constexpr std::string_view kComponents[] = {
     "libvirt", "tpm", "store", "event-log", "post-quantum", "kvm-watch"};
@@ -112,7 +116,7 @@ std::map<std::string, std::string> Facts(const kvm::VmProcess& process) {
 //               -> journal -> signer             `journal`
 //     process watch -> journal                   `kvm-watch`
 struct Daemon::Owners {
-  Owners(const DaemonConfig& config_in, StateDir state_in,
+  Owners(const DaemonConfig& config_in, process::StateDir state_in,
          signing::SignerConnector connect, const WorkerSetup& workers,
          std::unique_ptr<inventory::SqliteVmStore> store_in);
   absl::Status Listen();
@@ -123,7 +127,8 @@ struct Daemon::Owners {
   void LibvirtIs(const absl::Status& status);
   void Tick();
   absl::Status Watch();
-  [[nodiscard]] rpc::Server::Services Services();
+  absl::Status EnrollWith(const config::VerifierClient& verifier);
+  [[nodiscard]] rpc::ServiceMaker Services();
   [[nodiscard]] rpc::AdminActions AdminActions();
   absl::StatusOr<rpc::DaemonStatus> Status();
   absl::StatusOr<SecretBytes> SaltOf(const std::string& vm);
@@ -132,7 +137,7 @@ struct Daemon::Owners {
   const SystemClock clock;
   const WallTime started = clock.Now();
   const std::function<bool(const Uuid&)> salted;
-  StateDir state;
+  process::StateDir state;
   Activity activity;
   ops::Health health;
 
@@ -168,13 +173,16 @@ struct Daemon::Owners {
   bool left_overs_ended = false;  // of the thread that tells of libvirt
   attestor::Attestor attestor;
   attestor::Lifecycle lifecycle;
+  std::unique_ptr<rpc::HostEnroller> enroller;
+  std::optional<ThreadPool> enroll_pool;  // gone before what it uses
 
   Mutex servers_mutex;  // health changes come from other threads
   std::vector<std::unique_ptr<rpc::Server>> servers GUARDED_BY(servers_mutex);
   std::unique_ptr<ops::MetricsServer> metrics;
 };
 
-Daemon::Owners::Owners(const DaemonConfig& config_in, StateDir state_in,
+Daemon::Owners::Owners(const DaemonConfig& config_in,
+                       process::StateDir state_in,
                        signing::SignerConnector connect,
                        const WorkerSetup& workers,
                        std::unique_ptr<inventory::SqliteVmStore> store_in)
@@ -339,8 +347,27 @@ absl::Status Daemon::Owners::Watch() {
   return absl::OkStatus();
 }
 
+// On a thread of its own: the verifier may be far away.
+absl::Status Daemon::Owners::EnrollWith(
+    const config::VerifierClient& verifier) {
+  ASSIGN_OR_RETURN(
+      auto channel,
+      rpc::TlsChannel(verifier.address, {.certificate = verifier.certificate,
+                                         .private_key = verifier.private_key,
+                                         .ca = verifier.ca}));
+  enroller =
+      std::make_unique<rpc::HostEnroller>(signer, std::move(channel), clock);
+  enroll_pool.emplace("enroll", 1, 1);
+  return absl::OkStatus();
+}
+
 // What is tried again when time has passed, or is only seen by looking.
 void Daemon::Owners::Tick() {
+  if (enroll_pool) {
+    // If one waits already, that is enough.
+    (void)enroll_pool->Submit(
+        [this] { health.Set("verifier", enroller->Try(kEnrollLimit)); });
+  }
   LogIs(signer.state(), journal.problem());
   journal.Kick();
   if (processes) {
@@ -369,7 +396,12 @@ absl::StatusOr<rpc::DaemonStatus> Daemon::Owners::Status() {
   status.version = VMATTEST_VERSION;
   status.started_unix_ms = started.time_since_epoch().count();
   const auto components = health.All();
-  for (const std::string_view name : kComponents) {
+  std::vector<std::string_view> names(std::begin(kComponents),
+                                      std::end(kComponents));
+  if (config.verifier) {
+    names.push_back("verifier");
+  }
+  for (const std::string_view name : names) {
     const auto it = components.find(name);
     if (it == components.end()) {
       status.components.push_back({std::string(name), false,
@@ -423,24 +455,23 @@ rpc::AdminActions Daemon::Owners::AdminActions() {
           .signer = &signer};
 }
 
-rpc::Server::Services Daemon::Owners::Services() {
-  rpc::Server::Services services = {
-      .attestation = {.attestor = attestor,
-                      .requests = requests,
-                      .events = {.events = events,
-                                 .store = store,
-                                 .watch = watch,
-                                 .queue = config.watcher_queue},
-                      .clock = clock,
-                      .defaults = {.algorithm = config.algorithm,
-                                   .content = ToPolicy(config.content),
-                                   .inside = ToPolicy(config.inside)},
-                      .unmanaged = {}},
-      .admin = AdminActions()};
+rpc::ServiceMaker Daemon::Owners::Services() {
+  rpc::AttestationService::Parts attestation = {
+      .attestor = attestor,
+      .requests = requests,
+      .events = {.events = events,
+                 .store = store,
+                 .watch = watch,
+                 .queue = config.watcher_queue},
+      .clock = clock,
+      .defaults = {.algorithm = config.algorithm,
+                   .content = ToPolicy(config.content),
+                   .inside = ToPolicy(config.inside)},
+      .unmanaged = {}};
   if (processes) {
-    services.attestation.unmanaged = [this] { return processes->Unmanaged(); };
+    attestation.unmanaged = [this] { return processes->Unmanaged(); };
   }
-  return services;
+  return rpc::HostServices(attestation, AdminActions());
 }
 
 absl::Status Daemon::Owners::Listen() {
@@ -496,6 +527,7 @@ void Daemon::Owners::Stop() {
   for (std::thread& shutdown : shutdowns) {
     shutdown.join();
   }
+  enroll_pool.reset();
   metrics.reset();
   processes.reset();
   libvirt.Stop();
@@ -511,8 +543,8 @@ Daemon::~Daemon() { owners_->Stop(); }
 
 absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(
     const DaemonConfig& config) {
-  ASSIGN_OR_RETURN_WITH(StateDir state, StateDir::Open(config.state_dir),
-                        "state_dir");
+  ASSIGN_OR_RETURN_WITH(process::StateDir state,
+                        process::StateDir::Open(config.state_dir), "state_dir");
   ASSIGN_OR_RETURN(signing::SignerSetup signer, MakeSignerSetup(config));
   ASSIGN_OR_RETURN_WITH(
       const std::filesystem::path program,
@@ -530,6 +562,9 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(
   Owners& owners = *daemon->owners_;
   RETURN_IF_ERROR(owners.store.LastSequence().status());
   RETURN_IF_ERROR(owners.Watch());
+  if (config.verifier) {
+    RETURN_IF_ERROR_WITH(owners.EnrollWith(*config.verifier), "verifier");
+  }
   RETURN_IF_ERROR(owners.Listen());
   RETURN_IF_ERROR(owners.libvirt.Start(owners.lifecycle));
   return daemon;

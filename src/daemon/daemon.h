@@ -7,12 +7,12 @@
 
 #include "base/status.h"
 #include "config/daemon_config.h"
-#include "ops/watchdog.h"
+#include "process/daemon_program.h"
 
 namespace vmattest::daemon {
 
 // The composition root: the only place that names adapters. Main thread only.
-class Daemon {
+class Daemon final : public process::RunningDaemon {
  public:
   // Starts everything; libvirt and the TPM need not be there, the health
   // service says so until they are. An error says what could not be started;
@@ -22,14 +22,11 @@ class Daemon {
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
   // Stops intake, gives calls a few seconds, ends what runs, closes.
-  ~Daemon();
+  ~Daemon() override;
 
-  // Call every few seconds: what waits for time to pass is tried again.
-  void Tick();
-  // What the watchdog must see moving.
-  [[nodiscard]] std::vector<ops::Watchdog::Subject> subjects();
-  // One line about the components, for the service manager.
-  [[nodiscard]] std::string summary() const;
+  void Tick() override;
+  std::vector<ops::Watchdog::Subject> subjects() override;
+  [[nodiscard]] std::string summary() const override;
 
  private:
   struct Owners;

@@ -8,9 +8,9 @@
 #include <utility>
 
 #include "base/file.h"
-#include "daemon/state_dir.h"
 #include "fmt/format.h"
 #include "ipc/program_path.h"
+#include "process/state_dir.h"
 
 namespace vmattest::daemon {
 namespace {
@@ -94,16 +94,17 @@ absl::StatusOr<signing::SignerSetup> MakeSignerSetup(
   setup.log_level = config.log_level;
   RETURN_IF_ERROR(MakeFolder(setup.state_dir, 0700));
   ASSIGN_OR_RETURN_WITH(
-      setup.key_auth, LoadKeyAuth(config.key_auth_file, config.create_key_auth),
+      setup.key_auth,
+      process::LoadKeyAuth(config.key_auth_file, config.create_key_auth),
       "tpm.key_auth_file");
   if (config.owner_auth_file) {
     ASSIGN_OR_RETURN_WITH(setup.owner_auth,
-                          LoadAuthValue(*config.owner_auth_file),
+                          process::LoadAuthValue(*config.owner_auth_file),
                           "tpm.owner_auth_file");
   }
   if (config.endorsement_auth_file) {
     ASSIGN_OR_RETURN_WITH(setup.endorsement_auth,
-                          LoadAuthValue(*config.endorsement_auth_file),
+                          process::LoadAuthValue(*config.endorsement_auth_file),
                           "tpm.endorsement_auth_file");
   }
   if (config.signing.seal_authority) {

@@ -149,6 +149,41 @@ Verdict CheckStrength(X509_STORE_CTX* context) {
   return Accept();
 }
 
+Verdict Objection(int error, std::string element) {
+  const bool early = error == X509_V_ERR_CERT_NOT_YET_VALID;
+  return Refuse(early ? reason::kCertificateNotYet : reason::kCertificateChain,
+                std::move(element),
+                early ? "a certificate that is valid already"
+                      : "a chain to a root that is configured",
+                X509_verify_cert_error_string(error));
+}
+
+// OpenSSL verifies no certificate of whose key it can make nothing, although
+// the key is not needed for that. Its first link is then checked here, by the
+// same functions; the rest is the issuer's chain.
+Verdict CheckFirstLink(X509* certificate, X509* issuer, WallTime now) {
+  time_t at =
+      std::chrono::floor<std::chrono::seconds>(now).time_since_epoch().count();
+  if (X509_cmp_time(X509_get0_notBefore(certificate), &at) > 0) {
+    return Objection(X509_V_ERR_CERT_NOT_YET_VALID, NameOf(certificate));
+  }
+  if (!CriticalExtensionsAreKnown(certificate)) {
+    return Objection(X509_V_ERR_UNHANDLED_CRITICAL_EXTENSION,
+                     NameOf(certificate));
+  }
+  if (X509_check_ca(issuer) == 0) {
+    return Objection(X509_V_ERR_INVALID_CA, NameOf(issuer));
+  }
+  int bits = 0;
+  if (X509_get_signature_info(certificate, nullptr, nullptr, &bits, nullptr) !=
+          1 ||
+      bits < kMinSignatureBits ||
+      X509_verify(certificate, X509_get0_pubkey(issuer)) != 1) {
+    return Objection(X509_V_ERR_CERT_SIGNATURE_FAILURE, NameOf(certificate));
+  }
+  return Accept();
+}
+
 Verdict CheckChain(X509* certificate, const EkRoots& roots, WallTime now) {
   const X509StoreCtxHandle context(X509_STORE_CTX_new());
   RequireOpenSsl(context && X509_STORE_CTX_init(
@@ -157,24 +192,30 @@ Verdict CheckChain(X509* certificate, const EkRoots& roots, WallTime now) {
                  "X509_STORE_CTX_init");
   X509_VERIFY_PARAM* param = X509_STORE_CTX_get0_param(context.get());
   X509_VERIFY_PARAM_set_depth(param, kMaxChain);
+  // Some manufacturers' roots are themselves issued by others' whose root is
+  // not to be had (STM TPM ECC Root CA 01).
+  X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN);
   X509_VERIFY_PARAM_set_time(
       param,
       std::chrono::floor<std::chrono::seconds>(now).time_since_epoch().count());
   X509_STORE_CTX_set_verify_cb(context.get(), OnObjection);
+  if (X509_get0_pubkey(certificate) == nullptr) {
+    X509* found = nullptr;
+    if (X509_STORE_CTX_get1_issuer(&found, context.get(), certificate) != 1) {
+      return Objection(X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT,
+                       NameOf(certificate));
+    }
+    const X509Handle issuer(found);
+    Verdict link = CheckFirstLink(certificate, issuer.get(), now);
+    return link.trusted() ? CheckChain(issuer.get(), roots, now) : link;
+  }
   if (X509_verify_cert(context.get()) == 1) {
     return CheckStrength(context.get());
   }
   const int error = X509_STORE_CTX_get_error(context.get());
   const X509* current = X509_STORE_CTX_get_current_cert(context.get());
-  std::string element = current != nullptr ? NameOf(current) : "EK certificate";
-  if (error == X509_V_ERR_CERT_NOT_YET_VALID) {
-    return Refuse(reason::kCertificateNotYet, std::move(element),
-                  "a certificate that is valid already",
-                  X509_verify_cert_error_string(error));
-  }
-  return Refuse(reason::kCertificateChain, std::move(element),
-                "a chain to a root that is configured",
-                X509_verify_cert_error_string(error));
+  return Objection(error,
+                   current != nullptr ? NameOf(current) : "EK certificate");
 }
 
 enum class EkUsage : uint8_t { kNone, kTpm, kOther };
@@ -208,7 +249,8 @@ Verdict CheckUsage(X509* certificate, EkPublic::Type type) {
   const bool tpm =
       extended == EkUsage::kTpm &&
       (!has_usage || (usage & (KU_KEY_ENCIPHERMENT | KU_KEY_AGREEMENT)) != 0);
-  if (X509_check_ca(certificate) != 0) {
+  if (X509_check_ca(certificate) != 0 ||
+      (X509_get_extension_flags(certificate) & EXFLAG_CA) != 0) {
     return Refuse(reason::kCertificateUsage, "basic constraints",
                   "an endorsement key's", "an authority's");
   }

@@ -18,8 +18,8 @@ namespace vmattest::enrollment {
 class EkRoots {
  public:
   // NOT_FOUND: no folder. INVALID_ARGUMENT names a file that is no certificate.
-  // Self-signed certificates are roots, the others intermediates. An empty
-  // folder trusts nobody.
+  // Each of them may end a chain: manufacturers' roots are not always
+  // self-signed. An empty folder trusts nobody.
   static absl::StatusOr<EkRoots> LoadFolder(const std::string& path);
   EkRoots();
   EkRoots(EkRoots&&) noexcept;

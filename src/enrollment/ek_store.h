@@ -12,7 +12,7 @@ namespace vmattest::enrollment {
 inline constexpr size_t kMaxCertificateSize = 8192;
 
 struct EkRoots::Store {
-  // Roots and intermediates alike: only what is self-signed ends a chain.
+  // Roots and intermediates alike.
   X509StoreHandle certificates;
   size_t count = 0;
 };

@@ -6,28 +6,65 @@
 namespace vmattest::rpc {
 namespace {
 
-// Every method there is, and the least role that may call it.
-const std::map<std::string, Role, std::less<>>& Methods() {
-  static const auto& methods = *new std::map<std::string, Role, std::less<>>{
-      {"vmattest.v1.Attestation/ListVms", Role::kRead},
-      {"vmattest.v1.Attestation/GetVm", Role::kRead},
-      {"vmattest.v1.Attestation/MeasureConfig", Role::kRead},
-      {"vmattest.v1.Attestation/AttestConfig", Role::kRead},
-      {"vmattest.v1.Attestation/WatchEvents", Role::kRead},
-      {"vmattest.v1.Attestation/GetHostIdentity", Role::kRead},
-      {"vmattest.v1.Attestation/GetEventLog", Role::kRead},
-      {"vmattest.v1.Attestation/DiscloseLeaf", Role::kRead},
-      {"vmattest.v1.Admin/GetStatus", Role::kAdmin},
-      {"vmattest.v1.Admin/Reconcile", Role::kAdmin},
-      {"vmattest.v1.Admin/FlushDigestCache", Role::kAdmin},
-      {"vmattest.v1.Admin/SetLogLevel", Role::kAdmin},
-      {"vmattest.v1.Admin/ListKeys", Role::kAdmin},
-      {"vmattest.v1.Admin/RotateKey", Role::kAdmin},
-      {"vmattest.v1.Admin/RevokeKey", Role::kAdmin},
-      {"vmattest.v1.Admin/GetSealStatus", Role::kAdmin},
-      {"vmattest.v1.Admin/ApproveBoot", Role::kAdmin},
-      {"vmattest.v1.Admin/ReEnroll", Role::kAdmin},
-      {"vmattest.v1.Admin/GetVmSalt", Role::kAdmin},
+constexpr std::pair<Role, std::string_view> kRoles[] = {
+    {Role::kRead, "read"},       {Role::kAdmin, "admin"},
+    {Role::kHost, "host"},       {Role::kCustomer, "customer"},
+    {Role::kAuditor, "auditor"}, {Role::kOperator, "operator"}};
+
+using Roles = std::set<Role>;
+
+// Every method there is, and the roles that may call it.
+const std::map<std::string, Roles, std::less<>>& Methods() {
+  static const Roles kReaders = {Role::kRead, Role::kAdmin};
+  static const Roles kAdmins = {Role::kAdmin};
+  static const Roles kHosts = {Role::kHost};
+  static const Roles kOperators = {Role::kOperator};
+  static const Roles kOwners = {Role::kCustomer, Role::kOperator};
+  static const Roles kLookers = {Role::kCustomer, Role::kAuditor,
+                                 Role::kOperator};
+  static const auto& methods = *new std::map<std::string, Roles, std::less<>>{
+      {"vmattest.v1.Attestation/ListVms", kReaders},
+      {"vmattest.v1.Attestation/GetVm", kReaders},
+      {"vmattest.v1.Attestation/MeasureConfig", kReaders},
+      {"vmattest.v1.Attestation/AttestConfig", kReaders},
+      {"vmattest.v1.Attestation/WatchEvents", kReaders},
+      {"vmattest.v1.Attestation/GetHostIdentity", kReaders},
+      {"vmattest.v1.Attestation/GetEventLog", kReaders},
+      {"vmattest.v1.Attestation/DiscloseLeaf", kReaders},
+      {"vmattest.v1.Admin/GetStatus", kAdmins},
+      {"vmattest.v1.Admin/Reconcile", kAdmins},
+      {"vmattest.v1.Admin/FlushDigestCache", kAdmins},
+      {"vmattest.v1.Admin/SetLogLevel", kAdmins},
+      {"vmattest.v1.Admin/ListKeys", kAdmins},
+      {"vmattest.v1.Admin/RotateKey", kAdmins},
+      {"vmattest.v1.Admin/RevokeKey", kAdmins},
+      {"vmattest.v1.Admin/GetSealStatus", kAdmins},
+      {"vmattest.v1.Admin/ApproveBoot", kAdmins},
+      {"vmattest.v1.Admin/ReEnroll", kAdmins},
+      {"vmattest.v1.Admin/GetVmSalt", kAdmins},
+      {"vmattest.v1.Enrollment/BeginEnrollment", kHosts},
+      {"vmattest.v1.Enrollment/CompleteEnrollment", kHosts},
+      {"vmattest.v1.Enrollment/UpdateKeys", kHosts},
+      {"vmattest.v1.Enrollment/ListHosts", {Role::kAuditor, Role::kOperator}},
+      {"vmattest.v1.Enrollment/GetHost", {Role::kAuditor, Role::kOperator}},
+      {"vmattest.v1.Enrollment/ApproveHost", kOperators},
+      {"vmattest.v1.Enrollment/AllowRebind", kOperators},
+      {"vmattest.v1.Enrollment/RevokeHost", kOperators},
+      {"vmattest.v1.Verifier/Appraise",
+       {Role::kHost, Role::kCustomer, Role::kOperator}},
+      {"vmattest.v1.Verifier/GetVerificationKeys",
+       {Role::kRead, Role::kAdmin, Role::kHost, Role::kCustomer, Role::kAuditor,
+        Role::kOperator}},
+      {"vmattest.v1.Verifier/RequestAttestation", kOwners},
+      {"vmattest.v1.Verifier/ListDecisions", kLookers},
+      {"vmattest.v1.Verifier/GetDecision", kLookers},
+      {"vmattest.v1.Verifier/WatchAlerts", kLookers},
+      {"vmattest.v1.Verifier/PutReference", kOwners},
+      {"vmattest.v1.Verifier/ListReferences", kLookers},
+      {"vmattest.v1.Verifier/GetReference", kLookers},
+      {"vmattest.v1.Verifier/LearnReference", kOwners},
+      {"vmattest.v1.Verifier/Simulate", kOwners},
+      {"vmattest.v1.Verifier/GetHostPolicy", kHosts},
   };
   return methods;
 }
@@ -39,6 +76,24 @@ absl::Status Denied(std::string_view method) {
 }
 
 }  // namespace
+
+std::string_view ToString(Role role) {
+  for (const auto& [known, name] : kRoles) {
+    if (known == role) {
+      return name;
+    }
+  }
+  return "unknown";
+}
+
+std::optional<Role> ParseRole(std::string_view text) {
+  for (const auto& [role, name] : kRoles) {
+    if (name == text) {
+      return role;
+    }
+  }
+  return std::nullopt;
+}
 
 Authorizer::Authorizer(Listener listener,
                        const std::vector<ClientGrant>& grants)
@@ -54,22 +109,27 @@ absl::StatusOr<Authority> Authorizer::Authorize(
   if (it == Methods().end()) {
     return Denied(method);
   }
-  const bool needs_admin = it->second == Role::kAdmin;
+  absl::StatusOr<Authority> authority = AuthorityOf(identities);
+  RETURN_IF_ERROR(authority.status());
+  for (const Role role : it->second) {
+    if (authority->Is(role)) {
+      return authority;
+    }
+  }
+  return Denied(method);
+}
+
+absl::StatusOr<Authority> Authorizer::AuthorityOf(
+    const std::vector<std::string>& identities) const {
   switch (listener_) {
     case Listener::kAdminSocket:
-      return Authority::AllVms(Role::kAdmin);
+      return Authority::AllVms({Role::kAdmin, Role::kOperator});
     case Listener::kReadSocket:
-      if (needs_admin) {
-        return Denied(method);
-      }
-      return Authority::AllVms(Role::kRead);
+      return Authority::AllVms({Role::kRead});
     case Listener::kTcp:
       break;
   }
   ASSIGN_OR_RETURN(const ClientGrant* grant, FindGrant(identities));
-  if (needs_admin && grant->role != Role::kAdmin) {
-    return Denied(method);
-  }
   return Authority::Of(*grant);
 }
 

@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "fmt/format.h"
@@ -15,12 +16,11 @@
 #include "grpcpp/security/tls_credentials_options.h"
 #include "grpcpp/server_builder.h"
 #include "rpc/call_context.h"
+#include "rpc/status/status_mapping.h"
 
 namespace vmattest::rpc {
 namespace {
 
-constexpr char kAttestation[] = "vmattest.v1.Attestation";
-constexpr char kAdmin[] = "vmattest.v1.Admin";
 constexpr unsigned kTlsRefreshSeconds = 2;
 constexpr int kMaxMetadataBytes = 16 << 10;
 constexpr int kKeepaliveMs = 60'000;
@@ -108,19 +108,14 @@ void Limit(grpc::ServerBuilder& builder, const ServerLimits& limits) {
 }  // namespace
 
 Server::Server(Listener listener, const std::vector<ClientGrant>& grants,
-               const Services& services)
-    : authorizer_(listener, grants),
-      attestation_(services.attestation, authorizer_) {
-  if (listener != Listener::kReadSocket) {
-    admin_.emplace(services.admin, services.attestation.requests, authorizer_);
-  }
-}
+               const ServiceMaker& services)
+    : authorizer_(listener, grants), services_(services(authorizer_)) {}
 
 Server::~Server() { Shutdown(std::chrono::system_clock::now()); }
 
 absl::StatusOr<std::unique_ptr<Server>> Server::StartOnSocket(
     Listener listener, const std::filesystem::path& path,
-    const std::string& group, const Services& services,
+    const std::string& group, const ServiceMaker& services,
     const ServerLimits& limits) {
   std::unique_ptr<Server> server(new Server(listener, {}, services));
   ASSIGN_OR_RETURN(server->lock_, UnixSocketLock::Take(path));
@@ -138,7 +133,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::StartOnSocket(
 
 absl::StatusOr<std::unique_ptr<Server>> Server::StartOnTcp(
     const std::string& address, const TlsFiles& files,
-    const std::vector<ClientGrant>& grants, const Services& services,
+    const std::vector<ClientGrant>& grants, const ServiceMaker& services,
     const ServerLimits& limits) {
   RETURN_IF_ERROR(CheckTlsFiles(files));
   std::unique_ptr<Server> server(new Server(Listener::kTcp, grants, services));
@@ -154,9 +149,8 @@ absl::Status Server::Start(const std::string& uri,
   grpc::ServerBuilder builder;
   Limit(builder, limits);
   builder.AddListeningPort(uri, std::move(credentials), &port_);
-  builder.RegisterService(&attestation_);
-  if (admin_) {
-    builder.RegisterService(&*admin_);
+  for (const ServedService& served : services_) {
+    builder.RegisterService(served.service.get());
   }
   builder.SetOption(std::make_unique<Reflection>(limits.reflection));
   server_ = builder.BuildAndStart();
@@ -166,22 +160,24 @@ absl::Status Server::Start(const std::string& uri,
   }
   grpc::HealthCheckServiceInterface& health = *server_->GetHealthCheckService();
   health.SetServingStatus(false);
-  health.SetServingStatus(kAttestation, false);
-  if (admin_) {
-    health.SetServingStatus(kAdmin, true);
+  for (const ServedService& served : services_) {
+    health.SetServingStatus(served.name, served.needs.empty());
   }
   return absl::OkStatus();
 }
 
 void Server::Follow(const ops::Health& health) {
-  bool serving = true;
-  for (const std::string_view component : kAttestationNeeds) {
-    serving = serving && health.Get(component).ok();
-  }
   grpc::HealthCheckServiceInterface& service =
       *server_->GetHealthCheckService();
-  service.SetServingStatus("", serving);
-  service.SetServingStatus(kAttestation, serving);
+  bool all = true;
+  for (const ServedService& served : services_) {
+    const bool serving = std::all_of(
+        served.needs.begin(), served.needs.end(),
+        [&](const std::string& needed) { return health.Get(needed).ok(); });
+    service.SetServingStatus(served.name, serving);
+    all = all && serving;
+  }
+  service.SetServingStatus("", all);
 }
 
 void Server::Shutdown(std::chrono::system_clock::time_point deadline) {

@@ -3,25 +3,34 @@
 
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/status.h"
+#include "grpcpp/impl/service_type.h"
 #include "grpcpp/server.h"
 #include "ops/health.h"
-#include "rpc/admin_service.h"
-#include "rpc/attestation_service.h"
 #include "rpc/authorizer.h"
 #include "rpc/tls_files.h"
 #include "rpc/unix_socket.h"
 
 namespace vmattest::rpc {
 
-// What Attestation cannot do without; Admin needs none of them.
-inline constexpr std::string_view kAttestationNeeds[] = {"libvirt", "tpm",
-                                                         "store"};
+// One service of a server.
+struct ServedService {
+  std::string name;  // "vmattest.v1.Attestation"
+  std::unique_ptr<grpc::Service> service;
+  // Components (ops::Health) without which it is NOT_SERVING.
+  std::vector<std::string> needs;
+};
+
+// Makes what one listener serves. The authorizer outlives the services; its
+// listener says where they are served.
+using ServiceMaker =
+    std::function<std::vector<ServedService>(const Authorizer& authorizer)>;
 
 struct ServerLimits {
   uint32_t max_message_bytes = 1u << 20;
@@ -30,29 +39,23 @@ struct ServerLimits {
 };
 
 // One gRPC server on one listener, so that the listener is the authority.
-// Serves Attestation, Admin (not on the read socket), health for "",
-// "vmattest.v1.Attestation" and, where it is, "vmattest.v1.Admin", and
-// reflection. Started and shut down from the main thread.
+// Serves what it is given, health for each service and for "" (all of them),
+// and reflection. Started and shut down from the main thread.
 class Server {
  public:
-  struct Services {
-    AttestationService::Parts attestation;
-    AdminActions admin;
-  };
-
   // Mode 0600 on the admin socket; 0660 and `group`, if any, on the read
   // socket. Changes the umask for a moment: start before other threads make
   // files. FAILED_PRECONDITION: the socket is in use.
   static absl::StatusOr<std::unique_ptr<Server>> StartOnSocket(
       Listener listener, const std::filesystem::path& path,
-      const std::string& group, const Services& services,
+      const std::string& group, const ServiceMaker& services,
       const ServerLimits& limits);
 
   // Mutual TLS; the files are read again within seconds of a change.
   // Needs DemandTls13() first. Port 0 takes any: port().
   static absl::StatusOr<std::unique_ptr<Server>> StartOnTcp(
       const std::string& address, const TlsFiles& files,
-      const std::vector<ClientGrant>& grants, const Services& services,
+      const std::vector<ClientGrant>& grants, const ServiceMaker& services,
       const ServerLimits& limits);
 
   Server(const Server&) = delete;
@@ -69,15 +72,14 @@ class Server {
 
  private:
   Server(Listener listener, const std::vector<ClientGrant>& grants,
-         const Services& services);
+         const ServiceMaker& services);
   absl::Status Start(const std::string& uri,
                      std::shared_ptr<grpc::ServerCredentials> credentials,
                      const ServerLimits& limits);
 
   const Authorizer authorizer_;
   std::optional<UnixSocketLock> lock_;
-  AttestationService attestation_;
-  std::optional<AdminService> admin_;
+  std::vector<ServedService> services_;
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;
 };

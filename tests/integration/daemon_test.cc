@@ -91,7 +91,7 @@ TEST(Vmattestd, KeepsItsStateToItself) {
 
   const Ran second = Daemon({"--config", daemon.config().string()});
   EXPECT_EQ(second.exit_code, 3);
-  EXPECT_THAT(second.err, HasSubstr("another vmattestd uses it"));
+  EXPECT_THAT(second.err, HasSubstr("another daemon uses it"));
 
   EXPECT_EQ(daemon.Stop(), 0);
   daemon.Start();

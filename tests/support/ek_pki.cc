@@ -187,10 +187,9 @@ Bytes CertificateDer(ByteView certificate) {
   return ToDer(parsed.get());
 }
 
-Bytes EkPublicOf(ByteView certificate) {
-  const X509Handle parsed = ParseAny(certificate);
-  Require(parsed != nullptr, "no certificate");
-  const EVP_PKEY* key = X509_get0_pubkey(parsed.get());
+namespace {
+
+Bytes LowEk(const EVP_PKEY* key) {
   const bool rsa = EVP_PKEY_is_a(key, "RSA") == 1;
   ByteWriter area;
   area.U16(rsa ? 0x0001 : 0x0023).U16(0x000B).U32(kEkLowAttributes);
@@ -207,6 +206,19 @@ Bytes EkPublicOf(ByteView certificate) {
   ByteWriter sized;
   Sized16(sized, area.bytes());
   return std::move(sized).Take();
+}
+
+}  // namespace
+
+Bytes RsaEk() {
+  const EvpPkeyHandle key(EVP_RSA_gen(2048));
+  return LowEk(key.get());
+}
+
+Bytes EkPublicOf(ByteView certificate) {
+  const X509Handle parsed = ParseAny(certificate);
+  Require(parsed != nullptr, "no certificate");
+  return LowEk(X509_get0_pubkey(parsed.get()));
 }
 
 }  // namespace vmattest::testing

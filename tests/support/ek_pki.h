@@ -59,6 +59,8 @@ Bytes CertificateDer(ByteView certificate);
 // The TPM2B_PUBLIC that a certificate's key has in a TPM by template L-1 (RSA
 // 2048) or L-2 (P-256). PEM or DER.
 Bytes EkPublicOf(ByteView certificate);
+// A new key of template L-1.
+Bytes RsaEk();
 
 }  // namespace vmattest::testing
 

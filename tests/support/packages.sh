@@ -9,7 +9,7 @@ packages_build=(
   openssl libssl-dev libvirt-dev libtss2-dev libgrpc++-dev libabsl-dev
   libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
   libspdlog-dev libfmt-dev nlohmann-json3-dev libyaml-cpp-dev libcli11-dev
-  libsqlite3-dev libsystemd-dev libxml2-dev librust-blake3-dev
+  libsqlite3-dev libcurl4-openssl-dev libsystemd-dev libxml2-dev librust-blake3-dev
   libseccomp-dev libext2fs-dev libnbd-dev libtsk-dev librpm-dev
   prometheus-cpp-dev
 )

@@ -12,7 +12,7 @@ namespace {
 
 constexpr size_t kSaltSize = 32;
 
-void BindMeasurement(Query& query,
+void BindMeasurement(sqlite::Query& query,
                      const std::optional<MeasurementRecord>& measurement) {
   if (!measurement) {
     for (int i = 0; i < 6; ++i) {
@@ -30,7 +30,7 @@ void BindMeasurement(Query& query,
 
 // The six columns from `first` on.
 absl::StatusOr<std::optional<MeasurementRecord>> ReadMeasurement(
-    const Query& query, int first) {
+    const sqlite::Query& query, int first) {
   if (query.IsNull(first)) {
     return std::nullopt;
   }
@@ -52,7 +52,7 @@ absl::StatusOr<std::optional<MeasurementRecord>> ReadMeasurement(
   return measurement;
 }
 
-absl::StatusOr<Uuid> ReadUuid(const Query& query, int column) {
+absl::StatusOr<Uuid> ReadUuid(const sqlite::Query& query, int column) {
   const Bytes bytes = query.Blob(column);
   Uuid uuid;
   if (bytes.size() != uuid.bytes.size()) {
@@ -62,7 +62,7 @@ absl::StatusOr<Uuid> ReadUuid(const Query& query, int column) {
   return uuid;
 }
 
-absl::StatusOr<VmRecord> ReadVm(const Query& query) {
+absl::StatusOr<VmRecord> ReadVm(const sqlite::Query& query) {
   VmRecord vm;
   ASSIGN_OR_RETURN(vm.uuid, ReadUuid(query, 0));
   vm.name = query.Text(1);
@@ -72,7 +72,7 @@ absl::StatusOr<VmRecord> ReadVm(const Query& query) {
   return vm;
 }
 
-absl::StatusOr<EventRecord> ReadEvent(const Query& query) {
+absl::StatusOr<EventRecord> ReadEvent(const sqlite::Query& query) {
   EventRecord event;
   event.sequence = static_cast<uint64_t>(query.Integer(0));
   ASSIGN_OR_RETURN(event.uuid, ReadUuid(query, 1));
@@ -93,7 +93,8 @@ int64_t ToLimit(size_t limit) {
 
 absl::StatusOr<std::unique_ptr<SqliteVmStore>> SqliteVmStore::Open(
     const std::filesystem::path& path) {
-  ASSIGN_OR_RETURN(Database database, Database::Open(path.string()));
+  ASSIGN_OR_RETURN(sqlite::Database database,
+                   sqlite::Database::Open(path.string(), "inventory"));
   std::unique_ptr<SqliteVmStore> store;
   absl::Status status = PrepareSchema(database);
   if (status.ok()) {
@@ -154,7 +155,7 @@ absl::Status SqliteVmStore::Prepare() {
 
 absl::StatusOr<uint64_t> SqliteVmStore::NextSequence() {
   // Stepped to its end: the update happens only then.
-  Query query = database_.Execute(next_sequence_);
+  sqlite::Query query = database_.Execute(next_sequence_);
   ASSIGN_OR_RETURN(const bool row, query.Step());
   if (!row) {
     return absl::DataLossError("the inventory lost its counter");
@@ -167,11 +168,11 @@ absl::StatusOr<uint64_t> SqliteVmStore::NextSequence() {
 absl::StatusOr<uint64_t> SqliteVmStore::Record(const VmRecord& vm,
                                                const EventRecord& event) {
   const MutexLock lock(mutex_);
-  Transaction transaction(database_);
+  sqlite::Transaction transaction(database_);
   RETURN_IF_ERROR(transaction.Begin());
   ASSIGN_OR_RETURN(const uint64_t sequence, NextSequence());
   {
-    Query query = database_.Execute(put_vm_);
+    sqlite::Query query = database_.Execute(put_vm_);
     query.Bind(ByteView(vm.uuid.bytes))
         .Bind(vm.name)
         .Bind(vm.state)
@@ -180,7 +181,7 @@ absl::StatusOr<uint64_t> SqliteVmStore::Record(const VmRecord& vm,
     RETURN_IF_ERROR(query.Run());
   }
   {
-    Query query = database_.Execute(add_event_);
+    sqlite::Query query = database_.Execute(add_event_);
     query.Bind(static_cast<int64_t>(sequence))
         .Bind(ByteView(event.uuid.bytes))
         .Bind(event.name)
@@ -196,7 +197,7 @@ absl::StatusOr<uint64_t> SqliteVmStore::Record(const VmRecord& vm,
 
 absl::StatusOr<std::optional<VmRecord>> SqliteVmStore::Find(const Uuid& uuid) {
   const MutexLock lock(mutex_);
-  Query query = database_.Execute(find_vm_);
+  sqlite::Query query = database_.Execute(find_vm_);
   ASSIGN_OR_RETURN(const bool row, query.Bind(ByteView(uuid.bytes)).Step());
   if (!row) {
     return std::nullopt;
@@ -207,7 +208,7 @@ absl::StatusOr<std::optional<VmRecord>> SqliteVmStore::Find(const Uuid& uuid) {
 absl::StatusOr<std::vector<VmRecord>> SqliteVmStore::List(
     const std::optional<Uuid>& after, size_t limit) {
   const MutexLock lock(mutex_);
-  Query query = database_.Execute(list_vms_);
+  sqlite::Query query = database_.Execute(list_vms_);
   // The empty blob is before every UUID.
   query.Bind(after ? ByteView(after->bytes) : ByteView()).Bind(ToLimit(limit));
   std::vector<VmRecord> vms;
@@ -224,7 +225,7 @@ absl::StatusOr<std::vector<VmRecord>> SqliteVmStore::List(
 absl::StatusOr<std::vector<EventRecord>> SqliteVmStore::Events(
     uint64_t after_sequence, size_t limit) {
   const MutexLock lock(mutex_);
-  Query query = database_.Execute(list_events_);
+  sqlite::Query query = database_.Execute(list_events_);
   query.Bind(ToLimit(after_sequence)).Bind(ToLimit(limit));
   std::vector<EventRecord> events;
   while (true) {
@@ -239,7 +240,7 @@ absl::StatusOr<std::vector<EventRecord>> SqliteVmStore::Events(
 
 absl::StatusOr<uint64_t> SqliteVmStore::LastSequence() {
   const MutexLock lock(mutex_);
-  Query query = database_.Execute(last_sequence_);
+  sqlite::Query query = database_.Execute(last_sequence_);
   ASSIGN_OR_RETURN(const bool row, query.Step());
   if (!row) {
     return absl::DataLossError("the inventory lost its counter");
@@ -250,14 +251,14 @@ absl::StatusOr<uint64_t> SqliteVmStore::LastSequence() {
 absl::StatusOr<SecretBytes> SqliteVmStore::Salt(const Uuid& uuid) {
   const MutexLock lock(mutex_);
   {
-    Query query = database_.Execute(find_salt_);
+    sqlite::Query query = database_.Execute(find_salt_);
     ASSIGN_OR_RETURN(const bool row, query.Bind(ByteView(uuid.bytes)).Step());
     if (row) {
       return SecretBytes(query.Blob(0));
     }
   }
   ASSIGN_OR_RETURN(SecretBytes salt, MakeSecret(kSaltSize));
-  Query query = database_.Execute(add_salt_);
+  sqlite::Query query = database_.Execute(add_salt_);
   RETURN_IF_ERROR(
       query.Bind(ByteView(uuid.bytes)).Bind(salt.Reveal(SecretAccess())).Run());
   return salt;
@@ -265,14 +266,14 @@ absl::StatusOr<SecretBytes> SqliteVmStore::Salt(const Uuid& uuid) {
 
 absl::Status SqliteVmStore::Trim(size_t keep) {
   const MutexLock lock(mutex_);
-  Transaction transaction(database_);
+  sqlite::Transaction transaction(database_);
   RETURN_IF_ERROR(transaction.Begin());
   {
-    Query query = database_.Execute(trim_events_);
+    sqlite::Query query = database_.Execute(trim_events_);
     RETURN_IF_ERROR(query.Bind(ToLimit(keep)).Run());
   }
   {
-    Query query = database_.Execute(trim_vms_);
+    sqlite::Query query = database_.Execute(trim_vms_);
     RETURN_IF_ERROR(query.Run());
   }
   return transaction.Commit();

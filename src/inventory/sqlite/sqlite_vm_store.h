@@ -5,8 +5,8 @@
 #include <memory>
 
 #include "base/mutex.h"
-#include "inventory/sqlite/database.h"
 #include "inventory/vm_store.h"
+#include "sqlite/database.h"
 
 namespace vmattest::inventory {
 
@@ -36,24 +36,25 @@ class SqliteVmStore final : public VmStore {
   absl::Status Trim(size_t keep) override;
 
  private:
-  explicit SqliteVmStore(Database database) : database_(std::move(database)) {}
+  explicit SqliteVmStore(sqlite::Database database)
+      : database_(std::move(database)) {}
   absl::Status Prepare();
   absl::StatusOr<uint64_t> NextSequence() REQUIRES_LOCK(mutex_);
 
   Mutex mutex_;
-  Database database_ GUARDED_BY(mutex_);
+  sqlite::Database database_ GUARDED_BY(mutex_);
   // Destroyed before the database that they belong to.
-  StatementHandle put_vm_ GUARDED_BY(mutex_);
-  StatementHandle add_event_ GUARDED_BY(mutex_);
-  StatementHandle next_sequence_ GUARDED_BY(mutex_);
-  StatementHandle last_sequence_ GUARDED_BY(mutex_);
-  StatementHandle find_vm_ GUARDED_BY(mutex_);
-  StatementHandle list_vms_ GUARDED_BY(mutex_);
-  StatementHandle list_events_ GUARDED_BY(mutex_);
-  StatementHandle find_salt_ GUARDED_BY(mutex_);
-  StatementHandle add_salt_ GUARDED_BY(mutex_);
-  StatementHandle trim_events_ GUARDED_BY(mutex_);
-  StatementHandle trim_vms_ GUARDED_BY(mutex_);
+  sqlite::StatementHandle put_vm_ GUARDED_BY(mutex_);
+  sqlite::StatementHandle add_event_ GUARDED_BY(mutex_);
+  sqlite::StatementHandle next_sequence_ GUARDED_BY(mutex_);
+  sqlite::StatementHandle last_sequence_ GUARDED_BY(mutex_);
+  sqlite::StatementHandle find_vm_ GUARDED_BY(mutex_);
+  sqlite::StatementHandle list_vms_ GUARDED_BY(mutex_);
+  sqlite::StatementHandle list_events_ GUARDED_BY(mutex_);
+  sqlite::StatementHandle find_salt_ GUARDED_BY(mutex_);
+  sqlite::StatementHandle add_salt_ GUARDED_BY(mutex_);
+  sqlite::StatementHandle trim_events_ GUARDED_BY(mutex_);
+  sqlite::StatementHandle trim_vms_ GUARDED_BY(mutex_);
 };
 
 }  // namespace vmattest::inventory

@@ -21,7 +21,7 @@
 #include "gtest/gtest.h"
 #include "image/content_digest.h"
 #include "ops/health.h"
-#include "rpc/server.h"
+#include "rpc/host_services.h"
 #include "signing/local_signer.h"
 #include "support/matchers.h"
 #include "support/temp_dir.h"
@@ -133,34 +133,32 @@ class Inside {
     ASSERT_THAT(status, testing::IsOk());
   }
 
-  Server::Services Services() {
-    return {
-        .attestation = {.attestor = attestor,
-                        .requests = requests,
-                        .events = {.events = events,
-                                   .store = store,
-                                   .watch = watch,
-                                   .queue = limits_.watcher_queue},
-                        .clock = clock,
-                        .defaults = {.content =
-                                         measurement::ContentPolicy::kNone},
-                        .unmanaged = [this] { return unmanaged; }},
-        .admin = {.status = [] { return DaemonStatus(); },
-                  .reconcile =
-                      [] { return attestor::ReconcileResult{.measured = 3}; },
-                  .flush_digest_cache = [] { return uint64_t{7}; },
-                  .set_log_level =
-                      [](std::string_view level) {
-                        return level == "info" ? absl::OkStatus()
-                                               : absl::InvalidArgumentError("");
-                      },
-                  .vm_salt =
-                      [this](const std::string& vm) {
-                        return vm == "db" ? store.Salt(salted)
-                                          : absl::StatusOr<SecretBytes>(
-                                                absl::NotFoundError(vm));
-                      },
-                  .signer = &signer}};
+  ServiceMaker Services() {
+    return HostServices(
+        {.attestor = attestor,
+         .requests = requests,
+         .events = {.events = events,
+                    .store = store,
+                    .watch = watch,
+                    .queue = limits_.watcher_queue},
+         .clock = clock,
+         .defaults = {.content = measurement::ContentPolicy::kNone},
+         .unmanaged = [this] { return unmanaged; }},
+        {.status = [] { return DaemonStatus(); },
+         .reconcile = [] { return attestor::ReconcileResult{.measured = 3}; },
+         .flush_digest_cache = [] { return uint64_t{7}; },
+         .set_log_level =
+             [](std::string_view level) {
+               return level == "info" ? absl::OkStatus()
+                                      : absl::InvalidArgumentError("");
+             },
+         .vm_salt =
+             [this](const std::string& vm) {
+               return vm == "db" ? store.Salt(salted)
+                                 : absl::StatusOr<SecretBytes>(
+                                       absl::NotFoundError(vm));
+             },
+         .signer = &signer});
   }
 
  private:

@@ -1,5 +1,5 @@
-#ifndef VMATTEST_DAEMON_STATE_DIR_H_
-#define VMATTEST_DAEMON_STATE_DIR_H_
+#ifndef VMATTEST_PROCESS_STATE_DIR_H_
+#define VMATTEST_PROCESS_STATE_DIR_H_
 
 #include <filesystem>
 
@@ -7,7 +7,7 @@
 #include "base/secret_bytes.h"
 #include "base/status.h"
 
-namespace vmattest::daemon {
+namespace vmattest::process {
 
 // The folder that the daemon keeps its state in, ours alone for as long as the
 // object lives.
@@ -28,10 +28,14 @@ class StateDir {
 absl::StatusOr<SecretBytes> LoadKeyAuth(const std::filesystem::path& path,
                                         bool create);
 
+// A secret as it is in the file, at most 16 KiB. NOT_FOUND; the same
+// conditions.
+absl::StatusOr<SecretBytes> LoadSecretFile(const std::filesystem::path& path);
+
 // An authorisation value that somebody typed: one line end at the end is not
 // part of it. The same conditions.
 absl::StatusOr<SecretBytes> LoadAuthValue(const std::filesystem::path& path);
 
-}  // namespace vmattest::daemon
+}  // namespace vmattest::process
 
-#endif  // VMATTEST_DAEMON_STATE_DIR_H_
+#endif  // VMATTEST_PROCESS_STATE_DIR_H_

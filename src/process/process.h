@@ -1,5 +1,5 @@
-#ifndef VMATTEST_DAEMON_PROCESS_H_
-#define VMATTEST_DAEMON_PROCESS_H_
+#ifndef VMATTEST_PROCESS_PROCESS_H_
+#define VMATTEST_PROCESS_PROCESS_H_
 
 #include <chrono>
 #include <optional>
@@ -7,7 +7,7 @@
 #include "base/handles.h"
 #include "base/status.h"
 
-namespace vmattest::daemon {
+namespace vmattest::process {
 
 // What holds for the whole process: files private by default, no core dumps
 // and no ptrace by others (it holds key secrets), few malloc arenas, SIGPIPE
@@ -28,6 +28,6 @@ class Signals {
   UniqueFd fd_;
 };
 
-}  // namespace vmattest::daemon
+}  // namespace vmattest::process
 
-#endif  // VMATTEST_DAEMON_PROCESS_H_
+#endif  // VMATTEST_PROCESS_PROCESS_H_

@@ -1,5 +1,5 @@
-#ifndef VMATTEST_INVENTORY_SQLITE_HANDLES_H_
-#define VMATTEST_INVENTORY_SQLITE_HANDLES_H_
+#ifndef VMATTEST_SQLITE_HANDLES_H_
+#define VMATTEST_SQLITE_HANDLES_H_
 
 #include <sqlite3.h>
 
@@ -7,11 +7,11 @@
 
 #include "base/handles.h"
 
-namespace vmattest::inventory {
+namespace vmattest::sqlite {
 
 using DatabaseHandle = std::unique_ptr<sqlite3, Closer<sqlite3_close>>;
 using StatementHandle = std::unique_ptr<sqlite3_stmt, Closer<sqlite3_finalize>>;
 
-}  // namespace vmattest::inventory
+}  // namespace vmattest::sqlite
 
-#endif  // VMATTEST_INVENTORY_SQLITE_HANDLES_H_
+#endif  // VMATTEST_SQLITE_HANDLES_H_

@@ -1,4 +1,4 @@
-#include "daemon/state_dir.h"
+#include "process/state_dir.h"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -11,13 +11,14 @@
 #include "base/file.h"
 #include "fmt/format.h"
 
-namespace vmattest::daemon {
+namespace vmattest::process {
 namespace {
 
 namespace fs = std::filesystem;
 
 constexpr size_t kMinKeyAuth = 16;
 constexpr size_t kMaxSecret = 4096;
+constexpr size_t kMaxSecretFile = 16u << 10;
 constexpr size_t kRandomKeyAuth = 32;
 
 constexpr mode_t kFolderIsOurs = 0077;
@@ -42,8 +43,8 @@ absl::Status CheckPrivate(const fs::path& path, mode_t forbidden) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<Bytes> ReadSecret(const fs::path& path) {
-  ASSIGN_OR_RETURN(Bytes bytes, ReadFile(path, kMaxSecret));
+absl::StatusOr<Bytes> ReadSecret(const fs::path& path, size_t most) {
+  ASSIGN_OR_RETURN(Bytes bytes, ReadFile(path, most));
   RETURN_IF_ERROR(CheckPrivate(path, kSecretIsKept));
   return bytes;
 }
@@ -75,16 +76,16 @@ absl::StatusOr<StateDir> StateDir::Open(const fs::path& path) {
   }
   if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
     return absl::FailedPreconditionError(
-        fmt::format("{}: another vmattestd uses it", path.string()));
+        fmt::format("{}: another daemon uses it", path.string()));
   }
   return StateDir(std::move(lock));
 }
 
 absl::StatusOr<SecretBytes> LoadKeyAuth(const fs::path& path, bool create) {
-  absl::StatusOr<Bytes> bytes = ReadSecret(path);
+  absl::StatusOr<Bytes> bytes = ReadSecret(path, kMaxSecret);
   if (absl::IsNotFound(bytes.status()) && create) {
     RETURN_IF_ERROR(MakeKeyAuth(path));
-    bytes = ReadSecret(path);
+    bytes = ReadSecret(path, kMaxSecret);
   }
   RETURN_IF_ERROR(bytes.status());
   SecretBytes secret(*std::move(bytes));
@@ -96,12 +97,17 @@ absl::StatusOr<SecretBytes> LoadKeyAuth(const fs::path& path, bool create) {
   return secret;
 }
 
+absl::StatusOr<SecretBytes> LoadSecretFile(const fs::path& path) {
+  ASSIGN_OR_RETURN(Bytes bytes, ReadSecret(path, kMaxSecretFile));
+  return SecretBytes(std::move(bytes));
+}
+
 absl::StatusOr<SecretBytes> LoadAuthValue(const fs::path& path) {
-  ASSIGN_OR_RETURN(Bytes bytes, ReadSecret(path));
+  ASSIGN_OR_RETURN(Bytes bytes, ReadSecret(path, kMaxSecret));
   if (!bytes.empty() && bytes.back() == '\n') {
     bytes.pop_back();
   }
   return SecretBytes(std::move(bytes));
 }
 
-}  // namespace vmattest::daemon
+}  // namespace vmattest::process

@@ -1,23 +1,28 @@
-#ifndef VMATTEST_INVENTORY_SQLITE_DATABASE_H_
-#define VMATTEST_INVENTORY_SQLITE_DATABASE_H_
+#ifndef VMATTEST_SQLITE_DATABASE_H_
+#define VMATTEST_SQLITE_DATABASE_H_
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/bytes.h"
-#include "inventory/sqlite/handles.h"
+#include "sqlite/handles.h"
 
-namespace vmattest::inventory {
+namespace vmattest::sqlite {
+
+// SQLite's C API as values, for the adapters of stores. Nothing here knows what
+// is stored.
 
 // One execution of a prepared statement: bind in order, step, read. Ready for
 // the next one when it goes out of scope. The first error is kept and comes
 // out of Step() or Run().
 class Query {
  public:
-  Query(sqlite3* database, sqlite3_stmt* statement)
-      : database_(database), statement_(statement) {}
+  // `name` is what errors call the file; it must outlive the query.
+  Query(sqlite3* database, sqlite3_stmt* statement, std::string_view name)
+      : database_(database), statement_(statement), name_(name) {}
   Query(const Query&) = delete;
   Query& operator=(const Query&) = delete;
   ~Query();
@@ -42,6 +47,7 @@ class Query {
 
   sqlite3* database_;
   sqlite3_stmt* statement_;
+  std::string_view name_;
   int next_ = 1;
   int error_ = SQLITE_OK;
 };
@@ -49,13 +55,15 @@ class Query {
 // An SQLite file. One thread at a time.
 class Database {
  public:
-  // Creates the file, readable by its owner only, if there is none.
-  static absl::StatusOr<Database> Open(const std::string& path);
+  // Creates the file, readable by its owner only, if there is none. `name` is
+  // what errors call it: "inventory".
+  static absl::StatusOr<Database> Open(const std::string& path,
+                                       std::string name);
 
   // Prepared once by the caller and kept.
   absl::StatusOr<StatementHandle> Prepare(std::string_view sql);
   [[nodiscard]] Query Execute(const StatementHandle& statement) {
-    return {handle_.get(), statement.get()};
+    return {handle_.get(), statement.get(), *name_};
   }
   // Any number of statements without results.
   absl::Status Run(const std::string& sql);
@@ -63,9 +71,12 @@ class Database {
   absl::StatusOr<std::string> Value(const std::string& sql);
 
  private:
-  explicit Database(DatabaseHandle handle) : handle_(std::move(handle)) {}
+  Database(DatabaseHandle handle, std::string name)
+      : handle_(std::move(handle)),
+        name_(std::make_unique<const std::string>(std::move(name))) {}
 
   DatabaseHandle handle_;
+  std::unique_ptr<const std::string> name_;  // queries view it
 };
 
 // Rolls back unless committed.
@@ -88,6 +99,6 @@ class Transaction {
 // UNAVAILABLE: locked. PERMISSION_DENIED, NOT_FOUND, INTERNAL.
 absl::Status SqliteStatus(sqlite3* database, int code, std::string_view clause);
 
-}  // namespace vmattest::inventory
+}  // namespace vmattest::sqlite
 
-#endif  // VMATTEST_INVENTORY_SQLITE_DATABASE_H_
+#endif  // VMATTEST_SQLITE_DATABASE_H_

@@ -1,4 +1,4 @@
-#include "daemon/process.h"
+#include "process/process.h"
 
 #include <malloc.h>
 #include <poll.h>
@@ -15,7 +15,7 @@
 #include "grpc/support/log.h"
 #include "rpc/tls_files.h"
 
-namespace vmattest::daemon {
+namespace vmattest::process {
 namespace {
 
 constexpr int kMallocArenas = 2;
@@ -78,4 +78,4 @@ std::optional<int> Signals::Wait(
   return static_cast<int>(info.ssi_signo);
 }
 
-}  // namespace vmattest::daemon
+}  // namespace vmattest::process

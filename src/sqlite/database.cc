@@ -1,4 +1,4 @@
-#include "inventory/sqlite/database.h"
+#include "sqlite/database.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -9,7 +9,7 @@
 #include "base/handles.h"
 #include "fmt/format.h"
 
-namespace vmattest::inventory {
+namespace vmattest::sqlite {
 namespace {
 
 constexpr int kBusyTimeoutMs = 5000;
@@ -89,7 +89,7 @@ absl::StatusOr<bool> Query::Step() {
     }
     error_ = code;
   }
-  return SqliteStatus(database_, error_, "the inventory");
+  return SqliteStatus(database_, error_, name_);
 }
 
 absl::Status Query::Run() { return Step().status(); }
@@ -119,23 +119,24 @@ Bytes Query::Blob(int column) const {
   return data == nullptr ? Bytes() : Bytes(data, data + size);
 }
 
-absl::StatusOr<Database> Database::Open(const std::string& path) {
+absl::StatusOr<Database> Database::Open(const std::string& path,
+                                        std::string name) {
   // SQLite gives its journal files the mode of the database.
   const UniqueFd created(
       open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR));
   if (!created.valid()) {
-    return ErrnoStatus(errno, fmt::format("inventory {}", path));
+    return ErrnoStatus(errno, fmt::format("{} {}", name, path));
   }
   sqlite3* raw = nullptr;
   const int code = sqlite3_open_v2(
       path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr);
   DatabaseHandle handle(raw);
   if (code != SQLITE_OK) {
-    return SqliteStatus(raw, code, fmt::format("inventory {}", path));
+    return SqliteStatus(raw, code, fmt::format("{} {}", name, path));
   }
   sqlite3_extended_result_codes(raw, 1);
   sqlite3_busy_timeout(raw, kBusyTimeoutMs);
-  return Database(std::move(handle));
+  return Database(std::move(handle), std::move(name));
 }
 
 absl::StatusOr<StatementHandle> Database::Prepare(std::string_view sql) {
@@ -153,7 +154,7 @@ absl::Status Database::Run(const std::string& sql) {
   const int code =
       sqlite3_exec(handle_.get(), sql.c_str(), nullptr, nullptr, nullptr);
   return code == SQLITE_OK ? absl::OkStatus()
-                           : SqliteStatus(handle_.get(), code, "the inventory");
+                           : SqliteStatus(handle_.get(), code, *name_);
 }
 
 absl::StatusOr<std::string> Database::Value(const std::string& sql) {
@@ -185,4 +186,4 @@ absl::Status Transaction::Commit() {
   return absl::OkStatus();
 }
 
-}  // namespace vmattest::inventory
+}  // namespace vmattest::sqlite

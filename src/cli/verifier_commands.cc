@@ -1,0 +1,178 @@
+#include "cli/verifier_commands.h"
+
+#include <memory>
+#include <string>
+
+#include "CLI/Config.hpp"
+#include "CLI/Formatter.hpp"
+#include "cli/decisions_command.h"
+#include "cli/hosts_command.h"
+#include "cli/references_command.h"
+
+namespace vmattest::cli {
+namespace {
+
+using Run = std::function<int()>;
+
+void AddVerifier(CLI::App& app, VerifierArgs& args) {
+  const char* group = "Where the verifier is";
+  app.add_option("--verifier-socket", args.socket, "Unix socket")
+      ->capture_default_str()
+      ->envname("VMATTEST_VERIFIER_SOCKET")
+      ->group(group);
+  app.add_option("--verifier", args.address,
+                 "HOST:PORT instead, with mutual TLS")
+      ->group(group);
+  app.add_option("--cert", args.certificate, "PEM certificate of this client")
+      ->group(group);
+  app.add_option("--key", args.private_key, "its PEM key")->group(group);
+  app.add_option("--ca", args.authority,
+                 "PEM authorities that vouch for the verifier")
+      ->group(group);
+  app.add_option_function<int>(
+         "--timeout",
+         [&args](int seconds) { args.timeout = std::chrono::seconds(seconds); },
+         "seconds that a call may take")
+      ->check(CLI::PositiveNumber)
+      ->group(group);
+}
+
+// A command whose arguments live as long as the parser's callbacks do.
+template <class Args>
+std::pair<CLI::App*, Args*> AddOne(CLI::App& parent, const char* name,
+                                   const char* what, Run* run,
+                                   int (*function)(const Args&,
+                                                   std::ostream&)) {
+  auto args = std::make_shared<Args>();
+  CLI::App* app = parent.add_subcommand(name, what);
+  app->callback([run, function, args] {
+    *run = [function, args] { return function(*args, std::cout); };
+  });
+  app->add_flag("--json", args->json, "print JSON");
+  AddVerifier(*app, args->connection);
+  return {app, args.get()};
+}
+
+void AddHosts(CLI::App& app, Run* run) {
+  CLI::App* hosts = app.add_subcommand("hosts", "Hosts that a verifier knows");
+  hosts->require_subcommand(1);
+  const auto add = [&](HostsArgs::Action action, const char* name,
+                       const char* what) {
+    auto [command, args] = AddOne<HostsArgs>(*hosts, name, what, run, RunHosts);
+    args->action = action;
+    if (action != HostsArgs::Action::kList) {
+      command->add_option("host-id", args->host_id, "of the host")->required();
+    }
+    return std::pair(command, args);
+  };
+  add(HostsArgs::Action::kList, "list", "Id, state and client of each");
+  auto [show, show_args] =
+      add(HostsArgs::Action::kShow, "show", "One host, its AK's name too");
+  show->add_option("--record", show_args->out,
+                   "file for the authority's signed record");
+  auto [approve, approve_args] =
+      add(HostsArgs::Action::kApprove, "approve",
+          "Believe a TPM that has no certificate (state pending)");
+  approve
+      ->add_option("ak-name", approve_args->ak_name,
+                   "hex, as compared on the host itself")
+      ->required();
+  auto [revoke, revoke_args] =
+      add(HostsArgs::Action::kRevoke, "revoke", "Believe a host no more");
+  revoke->add_option("--reason", revoke_args->reason, "for the record");
+  auto [rebind, rebind_args] =
+      add(HostsArgs::Action::kAllowRebind, "allow-rebind",
+          "Let a known host come back with another AK, once");
+  rebind->add_option("ak-name", rebind_args->ak_name, "hex, the new one")
+      ->required();
+  rebind->add_option("--hours", rebind_args->hours, "how long, up to 720")
+      ->capture_default_str();
+}
+
+void AddReferences(CLI::App& app, Run* run) {
+  CLI::App* references =
+      app.add_subcommand("references", "Reference values of a verifier");
+  references->require_subcommand(1);
+  const auto add = [&](ReferencesArgs::Action action, const char* name,
+                       const char* what) {
+    auto [command, args] =
+        AddOne<ReferencesArgs>(*references, name, what, run, RunReferences);
+    args->action = action;
+    return std::pair(command, args);
+  };
+  auto [put, put_args] = add(ReferencesArgs::Action::kPut, "put",
+                             "Activate a document that an approver signed");
+  put->add_option("file", put_args->file, "document")->required();
+  add(ReferencesArgs::Action::kList, "list", "The newest of each name");
+  auto [get, get_args] =
+      add(ReferencesArgs::Action::kGet, "get", "A document as it was signed");
+  get->add_option("name", get_args->name, "of the reference")->required();
+  get->add_option("--revision", get_args->revision, "else the newest");
+  get->add_option("--out", get_args->out, "file; else printed");
+  auto [learn, learn_args] =
+      add(ReferencesArgs::Action::kLearn, "learn",
+          "YAML of what a VM's newest genuine evidence says");
+  learn->add_option("vm", learn_args->vm, "UUID")->required();
+  learn->add_option("name", learn_args->name, "of the reference")->required();
+  learn->add_option("--out", learn_args->out, "file; else printed");
+  auto [simulate, simulate_args] =
+      add(ReferencesArgs::Action::kSimulate, "simulate",
+          "What recorded evidence would come to under another reference");
+  simulate->add_option("file", simulate_args->file, "YAML or document")
+      ->required();
+  simulate->add_option("--most", simulate_args->most,
+                       "pieces of evidence, newest first; else 1000");
+}
+
+void AddAppraise(CLI::App& app, Run* run) {
+  auto [appraise, args] = AddOne<AppraiseArgs>(
+      app, "appraise", "Have a verifier judge evidence", run, RunAppraise);
+  appraise->add_option("file", args->file, "evidence")->required();
+  appraise->add_option("--nonce", args->nonce,
+                       "hex; the evidence must hold it");
+  appraise->add_option("--vm", args->vm, "UUID that it must be about");
+  appraise->add_option("--out", args->out, "file for the result, a JWT");
+  appraise->add_flag("--post-quantum", args->post_quantum,
+                     "also a result signed with ML-DSA; --out gets that one");
+}
+
+void AddDecisions(CLI::App& app, Run* run) {
+  CLI::App* decisions =
+      app.add_subcommand("decisions", "What a verifier has decided");
+  decisions->require_subcommand(1);
+  const auto add = [&](DecisionsArgs::Action action, const char* name,
+                       const char* what) {
+    auto [command, args] =
+        AddOne<DecisionsArgs>(*decisions, name, what, run, RunDecisions);
+    args->action = action;
+    return std::pair(command, args);
+  };
+  auto [list, list_args] =
+      add(DecisionsArgs::Action::kList, "list", "Newest first");
+  list->add_option("--vm", list_args->vm, "UUID; else all");
+  list->add_option("--before", list_args->before, "sequence number");
+  list->add_option("--count", list_args->count, "at most so many");
+  list->add_flag("--refused", list_args->refused_only, "refusals only");
+  auto [show, show_args] =
+      add(DecisionsArgs::Action::kShow, "show", "One, with its result");
+  show->add_option("sequence", show_args->sequence, "its number")->required();
+  show->add_option("--evidence", show_args->evidence,
+                   "file for the evidence, while it is kept");
+  auto [watch, watch_args] =
+      add(DecisionsArgs::Action::kWatch, "watch",
+          "Refusals, changed references and revocations as they come");
+  watch->add_option("--after", watch_args->sequence,
+                    "first what came after this sequence number");
+  watch->add_option("--count", watch_args->count, "end after so many");
+}
+
+}  // namespace
+
+void AddVerifierCommands(CLI::App& app, Run* run) {
+  AddHosts(app, run);
+  AddReferences(app, run);
+  AddAppraise(app, run);
+  AddDecisions(app, run);
+}
+
+}  // namespace vmattest::cli

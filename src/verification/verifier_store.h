@@ -1,0 +1,184 @@
+#ifndef VMATTEST_VERIFICATION_VERIFIER_STORE_H_
+#define VMATTEST_VERIFICATION_VERIFIER_STORE_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/bytes.h"
+#include "base/uuid.h"
+#include "vmattest/types/verdict.h"
+
+namespace vmattest::verification {
+
+struct HostEntry {
+  // In the file: numbers are never given again.
+  enum class State : uint8_t { kPending = 1, kEnrolled = 2, kRevoked = 3 };
+  std::string host_id;
+  State state = State::kPending;
+  uint64_t revision = 0;        // of the entry, grows by one with each write
+  std::string client_identity;  // URI SAN that enrolled it
+  std::string hostname;
+  std::string ek_trust;  // "certificate", "operator"; empty while pending
+  Bytes ak_name;         // these two are never two hosts'
+  Bytes ek_fingerprint;  // enrollment::EkFingerprint
+  Bytes identity;        // wire::EncodeHostIdentity
+  Bytes record;  // SignedDocument over a HostRecord; empty while pending
+  int64_t since_unix_ms = 0;  // in this state
+  std::string revocation_reason;
+  friend bool operator==(const HostEntry&, const HostEntry&) = default;
+};
+
+// An operator's word that a host may come back with another AK, once.
+struct RebindPermit {
+  std::string host_id;
+  Bytes ak_name;
+  int64_t expires_unix_ms = 0;
+  friend bool operator==(const RebindPermit&, const RebindPermit&) = default;
+};
+
+// One revision of a reference, as its approver signed it.
+struct ReferenceEntry {
+  std::string name;
+  uint64_t revision = 0;
+  std::string mode;                   // reference::ToString
+  std::vector<std::string> vm_uuids;  // or "*"
+  int64_t not_before_unix_ms = 0;
+  int64_t not_after_unix_ms = 0;
+  std::string approver;
+  Bytes signer_key_id;
+  int64_t stored_unix_ms = 0;
+  Bytes document;  // the SignedDocument's bytes as they were received
+  friend bool operator==(const ReferenceEntry&,
+                         const ReferenceEntry&) = default;
+};
+
+// Something that happened, in one sequence: decisions, and changes of what
+// decisions rest on.
+struct DecisionEntry {
+  // In the file: numbers are never given again.
+  enum class Kind : uint8_t { kDecision = 1, kReference = 2, kHost = 3 };
+  uint64_t sequence = 0;  // given by the store, gapless, from 1
+  Kind kind = Kind::kDecision;
+  int64_t time_unix_ms = 0;
+  std::string vm_uuid;  // lower case; empty: about no single VM
+  std::string vm_name;
+  std::string host_id;
+  bool trusted = false;
+  bool genuine = false;  // the host really said it
+  std::vector<Reason> reasons;
+  std::vector<std::string> fixes;  // one for each reason
+  std::string reference;           // "NAME@REVISION"
+  Bytes root;
+  std::string ear;
+};
+
+struct DecisionQuery {
+  std::string vm_uuid;           // empty: of all
+  uint64_t before_sequence = 0;  // 0: the newest
+  bool refused_only = false;
+  size_t limit = 100;
+};
+
+struct RecordedEvidence {
+  uint64_t sequence = 0;  // of the decision about it
+  std::string vm_uuid;
+  bool trusted = false;
+  Bytes evidence;
+};
+
+// What the verifier remembers. Challenges are not in it: they live minutes and
+// die with the process. Durable: a call that returned OK survives a crash, and
+// each call is done as a whole or not at all. Written so that several
+// processes could share one (a store over etcd): whoever changes a host or a
+// reference says which revision it has seen. Callable from any thread; blocks.
+//   ABORTED: it changed meanwhile; read it again. DATA_LOSS: the store is
+//   damaged. RESOURCE_EXHAUSTED: the disk is full.
+class VerifierStore {
+ public:
+  virtual ~VerifierStore() = default;
+
+  virtual absl::StatusOr<std::optional<HostEntry>> FindHost(
+      const std::string& host_id) = 0;
+  // That which is not revoked; else one that is.
+  virtual absl::StatusOr<std::optional<HostEntry>> FindHostOfClient(
+      const std::string& client_identity) = 0;
+  // By the AK's name or the EK's fingerprint.
+  virtual absl::StatusOr<std::vector<HostEntry>> FindHostsOfKeys(
+      const Bytes& ak_name, const Bytes& ek_fingerprint) = 0;
+  // By host id, those after `after`.
+  virtual absl::StatusOr<std::vector<HostEntry>> ListHosts(
+      const std::string& after, size_t limit) = 0;
+  struct HostWrite {
+    HostEntry host;             // with its new revision, that seen plus one
+    bool spend_permit = false;  // and the host's permit is gone
+    std::optional<DecisionEntry> event;
+  };
+  // ALREADY_EXISTS: the client identity has another host that is not revoked,
+  // or another host has the AK or the EK. A write that makes a host revoked
+  // raises the revocation epoch by one. Returns the event's sequence, 0
+  // without one.
+  virtual absl::StatusOr<uint64_t> PutHost(const HostWrite& write) = 0;
+  virtual absl::StatusOr<uint64_t> RevocationEpoch() = 0;
+
+  // One for each host; a newer one replaces it.
+  virtual absl::Status PutPermit(const RebindPermit& permit) = 0;
+  virtual absl::StatusOr<std::optional<RebindPermit>> FindPermit(
+      const std::string& host_id) = 0;
+
+  struct ReferenceWrite {
+    ReferenceEntry reference;
+    uint64_t seen_revision = 0;  // the newest of that name; 0: none
+    std::optional<DecisionEntry> event;
+  };
+  // ALREADY_EXISTS: the newest revision of another name is about one of its
+  // VMs. Returns the event's sequence, 0 without one.
+  virtual absl::StatusOr<uint64_t> PutReference(
+      const ReferenceWrite& write) = 0;
+  // `revision` 0: the newest.
+  virtual absl::StatusOr<std::optional<ReferenceEntry>> FindReference(
+      const std::string& name, uint64_t revision) = 0;
+  // The newest revision of each name, without its document, by name after
+  // `after`.
+  virtual absl::StatusOr<std::vector<ReferenceEntry>> ListReferences(
+      const std::string& after, size_t limit) = 0;
+  // Of each name that ever was about this VM (or "*"): the highest revision
+  // that is valid then, without its document. It may not be about the VM any
+  // more.
+  virtual absl::StatusOr<std::vector<ReferenceEntry>> ReferencesOf(
+      const std::string& vm_uuid, int64_t now_unix_ms) = 0;
+
+  struct DecisionWrite {
+    DecisionEntry decision;
+    Bytes evidence;  // kept with it; empty: none
+  };
+  // In this order. Evidence of each VM beyond the newest `keep_evidence` is
+  // dropped. Returns the first sequence.
+  virtual absl::StatusOr<uint64_t> Append(
+      const std::vector<DecisionWrite>& decisions, size_t keep_evidence) = 0;
+  // Newest first.
+  virtual absl::StatusOr<std::vector<DecisionEntry>> Decisions(
+      const DecisionQuery& query) = 0;
+  // Of every kind, oldest first.
+  virtual absl::StatusOr<std::vector<DecisionEntry>> After(uint64_t sequence,
+                                                           size_t limit) = 0;
+  virtual absl::StatusOr<std::optional<DecisionEntry>> FindDecision(
+      uint64_t sequence) = 0;
+  virtual absl::StatusOr<uint64_t> LastSequence() = 0;
+  // Empty: none is kept.
+  virtual absl::StatusOr<Bytes> FindEvidence(uint64_t sequence) = 0;
+  // Newest first; `vm_uuid` empty: of all.
+  virtual absl::StatusOr<std::vector<RecordedEvidence>> NewestEvidence(
+      const std::string& vm_uuid, uint64_t before_sequence, size_t limit) = 0;
+  // VMs that genuine evidence of this host was about, among what is kept.
+  virtual absl::StatusOr<std::vector<std::string>> VmsOfHost(
+      const std::string& host_id, size_t limit) = 0;
+  // Drops all but the newest `keep` decisions, and their evidence.
+  virtual absl::Status Trim(size_t keep) = 0;
+};
+
+}  // namespace vmattest::verification
+
+#endif  // VMATTEST_VERIFICATION_VERIFIER_STORE_H_

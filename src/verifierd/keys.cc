@@ -1,0 +1,121 @@
+#include "verifierd/keys.h"
+
+#include <algorithm>
+#include <functional>
+#include <optional>
+#include <utility>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "fmt/format.h"
+#include "process/state_dir.h"
+
+namespace vmattest::verifierd {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kMaxPublicKey = 64u << 10;
+constexpr char kAuthorityName[] = "authority";
+
+// The secret in `path`; a missing one is made by `make`.
+absl::StatusOr<SecretBytes> LoadOrMake(
+    const fs::path& path,
+    const std::function<absl::StatusOr<SecretBytes>()>& make) {
+  auto secret = process::LoadSecretFile(path);
+  if (!absl::IsNotFound(secret.status())) {
+    return secret;
+  }
+  ASSIGN_OR_RETURN(const SecretBytes made, make());
+  RETURN_IF_ERROR(WriteFileAtomic(path, made.Reveal(SecretAccess()), 0600));
+  return process::LoadSecretFile(path);
+}
+
+absl::StatusOr<std::optional<MlDsaKey>> LoadResultPqKey(const fs::path& path,
+                                                        bool available) {
+  if (!available) {
+    std::error_code ignored;
+    if (fs::exists(path, ignored)) {
+      log::Warning("results are not signed with ML-DSA",
+                   {{"key", path.string()}});
+    }
+    return std::nullopt;
+  }
+  ASSIGN_OR_RETURN(const SecretBytes seed, LoadOrMake(path, [] {
+                     return absl::StatusOr<SecretBytes>(GenerateMlDsaSeed());
+                   }));
+  ASSIGN_OR_RETURN(MlDsaKey key, MlDsaKey::FromSeed(MlDsaLevel::k65, seed));
+  return key;
+}
+
+}  // namespace
+
+absl::StatusOr<VerifierKeys> LoadVerifierKeys(const fs::path& folder,
+                                              bool post_quantum,
+                                              const std::string& module) {
+  // Also to check what others signed with it.
+  const auto provider = MlDsaProvider::Open(module);
+  const bool available = post_quantum && provider.ok();
+  if (!provider.ok()) {
+    log::Warning("no ML-DSA here: new keys are ECDSA alone",
+                 {{"why", std::string(provider.status().message())}});
+  }
+  const fs::path result_file = folder / "result-key.pem";
+  ASSIGN_OR_RETURN(
+      const SecretBytes pem, LoadOrMake(result_file, [] {
+        return absl::StatusOr<SecretBytes>(EcPrivateKey::Generate().ToPem());
+      }));
+  ASSIGN_OR_RETURN_WITH(EcPrivateKey result_key, EcPrivateKey::FromPem(pem),
+                        result_file.string());
+  ASSIGN_OR_RETURN(std::optional<MlDsaKey> result_pq,
+                   LoadResultPqKey(folder / "result-key.ml-dsa", available));
+  const fs::path authority_file = folder / "authority.json";
+  ASSIGN_OR_RETURN(
+      const SecretBytes authority,
+      LoadOrMake(authority_file, [available]() -> absl::StatusOr<SecretBytes> {
+        ASSIGN_OR_RETURN(
+            const document::PrivateKey made,
+            document::PrivateKey::Generate(
+                kAuthorityName,
+                available ? std::optional(MlDsaLevel::k65) : std::nullopt));
+        return made.ToFile();
+      }));
+  ASSIGN_OR_RETURN_WITH(document::PrivateKey authority_key,
+                        document::PrivateKey::Parse(authority),
+                        authority_file.string());
+  return VerifierKeys{
+      token::TokenSigner(std::move(result_key), std::move(result_pq)),
+      std::move(authority_key)};
+}
+
+absl::StatusOr<std::vector<document::PublicKey>> LoadApprovers(
+    const fs::path& folder) {
+  std::vector<fs::path> files;
+  std::error_code error;
+  fs::directory_iterator entry(folder, error);
+  if (error == std::errc::no_such_file_or_directory) {
+    log::Warning("nobody can approve references",
+                 {{"folder", folder.string()}});
+    return std::vector<document::PublicKey>();
+  }
+  for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+    if (entry->path().extension() == ".json") {
+      files.push_back(entry->path());
+    }
+  }
+  if (error) {
+    return ErrnoStatus(error.value(), folder.string());
+  }
+  std::sort(files.begin(), files.end());
+  std::vector<document::PublicKey> keys;
+  for (const fs::path& file : files) {
+    ASSIGN_OR_RETURN(const Bytes json, ReadFile(file, kMaxPublicKey));
+    ASSIGN_OR_RETURN_WITH(document::PublicKey key,
+                          document::ParsePublicKey(AsText(json)),
+                          file.string());
+    keys.push_back(std::move(key));
+  }
+  return keys;
+}
+
+}  // namespace vmattest::verifierd

@@ -1,0 +1,37 @@
+#ifndef VMATTEST_VERIFIERD_KEYS_H_
+#define VMATTEST_VERIFIERD_KEYS_H_
+
+#include <filesystem>
+#include <memory>
+#include <vector>
+
+#include "base/status.h"
+#include "document/document.h"
+#include "token/ear.h"
+
+// Keys and trust of a verifier, as files. Main thread, at start.
+
+namespace vmattest::verifierd {
+
+// What results and host records are signed with, in `folder`: result-key.pem,
+// result-key.ml-dsa (a seed) and authority.json, each mode 0600. Those that are
+// missing are made and last from then on. Without `post_quantum`, or where this
+// process has no ML-DSA, new keys have none; a result seed that is there is
+// then not used, with a warning. FAILED_PRECONDITION: others may read a file.
+// UNAVAILABLE: the authority's key has ML-DSA, and this process has not.
+struct VerifierKeys {
+  token::TokenSigner results;
+  document::PrivateKey authority;
+};
+absl::StatusOr<VerifierKeys> LoadVerifierKeys(
+    const std::filesystem::path& folder, bool post_quantum,
+    const std::string& module);
+
+// Every *.json of a folder, "vmattest/public-key/v1". A folder that is not
+// there approves nothing.
+absl::StatusOr<std::vector<document::PublicKey>> LoadApprovers(
+    const std::filesystem::path& folder);
+
+}  // namespace vmattest::verifierd
+
+#endif  // VMATTEST_VERIFIERD_KEYS_H_

@@ -1,0 +1,5 @@
+#include "verifierd/verifierd.h"
+
+int main(int argc, char** argv) {
+  return vmattest::verifierd::RunProgram(argc, argv);
+}

@@ -1,0 +1,60 @@
+#ifndef VMATTEST_VERIFIERD_STACK_H_
+#define VMATTEST_VERIFIERD_STACK_H_
+
+#include <filesystem>
+#include <memory>
+
+#include "base/clock.h"
+#include "base/executor.h"
+#include "base/status.h"
+#include "config/verifierd_config.h"
+#include "rpc/verification_parts.h"
+#include "verification/webhook.h"
+
+namespace vmattest::verifierd {
+
+// A verifier from its configuration: keys, store, use-cases, webhook. For
+// vmattest-verifierd, and for a daemon that embeds one. Built and destroyed on
+// the main thread; in between callable from any thread.
+class VerificationStack {
+ public:
+  struct Options {
+    std::filesystem::path folder;  // of state, ours alone
+    config::VerificationSettings settings;
+    size_t max_watchers = 64;
+    size_t watcher_lag = 1024;
+  };
+  // Errors name the file or key of the configuration.
+  static absl::StatusOr<std::unique_ptr<VerificationStack>> Open(
+      const Options& options, const Clock& clock);
+  VerificationStack(const VerificationStack&) = delete;
+  VerificationStack& operator=(const VerificationStack&) = delete;
+  ~VerificationStack();
+
+  // For rpc::VerificationServices. `watch` needs room for a task of each
+  // watcher.
+  [[nodiscard]] rpc::VerificationParts Parts(Executor& requests,
+                                             Executor& watch) const;
+  [[nodiscard]] verification::Appraiser& appraiser() const;
+  [[nodiscard]] verification::HostRegistry& hosts() const;
+
+  // Call every few seconds: drops what is kept long enough. OK: the store
+  // works.
+  absl::Status Tick();
+
+  struct Counters {
+    verification::DecisionLog::Counters decisions;
+    size_t challenges = 0;
+    verification::Webhook::Counters webhook;
+  };
+  [[nodiscard]] Counters counters() const;
+
+ private:
+  struct Owners;
+  explicit VerificationStack(std::unique_ptr<Owners> owners);
+  std::unique_ptr<Owners> owners_;
+};
+
+}  // namespace vmattest::verifierd
+
+#endif  // VMATTEST_VERIFIERD_STACK_H_
