@@ -199,8 +199,14 @@ absl::StatusOr<std::string> Appraiser::Learn(const std::string& vm_uuid,
                     appraisal.verdict.reasons.front().code));
   }
   const verifier::Claims& claims = appraisal.claims;
-  return reference::ToYaml(reference::Learn(name, vm_uuid, claims.algorithm,
-                                            claims.leaves, claims.root));
+  reference::Reference learned = reference::Learn(
+      name, vm_uuid, claims.algorithm, claims.leaves, claims.root);
+  learned.content = claims.content;
+  learned.inside = claims.inside;
+  ASSIGN_OR_RETURN(const std::optional<ReferenceEntry> before,
+                   parts_.store.FindReference(name, 0));
+  learned.revision = before ? before->revision + 1 : 1;
+  return reference::ToYaml(learned);
 }
 
 absl::StatusOr<Appraiser::Simulation> Appraiser::Simulate(

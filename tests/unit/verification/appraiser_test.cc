@@ -209,6 +209,10 @@ TEST_F(AppraiserTest, LearnsFromTheNewestGenuineEvidence) {
                        rig_.appraiser.Learn(vm(), "learned"));
   EXPECT_THAT(yaml, ::testing::HasSubstr("name: learned"));
   EXPECT_THAT(yaml, ::testing::HasSubstr(vm()));
+  // A newer revision of what is there already.
+  ASSERT_OK_AND_ASSIGN(const std::string next,
+                       rig_.appraiser.Learn(vm(), "web"));
+  EXPECT_EQ(reference::FromYaml(next)->revision, 2u);
 }
 
 TEST_F(AppraiserTest, SimulationSaysWhatWouldFlip) {
