@@ -1,5 +1,6 @@
 #include "verification/appraiser.h"
 
+#include <limits>
 #include <set>
 #include <utility>
 
@@ -18,8 +19,9 @@ constexpr size_t kMostVmsOfHost = 4096;
 constexpr size_t kMostPolicyBytes = 16u << 20;
 constexpr size_t kEvidencePage = 32;
 
-appraisal::Decision Refused(Reason reason) {
+appraisal::Decision Refused(Reason reason, WallTime now) {
   appraisal::Decision decision;
+  decision.expires = now + appraisal::kRefusalLifetime;
   decision.verdict.reasons.push_back(std::move(reason));
   decision.fixes.emplace_back();
   return decision;
@@ -69,12 +71,13 @@ absl::StatusOr<appraisal::Decision> Appraiser::Decide(
   const absl::StatusOr<About> about = Peek(request.evidence);
   if (!about.ok()) {
     return Refused({"evidence-malformed", "evidence", "",
-                    std::string(about.status().message())});
+                    std::string(about.status().message())},
+                   now);
   }
   ASSIGN_OR_RETURN(const HostAnchors::Found host,
                    parts_.hosts.Find(about->host_id));
   if (host.anchors == nullptr) {
-    appraisal::Decision decision = Refused(host.reason);
+    appraisal::Decision decision = Refused(host.reason, now);
     decision.claims.host_id = about->host_id;
     decision.claims.vm_uuid = about->vm_uuid;
     decision.claims.vm_name = about->vm_name;
@@ -199,8 +202,26 @@ absl::StatusOr<std::string> Appraiser::Learn(const std::string& vm_uuid,
                     appraisal.verdict.reasons.front().code));
   }
   const verifier::Claims& claims = appraisal.claims;
-  return reference::ToYaml(reference::Learn(name, vm_uuid, claims.algorithm,
-                                            claims.leaves, claims.root));
+  reference::Reference learned = reference::Learn(
+      name, vm_uuid, claims.algorithm, claims.leaves, claims.root);
+  learned.content = claims.content;
+  learned.inside = claims.inside;
+  ASSIGN_OR_RETURN(const std::optional<ReferenceEntry> before,
+                   parts_.store.FindReference(name, 0));
+  learned.revision = before ? before->revision + 1 : 1;
+  return reference::ToYaml(learned);
+}
+
+// What counts now, as if it always had: evidence is older than references.
+absl::StatusOr<std::vector<reference::Reference>> Appraiser::CountingNow(
+    const std::string& vm_uuid) {
+  ASSIGN_OR_RETURN(std::vector<reference::Reference> references,
+                   parts_.references.For(vm_uuid, parts_.clock.Now()));
+  for (reference::Reference& reference : references) {
+    reference.header.not_before_unix_ms = 0;
+    reference.header.not_after_unix_ms = std::numeric_limits<int64_t>::max();
+  }
+  return references;
 }
 
 absl::StatusOr<Appraiser::Simulation> Appraiser::Simulate(
@@ -230,9 +251,8 @@ absl::StatusOr<Appraiser::Simulation> Appraiser::Simulate(
       if (host.anchors == nullptr) {
         continue;
       }
-      ASSIGN_OR_RETURN(
-          const std::vector<reference::Reference> active,
-          parts_.references.For(recorded.vm_uuid, parts_.clock.Now()));
+      ASSIGN_OR_RETURN(const std::vector<reference::Reference> active,
+                       CountingNow(recorded.vm_uuid));
       ASSIGN_OR_RETURN(const std::vector<appraisal::Flip> flips,
                        appraisal::Simulate({recorded.evidence}, *host.anchors,
                                            active, proposed));

@@ -38,6 +38,10 @@ class Swtpm {
   [[nodiscard]] std::string tcti() const;
   [[nodiscard]] const std::filesystem::path& socket() const { return socket_; }
   [[nodiscard]] pid_t pid() const { return pid_; }
+  // Of kEkCertificate: certificates of its authority, root and issuer.
+  [[nodiscard]] std::filesystem::path ca_folder() const {
+    return dir_.path() / "ca";
+  }
 
   // The TPM is gone: connections to it fail.
   void Kill();

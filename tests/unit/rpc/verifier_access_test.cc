@@ -104,8 +104,8 @@ TEST_F(VerifierAccess, CVE_2026_1709_NoMethodAnswersWithoutTheRightCredential) {
 }
 
 TEST_F(VerifierAccess, CVE_2026_1709_EachMethodIsDeniedToEachOtherRole) {
-  for (const std::string& uri : {kHostUri, kCustomerUri, kAuditorUri,
-                                 kOperatorUri, kReadUri, kAdminUri}) {
+  for (const char* uri : {kHostUri, kCustomerUri, kAuditorUri, kOperatorUri,
+                          kReadUri, kAdminUri}) {
     for (const std::string& method : Methods()) {
       const absl::Status status = CallEmpty(As(uri), method);
       EXPECT_EQ(!RefusedCaller(status), Expected().at(method).contains(uri))

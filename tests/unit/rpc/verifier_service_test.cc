@@ -150,8 +150,8 @@ TEST_F(VerifierServiceTest, RevokedHostIsRefused) {
 
 TEST_F(VerifierServiceTest, CustomersSeeTheirVmsOnly) {
   EnrollAndApprove();
-  ASSERT_OK_AND_ASSIGN(const auto result,
-                       Appraise(kCustomerUri, builder_.BuildFile()));
+  const Bytes evidence = builder_.BuildFile();
+  ASSERT_OK_AND_ASSIGN(const auto result, Appraise(kCustomerUri, evidence));
   EXPECT_THAT(Appraise(kOtherCustomerUri, builder_.BuildFile()),
               StatusIs(kDenied));
   const auto decisions = [&](const std::string& uri) {
@@ -171,7 +171,7 @@ TEST_F(VerifierServiceTest, CustomersSeeTheirVmsOnly) {
   EXPECT_THAT(Call(*VerifierAs(kCustomerUri), &v1::Verifier::Stub::GetDecision,
                    get, &got),
               IsOk());
-  EXPECT_EQ(got.evidence(), AsText(builder_.BuildFile()));
+  EXPECT_EQ(got.evidence(), AsText(evidence));
   EXPECT_EQ(got.decision().ear(), result.ear());
   EXPECT_THAT(Call(*VerifierAs(kOtherCustomerUri),
                    &v1::Verifier::Stub::GetDecision, get, &got),

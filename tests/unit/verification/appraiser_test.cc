@@ -85,12 +85,13 @@ TEST_F(AppraiserTest, SoundEvidenceGivesAnAffirmingSignedResult) {
 }
 
 TEST_F(AppraiserTest, DecisionIsStoredBeforeItIsTold) {
-  const Appraiser::Result result = Decide(builder_.BuildFile());
+  const Bytes evidence = builder_.BuildFile();
+  const Appraiser::Result result = Decide(evidence);
   const auto stored = rig_.store.FindDecision(result.decision.sequence).value();
   ASSERT_TRUE(stored.has_value());
   EXPECT_EQ(stored->ear, result.ear);
   EXPECT_EQ(rig_.store.FindEvidence(result.decision.sequence).value(),
-            builder_.BuildFile());
+            evidence);
   rig_.fake_store.FailWith(absl::ResourceExhaustedError("disk full"));
   EXPECT_FALSE(rig_.Appraise(builder_.BuildFile()).ok());
 }
@@ -207,8 +208,12 @@ TEST_F(AppraiserTest, LearnsFromTheNewestGenuineEvidence) {
   Decide(builder_.BuildFile());
   ASSERT_OK_AND_ASSIGN(const std::string yaml,
                        rig_.appraiser.Learn(vm(), "learned"));
-  EXPECT_THAT(yaml, ::testing::HasSubstr("name: learned"));
+  EXPECT_THAT(yaml, ::testing::HasSubstr("name: \"learned\""));
   EXPECT_THAT(yaml, ::testing::HasSubstr(vm()));
+  // A newer revision of what is there already.
+  ASSERT_OK_AND_ASSIGN(const std::string next,
+                       rig_.appraiser.Learn(vm(), "web"));
+  EXPECT_EQ(reference::FromYaml(next)->revision, 2u);
 }
 
 TEST_F(AppraiserTest, SimulationSaysWhatWouldFlip) {

@@ -43,7 +43,8 @@ class HostRegistryTest : public ::testing::Test {
   }
   std::vector<std::string> Events() {
     std::vector<std::string> codes;
-    for (const DecisionEntry& event : rig_.store.After(0, 100).value()) {
+    const auto events = rig_.store.After(0, 100);
+    for (const DecisionEntry& event : *events) {
       codes.push_back(event.reasons.front().code);
     }
     return codes;

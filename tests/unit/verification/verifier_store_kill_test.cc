@@ -73,7 +73,8 @@ TEST(VerifierStoreKill, HasEveryAcknowledgedWriteWholeAfterKill9) {
     // A host, its event and the epoch are one: each is there as often.
     ASSERT_OK_AND_ASSIGN(const auto hosts, store->ListHosts("", 1'000'000));
     size_t events = 0;
-    for (const DecisionEntry& entry : store->After(0, 1'000'000).value()) {
+    ASSERT_OK_AND_ASSIGN(const auto entries, store->After(0, 1'000'000));
+    for (const DecisionEntry& entry : entries) {
       events += entry.kind == DecisionEntry::Kind::kHost ? 1 : 0;
     }
     EXPECT_EQ(events, hosts.size());

@@ -1,0 +1,7 @@
+vmattest_test(verifierd_test
+  SOURCES ${CMAKE_CURRENT_LIST_DIR}/verifierd_test.cc
+  LIBS vmattest::test_daemon nlohmann_json::nlohmann_json fmt::fmt
+  LABELS integration rpc)
+add_dependencies(verifierd_test vmattest-verifierd)
+target_compile_definitions(verifierd_test PRIVATE
+  VMATTEST_VERIFIERD_PROGRAM="$<TARGET_FILE:vmattest-verifierd>")
