@@ -21,6 +21,8 @@ pkg_check_modules(EXT2FS REQUIRED IMPORTED_TARGET ext2fs com_err)
 pkg_check_modules(NBD REQUIRED IMPORTED_TARGET libnbd)
 pkg_check_modules(TSK REQUIRED IMPORTED_TARGET tsk)
 pkg_check_modules(RPM REQUIRED IMPORTED_TARGET rpm)
+# Optional: without it XFS, btrfs and LVM inside disks are not read.
+pkg_check_modules(GUESTFS IMPORTED_TARGET libguestfs)
 if(VMATTEST_WITH_GRPC)
   find_package(gRPC CONFIG REQUIRED)
   find_package(CLI11 CONFIG REQUIRED)

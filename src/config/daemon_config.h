@@ -56,6 +56,11 @@ struct ProcessesConfig {
   uint32_t worker_seconds = 0;
   uint32_t max_workers = 0;
   std::filesystem::path scratch_dir;
+  bool guestfs = true;
+  std::filesystem::path guestfs_worker;     // empty: beside this program
+  std::filesystem::path guestfs_appliance;  // empty: supermin's
+  bool guestfs_tcg = false;                 // KVM is not tried
+  uint32_t guestfs_seconds = 0;
 };
 
 struct VerifierClient {

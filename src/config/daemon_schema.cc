@@ -350,7 +350,28 @@ class Checker : private KeyChecks {
     to.max_workers = in.max_workers();
     ASSIGN_OR_RETURN(to.scratch_dir,
                      AbsolutePath("processes.scratch_dir", in.scratch_dir()));
-    return absl::OkStatus();
+    return Guestfs(in, to);
+  }
+
+  absl::Status Guestfs(const v1::ProcessesConfig& in,
+                       ProcessesConfig& to) const {
+    to.guestfs = in.guestfs_worker() != "off";
+    if (to.guestfs && !in.guestfs_worker().empty()) {
+      ASSIGN_OR_RETURN(
+          to.guestfs_worker,
+          AbsolutePath("processes.guestfs_worker", in.guestfs_worker()));
+    }
+    if (!in.guestfs_appliance().empty()) {
+      ASSIGN_OR_RETURN(
+          to.guestfs_appliance,
+          AbsolutePath("processes.guestfs_appliance", in.guestfs_appliance()));
+    }
+    to.guestfs_tcg = in.guestfs_accelerator() == "tcg";
+    if (!to.guestfs_tcg && in.guestfs_accelerator() != "auto") {
+      return Error("processes.guestfs_accelerator", "must be auto or tcg");
+    }
+    to.guestfs_seconds = in.guestfs_seconds();
+    return Range("processes.guestfs_seconds", in.guestfs_seconds(), 1, 86'400);
   }
 
   absl::Status Watching() {
@@ -460,6 +481,8 @@ v1::DaemonConfig DefaultMessage() {
   processes.set_worker_seconds(600);
   processes.set_max_workers(4);
   processes.set_scratch_dir("/var/cache/vmattest");
+  processes.set_guestfs_accelerator("auto");
+  processes.set_guestfs_seconds(120);
   message.mutable_metrics()->set_address("");
   message.mutable_kvm()->set_libvirt_run_dir("/run/libvirt/qemu");
   return message;

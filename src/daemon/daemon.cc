@@ -74,6 +74,17 @@ uint64_t JournaledBefore(const DaemonConfig& config,
   return store.LastSequence().value_or(0);
 }
 
+// Starts the pool, if it is to be one.
+inspection::WorkerInspector::Options InspectorOptions(
+    const WorkerSetup& workers,
+    std::optional<inspection::WorkerPool>& guestfs) {
+  inspection::WorkerInspector::Options options = workers.inspector;
+  if (!workers.guestfs.program.empty()) {
+    options.guestfs.pool = &guestfs.emplace(workers.guestfs);
+  }
+  return options;
+}
+
 image::HeaderParserFactory HeaderParsers(inspection::WorkerPool& pool) {
   return [&pool] {
     return std::make_unique<inspection::WorkerHeaderParser>(pool);
@@ -159,6 +170,7 @@ struct Daemon::Owners {
   ObservedDigester digester;
   inspection::WorkerPool header_workers;
   inspection::WorkerPool disk_workers;
+  std::optional<inspection::WorkerPool> guestfs_workers;  // if it is there
   hypervisor::LibvirtDiskExporter exporter;
   inspection::WorkerInspector inspector;
   measurement::DomainMeasurer measurer;
@@ -220,7 +232,7 @@ Daemon::Owners::Owners(const DaemonConfig& config_in,
                 .socket_dir = config.admin_socket.parent_path() / "exports",
                 .scratch_dir = config.processes.scratch_dir}),
       inspector(disk_workers, HeaderParsers(header_workers), &exporter,
-                workers.inspector),
+                InspectorOptions(workers, guestfs_workers)),
       measurer(digester, &measure, &inspector, HeaderParsers(header_workers)),
       libvirt({.uri = config.libvirt_uri}),
       request_pool("request", config.request_threads,
@@ -533,6 +545,9 @@ void Daemon::Owners::Stop() {
   libvirt.Stop();
   digester.Stop();
   disk_workers.Stop();
+  if (guestfs_workers) {
+    guestfs_workers->Stop();
+  }
   header_workers.Stop();
   signer.Stop();
 }

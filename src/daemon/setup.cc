@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -20,6 +21,7 @@ namespace fs = std::filesystem;
 using config::DaemonConfig;
 
 constexpr size_t kMaxPem = 64u << 10;
+constexpr char kGuestfsWorker[] = "vmattest-guestfs-worker";
 
 std::string Hostname() {
   char name[256] = {};
@@ -116,6 +118,41 @@ absl::StatusOr<signing::SignerSetup> MakeSignerSetup(
   return setup;
 }
 
+namespace {
+
+// Optional: without the program its disks' leaves say so.
+void SetUpGuestfs(const config::ProcessesConfig& processes,
+                  WorkerSetup& setup) {
+  inspection::GuestfsOptions& reader = setup.inspector.guestfs;
+  if (!processes.guestfs) {
+    reader.why_not = "libguestfs is turned off";
+    return;
+  }
+  absl::StatusOr<fs::path> program =
+      FindProgram(processes.guestfs_worker, kGuestfsWorker);
+  if (!program.ok() && !processes.worker.empty()) {
+    program = processes.worker.parent_path() / kGuestfsWorker;
+  }
+  std::error_code error;
+  if (!program.ok() ||
+      (processes.guestfs_worker.empty() && !fs::exists(*program, error))) {
+    return;
+  }
+  const std::chrono::seconds limit(processes.guestfs_seconds);
+  reader.limit = limit;
+  reader.start_limit =
+      std::min<std::chrono::milliseconds>(reader.start_limit, reader.limit / 3);
+  reader.force_tcg = processes.guestfs_tcg;
+  setup.guestfs = inspection::ForGuestfs(setup.disks, limit);
+  setup.guestfs.program = program->string();
+  const fs::path scratch = processes.scratch_dir / "guestfs";
+  fs::remove_all(scratch, error);  // what a killed daemon left
+  setup.guestfs.launcher->scratch_dir = scratch.string();
+  setup.guestfs.launcher->appliance = processes.guestfs_appliance.string();
+}
+
+}  // namespace
+
 absl::StatusOr<WorkerSetup> MakeWorkerSetup(const DaemonConfig& config) {
   const config::ProcessesConfig& processes = config.processes;
   ASSIGN_OR_RETURN(const std::string user, WorkerUser(processes.worker_user));
@@ -142,6 +179,7 @@ absl::StatusOr<WorkerSetup> MakeWorkerSetup(const DaemonConfig& config) {
   setup.inspector.server.user = user;
   setup.inspector.server.socket_dir =
       (config.admin_socket.parent_path() / "images").string();
+  SetUpGuestfs(processes, setup);
   return setup;
 }
 

@@ -26,6 +26,8 @@ std::filesystem::path EventLogFolder(const config::DaemonConfig& config);
 struct WorkerSetup {
   inspection::WorkerPoolOptions disks;
   inspection::WorkerPoolOptions headers;
+  // No program: libguestfs is not used; `inspector` says why.
+  inspection::WorkerPoolOptions guestfs;
   inspection::WorkerInspector::Options inspector;
 };
 // FAILED_PRECONDITION: there is no such user, and this process could become

@@ -1,5 +1,7 @@
 #include "disk/content_kind.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace vmattest::disk {
@@ -127,7 +129,36 @@ std::string_view ToString(ContentKind kind) {
   return "unknown";
 }
 
-std::string_view WhyNotRead(ContentKind kind) {
+std::string_view Title(ContentKind kind) {
+  switch (kind) {
+    case ContentKind::kLvm2:
+      return "LVM physical volume";
+    case ContentKind::kRaidMember:
+      return "RAID member";
+    case ContentKind::kXfs:
+      return "XFS";
+    case ContentKind::kBtrfs:
+      return "btrfs";
+    case ContentKind::kNtfs:
+      return "NTFS";
+    case ContentKind::kExfat:
+      return "exFAT";
+    case ContentKind::kIso9660:
+      return "ISO 9660";
+    case ContentKind::kSquashfs:
+      return "squashfs";
+    case ContentKind::kErofs:
+      return "EROFS";
+    case ContentKind::kF2fs:
+      return "F2FS";
+    case ContentKind::kZfs:
+      return "ZFS";
+    default:
+      return ToString(kind);
+  }
+}
+
+std::string WhyNotRead(ContentKind kind) {
   switch (kind) {
     case ContentKind::kEmpty:
     case ContentKind::kExt:
@@ -140,32 +171,16 @@ std::string_view WhyNotRead(ContentKind kind) {
       return "encrypted (LUKS)";
     case ContentKind::kBitLocker:
       return "encrypted (BitLocker)";
-    case ContentKind::kLvm2:
-      return "LVM physical volume: not read";
-    case ContentKind::kRaidMember:
-      return "RAID member: not read";
-    case ContentKind::kXfs:
-      return "XFS: not read";
-    case ContentKind::kBtrfs:
-      return "btrfs: not read";
     case ContentKind::kHibernation:
       return "hibernation image";
-    case ContentKind::kNtfs:
-      return "NTFS: not read";
-    case ContentKind::kExfat:
-      return "exFAT: not read";
-    case ContentKind::kIso9660:
-      return "ISO 9660: not read";
-    case ContentKind::kSquashfs:
-      return "squashfs: not read";
-    case ContentKind::kErofs:
-      return "EROFS: not read";
-    case ContentKind::kF2fs:
-      return "F2FS: not read";
-    case ContentKind::kZfs:
-      return "ZFS: not read";
+    default:
+      return fmt::format("{}: not read", Title(kind));
   }
-  return "unknown content";
+}
+
+bool NeedsAppliance(ContentKind kind) {
+  return kind == ContentKind::kXfs || kind == ContentKind::kBtrfs ||
+         kind == ContentKind::kLvm2 || kind == ContentKind::kSquashfs;
 }
 
 bool TakesWholeDisk(ContentKind kind) {

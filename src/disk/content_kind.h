@@ -1,6 +1,7 @@
 #ifndef VMATTEST_DISK_CONTENT_KIND_H_
 #define VMATTEST_DISK_CONTENT_KIND_H_
 
+#include <string>
 #include <string_view>
 
 #include "disk/block_source.h"
@@ -33,8 +34,14 @@ enum class ContentKind : uint8_t {
 // As in leaves: "ext" (its version is the reader's to say), "vfat", "luks"...
 std::string_view ToString(ContentKind kind);
 
+// As people write it: "XFS", "LVM physical volume".
+std::string_view Title(ContentKind kind);
+
 // Why its inside is not read; empty for what is.
-std::string_view WhyNotRead(ContentKind kind);
+std::string WhyNotRead(ContentKind kind);
+
+// What is read by the kernel of an appliance (appliance.h), or not at all.
+bool NeedsAppliance(ContentKind kind);
 
 // Boot sectors of these look like a partition table.
 bool TakesWholeDisk(ContentKind kind);

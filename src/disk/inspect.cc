@@ -8,12 +8,9 @@
 #include "disk/boot_files.h"
 #include "disk/budget.h"
 #include "disk/cached_source.h"
-#include "disk/content_kind.h"
-#include "disk/ext_file_tree.h"
-#include "disk/fat_file_tree.h"
+#include "disk/content.h"
 #include "disk/guest_digest.h"
 #include "disk/leaf_list.h"
-#include "disk/packages.h"
 #include "disk/partition_table.h"
 
 namespace vmattest::disk {
@@ -29,70 +26,6 @@ std::string Join(const std::vector<std::string>& parts,
   return fmt::format("{}", fmt::join(parts, between));
 }
 
-std::string MessageOf(const absl::Status& status) {
-  return std::string(status.message());
-}
-
-void AddExt(BlockSource& content, const std::string& prefix,
-            const Inventory& inventory) {
-  const auto tree = ExtFileTree::Mount(content);
-  if (!tree.ok()) {
-    inventory.leaves.Text(prefix + "/filesystem", "ext");
-    inventory.leaves.Unavailable(prefix, MessageOf(tree.status()));
-    return;
-  }
-  const ExtFileTree::Description& what = (*tree)->description();
-  inventory.leaves.Text(prefix + "/filesystem", what.version);
-  inventory.leaves.Text(prefix + "/filesystem/uuid", what.uuid);
-  inventory.leaves.Text(prefix + "/journal", what.journal);
-  if (!what.features.empty()) {
-    inventory.leaves.Text(prefix + "/filesystem/features",
-                          Join(what.features, " "));
-  }
-  if (what.has_errors) {
-    inventory.leaves.Text(prefix + "/filesystem/errors", "recorded");
-  }
-  AddPackages(**tree, prefix, inventory);
-  AddBootFiles(**tree, "boot", prefix, inventory);
-  // A partition that is mounted at /boot.
-  if (absl::IsNotFound((*tree)->Find("boot").status()) &&
-      ((*tree)->Find("grub").ok() || (*tree)->Find("grub2").ok() ||
-       (*tree)->Find("loader").ok())) {
-    AddBootFiles(**tree, "", prefix, inventory);
-  }
-}
-
-void AddVfat(BlockSource& content, const std::string& prefix,
-             bool is_efi_system, const Inventory& inventory) {
-  inventory.leaves.Text(prefix + "/filesystem", "vfat");
-  const auto tree = FatFileTree::Mount(content);
-  if (!tree.ok()) {
-    inventory.leaves.Unavailable(prefix, MessageOf(tree.status()));
-    return;
-  }
-  if (is_efi_system || (*tree)->Find("EFI").ok()) {
-    AddBootFiles(**tree, "", prefix, inventory);
-  }
-}
-
-absl::Status AddContent(BlockSource& content, const std::string& prefix,
-                        bool is_efi_system, const Inventory& inventory) {
-  ASSIGN_OR_RETURN(const ContentKind kind, RecogniseContent(content));
-  if (kind == ContentKind::kExt) {
-    AddExt(content, prefix, inventory);
-    return absl::OkStatus();
-  }
-  if (kind == ContentKind::kVfat) {
-    AddVfat(content, prefix, is_efi_system, inventory);
-    return absl::OkStatus();
-  }
-  inventory.leaves.Text(prefix + "/filesystem", ToString(kind));
-  if (const std::string_view why = WhyNotRead(kind); !why.empty()) {
-    inventory.leaves.Unavailable(prefix, why);
-  }
-  return absl::OkStatus();
-}
-
 void AddDigest(BlockSource& content, uint64_t max_size, const std::string& leaf,
                const Inventory& inventory) {
   const absl::StatusOr<DigestBytes> digest =
@@ -100,12 +33,25 @@ void AddDigest(BlockSource& content, uint64_t max_size, const std::string& leaf,
   if (digest.ok()) {
     inventory.leaves.Digest(leaf, inventory.algorithm, *digest);
   } else {
-    inventory.leaves.Unavailable(leaf, MessageOf(digest.status()));
+    inventory.leaves.Unavailable(leaf, std::string(digest.status().message()));
   }
 }
 
+// Remembers a place that an appliance may read.
+Foreign Note(std::vector<inspection::UnreadContent>& unread, uint64_t begin) {
+  return [&unread, begin](ContentKind kind, BlockSource& content,
+                          const std::string& prefix) {
+    unread.push_back({.prefix = prefix,
+                      .title = std::string(Title(kind)),
+                      .begin = begin,
+                      .size = content.size()});
+    return false;
+  };
+}
+
 absl::Status AddPartition(BlockSource& disk, const Partition& partition,
-                          const Inventory& inventory) {
+                          const Inventory& inventory,
+                          std::vector<inspection::UnreadContent>& unread) {
   const std::string prefix = fmt::format("partition[{}]", partition.number);
   LeafList& leaves = inventory.leaves;
   leaves.Size(prefix + "/start", partition.begin);
@@ -136,7 +82,8 @@ absl::Status AddPartition(BlockSource& disk, const Partition& partition,
   }
   const bool is_efi_system =
       partition.type == kEfiSystemType || partition.type == "0xef";
-  return AddContent(content, prefix, is_efi_system, inventory);
+  return AddContent(content, prefix, is_efi_system, inventory,
+                    Note(unread, partition.begin));
 }
 
 // What a BIOS runs: the first sector's code, and where GRUB puts the rest.
@@ -157,13 +104,15 @@ void AddBootCode(BlockSource& disk, const PartitionTable& table,
   }
 }
 
-absl::Status AddInventory(BlockSource& disk, const Inventory& inventory) {
+absl::Status AddInventory(BlockSource& disk, const Inventory& inventory,
+                          std::vector<inspection::UnreadContent>& unread) {
   ASSIGN_OR_RETURN(const PartitionTable table, ReadPartitionTable(disk));
   LeafList& leaves = inventory.leaves;
   switch (table.kind) {
     case PartitionTable::Kind::kNone:
       leaves.Text("table", "none");
-      return AddContent(disk, "partition[0]", false, inventory);
+      return AddContent(disk, "partition[0]", false, inventory,
+                        Note(unread, 0));
     case PartitionTable::Kind::kDamaged:
       leaves.Unavailable("table", Join(table.problems, "; "));
       break;
@@ -182,7 +131,7 @@ absl::Status AddInventory(BlockSource& disk, const Inventory& inventory) {
   }
   AddBootCode(disk, table, inventory);
   for (const Partition& partition : table.partitions) {
-    RETURN_IF_ERROR(AddPartition(disk, partition, inventory));
+    RETURN_IF_ERROR(AddPartition(disk, partition, inventory, unread));
     RETURN_IF_ERROR(inventory.budget.failure());
   }
   return absl::OkStatus();
@@ -201,10 +150,11 @@ absl::StatusOr<inspection::DiskReport> Inspect(BlockSource& disk,
     LeafList leaves(options.limits.leaves);
     const absl::Status status = AddInventory(
         cached,
-        {.algorithm = options.algorithm, .budget = budget, .leaves = leaves});
+        {.algorithm = options.algorithm, .budget = budget, .leaves = leaves},
+        report.unread);
     RETURN_IF_ERROR(budget.failure());
     if (!status.ok()) {
-      leaves.Unavailable("inventory", MessageOf(status));
+      leaves.Unavailable("inventory", std::string(status.message()));
     }
     report.leaves = std::move(leaves).Take();
   }

@@ -28,6 +28,15 @@ absl::StatusOr<InsidePolicy> ParseInsidePolicy(std::string_view name);
 // (docs/formats/disk-inventory.md), so that holes cost nothing.
 std::string GuestDigestName(HashAlgorithm algorithm);
 
+// A part of a disk that vmattest-worker does not read and libguestfs may: XFS,
+// btrfs, LVM.
+struct UnreadContent {
+  std::string prefix;  // of its leaves: "partition[2]"
+  std::string title;   // "XFS"
+  uint64_t begin = 0;  // bytes
+  uint64_t size = 0;   // bytes
+};
+
 // What was found inside one disk. Leaves are in no order and relative to the
 // disk; docs/formats/disk-inventory.md has their names:
 //   "table"                          text: "gpt", "dos", "none"
@@ -39,6 +48,9 @@ struct DiskReport {
   uint64_t size = 0;  // guest-visible bytes
   std::optional<DigestBytes> guest_digest;
   std::vector<ConfigLeaf> leaves;
+  // By its place. Each has an "unavailable" leaf as well. Only between a worker
+  // and the DiskInspector, which leaves none.
+  std::vector<UnreadContent> unread;
 };
 
 // Looks into the disks of VMs. What is inside is the guest's to choose: it is

@@ -19,6 +19,7 @@
 #include <climits>
 #include <csignal>
 #include <cstring>
+#include <thread>
 
 #include "fmt/format.h"
 #include "ipc/channel.h"
@@ -30,6 +31,9 @@ constexpr int kFirstSafeFd = 10;
 constexpr int kLandlockFd = kChannelFd + 1;  // until the program starts
 constexpr size_t kStackSize = 64U << 10;
 constexpr size_t kPasswdBuffer = 16U << 10;
+// Killed processes are gone at once, but for those in the middle of a read.
+constexpr std::chrono::seconds kGroupEnds{2};
+constexpr std::chrono::milliseconds kLookAgain{2};
 
 // Prepared by the parent, so that the child needs no memory.
 struct Plan {
@@ -60,6 +64,7 @@ bool Limit(int resource, rlim_t value) {
 bool SetLimits(const ChildOptions& options) {
   return Limit(RLIMIT_CORE, 0) &&
          (!options.no_files || Limit(RLIMIT_FSIZE, 0)) &&
+         (!options.file_size || Limit(RLIMIT_FSIZE, *options.file_size)) &&
          (!options.address_space || Limit(RLIMIT_AS, *options.address_space)) &&
          (!options.cpu_time ||
           Limit(RLIMIT_CPU, static_cast<rlim_t>(options.cpu_time->count()))) &&
@@ -67,8 +72,9 @@ bool SetLimits(const ChildOptions& options) {
 }
 
 // The C library's functions would change every thread of the parent.
-bool BecomeUser(const Identity& user) {
-  return syscall(SYS_setgroups, 0, nullptr) == 0 &&
+bool BecomeUser(const Identity& user, const std::optional<gid_t>& group) {
+  return syscall(SYS_setgroups, group ? 1 : 0, group ? &*group : nullptr) ==
+             0 &&
          syscall(SYS_setresgid, user.gid, user.gid, user.gid) == 0 &&
          syscall(SYS_setresuid, user.uid, user.uid, user.uid) == 0;
 }
@@ -121,6 +127,9 @@ __attribute__((no_sanitize("thread", "address"))) int RunChild(void* argument) {
   if (plan.options->own_namespaces) {
     (void)syscall(SYS_unshare, CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWIPC);
   }
+  if (plan.options->own_group && setpgid(0, 0) != 0) {
+    return Fail(plan, "giving it a process group");
+  }
   if (!SetLimits(*plan.options)) {
     return Fail(plan, "setting resource limits");
   }
@@ -129,7 +138,8 @@ __attribute__((no_sanitize("thread", "address"))) int RunChild(void* argument) {
   if (plan.options->read_all_files) {
     (void)prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0);
   }
-  if (plan.options->run_as && !BecomeUser(*plan.options->run_as)) {
+  if (plan.options->run_as &&
+      !BecomeUser(*plan.options->run_as, plan.options->extra_group)) {
     return Fail(plan, "becoming another user");
   }
   if (plan.options->read_all_files && !KeepReadingAllFiles()) {
@@ -267,7 +277,7 @@ absl::StatusOr<ChildProcess::Spawned> ChildProcess::Spawn(
             landlock.get(),
             &options};
   ASSIGN_OR_RETURN_WITH(Cloned cloned, Clone(plan), options.program);
-  ChildProcess process(cloned.pid, std::move(cloned.pidfd));
+  ChildProcess process(cloned.pid, std::move(cloned.pidfd), options.own_group);
   if (plan.failed_step != nullptr) {
     return ErrnoStatus(
         plan.error, fmt::format("{}: {}", options.program, plan.failed_step));
@@ -279,6 +289,15 @@ ChildProcess::~ChildProcess() {
   if (pidfd_.valid() && ended_.empty()) {
     Kill();
     (void)Wait(kNoDeadline);
+  }
+}
+
+// They are not our children, so there is nothing to wait on.
+void ChildProcess::AwaitGroup() const {
+  const auto deadline = std::chrono::steady_clock::now() + kGroupEnds;
+  while (leads_group_ && kill(-pid_, 0) == 0 &&
+         std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(kLookAgain);
   }
 }
 
@@ -295,9 +314,14 @@ absl::StatusOr<std::string> ChildProcess::Wait(MonotonicTime deadline) {
       timeout = static_cast<int>(std::clamp<int64_t>(left.count(), 0, INT_MAX));
     }
     pollfd waiting{pidfd_.get(), POLLIN, 0};
-    if (poll(&waiting, 1, timeout) == 0) {
+    const int ready = poll(&waiting, 1, timeout);
+    if (ready == 0) {
       return absl::DeadlineExceededError(
           fmt::format("process {} still runs", pid_));
+    }
+    // While the leader is not waited for, its number is this group's alone.
+    if (ready > 0 && leads_group_) {
+      (void)kill(-pid_, SIGKILL);
     }
     siginfo_t info{};
     if (waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd_.get()),
@@ -306,6 +330,7 @@ absl::StatusOr<std::string> ChildProcess::Wait(MonotonicTime deadline) {
     }
     if (info.si_pid != 0) {
       ended_ = Describe(info);
+      AwaitGroup();
     }
   }
   return ended_;

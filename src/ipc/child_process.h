@@ -32,12 +32,18 @@ struct ChildOptions {
   std::vector<std::string> environment;  // "NAME=value"; nothing else is there
   // Needs the right to become another user: PERMISSION_DENIED else.
   std::optional<Identity> run_as;
+  // With `run_as`: the only supplementary group, none without it.
+  std::optional<gid_t> extra_group;
   // Resource limits; a core dump is never written, no file ever grows where
   // `no_files` is set.
   std::optional<uint64_t> address_space;  // bytes
   std::optional<std::chrono::seconds> cpu_time;
   std::optional<uint64_t> open_files;
   bool no_files = false;
+  std::optional<uint64_t> file_size;  // bytes, of each file
+  // It leads a process group of its own. Whatever is left of that when it has
+  // ended is killed, and waited for.
+  bool own_group = false;
   // Own network, mount and IPC namespaces, where the kernel lets us.
   bool own_namespaces = false;
   // Leaves it CAP_DAC_READ_SEARCH and no other capability, if we have that: it
@@ -77,10 +83,12 @@ class ChildProcess {
   absl::StatusOr<std::string> Wait(MonotonicTime deadline);
 
  private:
-  ChildProcess(pid_t pid, UniqueFd pidfd)
-      : pid_(pid), pidfd_(std::move(pidfd)) {}
+  ChildProcess(pid_t pid, UniqueFd pidfd, bool leads_group)
+      : pid_(pid), leads_group_(leads_group), pidfd_(std::move(pidfd)) {}
+  void AwaitGroup() const;
 
   pid_t pid_;
+  bool leads_group_;
   UniqueFd pidfd_;  // none once moved from
   std::string ended_;
 };

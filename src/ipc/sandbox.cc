@@ -164,7 +164,7 @@ absl::Status RenounceCapabilities() {
   return absl::OkStatus();
 }
 
-absl::Status EnterWorkerSandbox() {
+absl::Status EnterWorkerSandbox(int second_channel) {
   Filter filter(SCMP_ACT_KILL_PROCESS);
   AllowComputing(filter);
   AllowReading(filter);
@@ -175,8 +175,13 @@ absl::Status EnterWorkerSandbox() {
   filter.Add(SCMP_ACT_ALLOW, SCMP_SYS(mmap),
              {Masked(2, PROT_EXEC, 0), Masked(3, kAnonymous, kAnonymous)});
   filter.Add(SCMP_ACT_ALLOW, SCMP_SYS(mprotect), {Masked(2, PROT_EXEC, 0)});
-  filter.Add(SCMP_ACT_ALLOW, SCMP_SYS(recvmsg), {Equal(0, kChannelFd)});
-  filter.Add(SCMP_ACT_ALLOW, SCMP_SYS(sendmsg), {Equal(0, kChannelFd)});
+  for (const int channel : {kChannelFd, second_channel}) {
+    if (channel >= 0) {
+      const auto fd = static_cast<uint64_t>(channel);
+      filter.Add(SCMP_ACT_ALLOW, SCMP_SYS(recvmsg), {Equal(0, fd)});
+      filter.Add(SCMP_ACT_ALLOW, SCMP_SYS(sendmsg), {Equal(0, fd)});
+    }
+  }
   // The NBD socket that came with the request, already connected.
   filter.Add(SCMP_ACT_ALLOW, {SCMP_SYS(recvfrom)});
   filter.Add(SCMP_ACT_ALLOW, SCMP_SYS(sendto), {Equal(4, 0)});
@@ -184,6 +189,54 @@ absl::Status EnterWorkerSandbox() {
   // Last words.
   filter.Add(SCMP_ACT_ALLOW, SCMP_SYS(write), {Equal(0, STDERR_FILENO)});
   filter.Add(SCMP_ACT_ALLOW, SCMP_SYS(writev), {Equal(0, STDERR_FILENO)});
+  return filter.Load();
+}
+
+// A list of what is forbidden: what QEMU needs is QEMU's to change.
+absl::Status EnterLauncherSandbox() {
+  Filter filter(SCMP_ACT_ALLOW);
+  filter.Add(SCMP_ACT_KILL_PROCESS, {SCMP_SYS(ptrace),
+                                     SCMP_SYS(process_vm_readv),
+                                     SCMP_SYS(process_vm_writev),
+                                     SCMP_SYS(pidfd_getfd),
+                                     SCMP_SYS(kcmp),
+                                     SCMP_SYS(perf_event_open),
+                                     SCMP_SYS(userfaultfd),
+                                     SCMP_SYS(pivot_root),
+                                     SCMP_SYS(setns),
+                                     SCMP_SYS(init_module),
+                                     SCMP_SYS(finit_module),
+                                     SCMP_SYS(delete_module),
+                                     SCMP_SYS(kexec_load),
+                                     SCMP_SYS(kexec_file_load),
+                                     SCMP_SYS(reboot),
+                                     SCMP_SYS(swapon),
+                                     SCMP_SYS(swapoff),
+                                     SCMP_SYS(keyctl),
+                                     SCMP_SYS(add_key),
+                                     SCMP_SYS(request_key),
+                                     SCMP_SYS(open_by_handle_at),
+                                     SCMP_SYS(move_mount),
+                                     SCMP_SYS(open_tree),
+                                     SCMP_SYS(fsopen)});
+  // What programs try, and can do without. Whoever left the process group
+  // would outlive its end.
+  filter.Add(
+      SCMP_ACT_ERRNO(EPERM),
+      {SCMP_SYS(setsid), SCMP_SYS(setpgid), SCMP_SYS(unshare), SCMP_SYS(mount),
+       SCMP_SYS(umount2), SCMP_SYS(chroot), SCMP_SYS(bpf), SCMP_SYS(setuid),
+       SCMP_SYS(setgid), SCMP_SYS(setreuid), SCMP_SYS(setregid),
+       SCMP_SYS(setresuid), SCMP_SYS(setresgid), SCMP_SYS(setgroups)});
+  filter.Add(SCMP_ACT_ERRNO(ENOSYS), {SCMP_SYS(io_uring_setup)});
+  // New namespaces by the other door.
+  for (const int flag : {CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET,
+                         CLONE_NEWIPC, CLONE_NEWUTS, CLONE_NEWCGROUP}) {
+    const auto bit = static_cast<uint64_t>(flag);
+    filter.Add(SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), {Masked(0, bit, bit)});
+  }
+  filter.Add(SCMP_ACT_ERRNO(ENOSYS), {SCMP_SYS(clone3)});
+  filter.Add(SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket),
+             {{0, SCMP_CMP_NE, AF_UNIX, 0}});
   return filter.Load();
 }
 

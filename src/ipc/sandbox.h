@@ -22,7 +22,17 @@ absl::Status RenounceCapabilities();
 // anonymous memory that is not executable, threads, time, the end. Whatever
 // else kills the process: no file is opened, no socket made, no process
 // started, nobody signalled.
-absl::Status EnterWorkerSandbox();
+//
+// `second_channel` is another descriptor for messages, to a helper that it has
+// started before; -1: there is none.
+absl::Status EnterWorkerSandbox(int second_channel = -1);
+
+// For what starts programs of others on behalf of the above (libguestfs and its
+// QEMU), which inherit it. Files, processes and Unix sockets stay usable.
+// Tracing, other processes' memory, modules, namespaces, BPF, keys and their
+// like kill the process; mounting, changing user, and leaving the process group
+// fail with EPERM, sockets of other families with EAFNOSUPPORT.
+absl::Status EnterLauncherSandbox();
 
 // For what holds keys. Files, the TPM's device and Unix sockets stay usable.
 // Starting programs or processes, tracing, other processes' memory, mounts,

@@ -7,21 +7,13 @@
 #include "disk/file_block_source.h"
 #include "disk/inspect.h"
 #include "disk/nbd_block_source.h"
+#include "worker/disk_messages.h"
 #include "worker/worker_program.h"
 
 namespace vmattest::worker {
 namespace {
 
 using InspectDisk = internal::WorkerRequest::InspectDisk;
-
-absl::StatusOr<HashAlgorithm> ToAlgorithm(v1::HashAlgorithm number) {
-  for (const HashAlgorithm algorithm : kAllHashAlgorithms) {
-    if (static_cast<int>(algorithm) == static_cast<int>(number)) {
-      return algorithm;
-    }
-  }
-  return absl::InvalidArgumentError("no such hash algorithm");
-}
 
 absl::StatusOr<std::unique_ptr<disk::BlockSource>> OpenSource(
     const InspectDisk& request, UniqueFd descriptor) {
@@ -31,23 +23,6 @@ absl::StatusOr<std::unique_ptr<disk::BlockSource>> OpenSource(
   }
   return disk::NbdBlockSource::Connect(std::move(descriptor),
                                        request.nbd_export());
-}
-
-internal::WorkerReply ToReply(const inspection::DiskReport& report) {
-  internal::WorkerReply reply;
-  internal::WorkerReply::Disk& disk = *reply.mutable_disk();
-  disk.set_size(report.size);
-  if (report.guest_digest) {
-    disk.set_guest_digest(report.guest_digest->data(),
-                          report.guest_digest->size());
-  }
-  for (const ConfigLeaf& leaf : report.leaves) {
-    v1::ConfigLeaf& added = *disk.add_leaves();
-    added.set_path(leaf.path);
-    added.set_type(std::string(ToString(leaf.type)));
-    added.set_value(leaf.value);
-  }
-  return reply;
 }
 
 }  // namespace

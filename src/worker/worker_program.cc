@@ -27,10 +27,17 @@ bool HasChannel() {
   return fstat(ipc::kChannelFd, &info) == 0 && S_ISSOCK(info.st_mode);
 }
 
-absl::Status Lock() {
+absl::Status Lock(const WorkerProgram& program) {
+  int helper = -1;
+  if (program.begin) {
+    ASSIGN_OR_RETURN(helper, program.begin());
+  }
+  if (program.prepare) {
+    program.prepare();
+  }
   RETURN_IF_ERROR(ipc::HideMemory());
   RETURN_IF_ERROR(ipc::RenounceCapabilities());
-  return ipc::EnterWorkerSandbox();
+  return ipc::EnterWorkerSandbox(helper);
 }
 
 absl::Status Send(ipc::Channel& channel, const internal::WorkerReply& reply) {
@@ -65,10 +72,7 @@ absl::StatusOr<internal::WorkerReply> Handle(
 }
 
 int Serve(const WorkerProgram& program) {
-  if (program.prepare) {
-    program.prepare();
-  }
-  if (const absl::Status status = Lock(); !status.ok()) {
+  if (const absl::Status status = Lock(program); !status.ok()) {
     fmt::print(stderr, "{}: {}\n", program.name, status.ToString());
     return kBroken;
   }

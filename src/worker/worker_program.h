@@ -16,6 +16,10 @@ namespace vmattest::worker {
 
 struct WorkerProgram {
   std::string name;
+  // Runs first of all, with one thread: may start a helper. Its result is the
+  // descriptor of messages to that, which the sandbox leaves usable. May be
+  // empty.
+  std::function<absl::StatusOr<int>()> begin;
   // What libraries load on first use; runs before the sandbox is entered.
   std::function<void()> prepare;
   // Requests after the first are answered, too; else the process ends.

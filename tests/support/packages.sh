@@ -25,6 +25,7 @@ packages_test=(
   libgtest-dev libgmock-dev libbenchmark-dev
   python3 e2fsprogs ovmf fsverity
   dosfstools fdisk gdisk mtools rpm sbsigntool sqlite3 xfsprogs btrfs-progs
+  libguestfs-dev libguestfs-xfs guestfish squashfs-tools
   'npm|nodejs' # a nodejs that is not Debian's brings its own npm
 )
 packages_lint=(clang clang-format clang-tidy libclang-rt-dev)

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/landlock.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -11,8 +12,9 @@ namespace vmattest::inspection {
 namespace {
 
 constexpr uint64_t kRead = LANDLOCK_ACCESS_FS_READ_FILE;
-constexpr uint64_t kReadFolder =
-    kRead | LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_EXECUTE;
+constexpr uint64_t kReadWrite = kRead | LANDLOCK_ACCESS_FS_WRITE_FILE;
+constexpr uint64_t kReadProgram = kRead | LANDLOCK_ACCESS_FS_EXECUTE;
+constexpr uint64_t kReadFolder = kReadProgram | LANDLOCK_ACCESS_FS_READ_DIR;
 // All that Landlock's first version knows.
 constexpr uint64_t kAll = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1;
 constexpr uint64_t kSockets =
@@ -31,10 +33,8 @@ absl::Status Allow(int ruleset, const std::string& path, uint64_t access) {
   return absl::OkStatus();
 }
 
-}  // namespace
-
-absl::StatusOr<UniqueFd> ConfineTo(const std::vector<std::string>& files,
-                                   const std::string& folder) {
+// Invalid where the kernel has no Landlock.
+absl::StatusOr<UniqueFd> MakeRuleset() {
   landlock_ruleset_attr attributes = {};
   attributes.handled_access_fs = kAll;
   UniqueFd ruleset(static_cast<int>(
@@ -45,20 +45,62 @@ absl::StatusOr<UniqueFd> ConfineTo(const std::vector<std::string>& files,
     }
     return ErrnoStatus(errno, "a Landlock ruleset");
   }
+  return ruleset;
+}
+
+absl::Status AllowIfThere(int ruleset, const std::string& path,
+                          uint64_t access) {
+  const absl::Status status = Allow(ruleset, path, access);
+  return absl::IsNotFound(status) ? absl::OkStatus() : status;
+}
+
+// Programs, libraries, and what says how many processors there are.
+absl::Status AllowSystem(int ruleset) {
+  for (const char* const folder :
+       {"/usr", "/lib", "/lib64", "/proc", "/sys/devices/system"}) {
+    RETURN_IF_ERROR(AllowIfThere(ruleset, folder, kReadFolder));
+  }
+  for (const char* const file :
+       {"/etc/ld.so.cache", "/dev/null", "/dev/urandom"}) {
+    RETURN_IF_ERROR(AllowIfThere(ruleset, file, kRead));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<UniqueFd> ConfineTo(const std::vector<std::string>& files,
+                                   const std::string& folder) {
+  ASSIGN_OR_RETURN(UniqueFd ruleset, MakeRuleset());
+  if (!ruleset.valid()) {
+    return ruleset;
+  }
   for (const std::string& file : files) {
     RETURN_IF_ERROR(Allow(ruleset.get(), file, kRead));
   }
   RETURN_IF_ERROR(Allow(ruleset.get(), folder, kSockets));
-  for (const char* const system :
-       {"/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/dev/null",
-        "/dev/urandom", "/proc", "/sys/devices/system"}) {
-    const bool is_file = std::string_view(system).substr(0, 4) == "/dev" ||
-                         std::string_view(system).substr(0, 4) == "/etc";
-    const absl::Status status =
-        Allow(ruleset.get(), system, is_file ? kRead : kReadFolder);
-    if (!status.ok() && !absl::IsNotFound(status)) {
-      return status;
-    }
+  RETURN_IF_ERROR(AllowSystem(ruleset.get()));
+  return ruleset;
+}
+
+absl::StatusOr<UniqueFd> ConfineLauncherTo(
+    const std::string& folder, const std::vector<std::string>& readable) {
+  ASSIGN_OR_RETURN(UniqueFd ruleset, MakeRuleset());
+  if (!ruleset.valid()) {
+    return ruleset;
+  }
+  RETURN_IF_ERROR(AllowSystem(ruleset.get()));
+  RETURN_IF_ERROR(Allow(ruleset.get(), folder, kAll));
+  for (const char* const device :
+       {"/dev/kvm", "/dev/null", "/dev/zero", "/dev/full"}) {
+    RETURN_IF_ERROR(AllowIfThere(ruleset.get(), device, kReadWrite));
+  }
+  for (const std::string& path : readable) {
+    struct stat info = {};
+    const bool is_file =
+        stat(path.c_str(), &info) == 0 && !S_ISDIR(info.st_mode);
+    RETURN_IF_ERROR(AllowIfThere(ruleset.get(), path,
+                                 is_file ? kReadProgram : kReadFolder));
   }
   return ruleset;
 }

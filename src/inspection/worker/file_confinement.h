@@ -16,6 +16,12 @@ namespace vmattest::inspection {
 absl::StatusOr<UniqueFd> ConfineTo(const std::vector<std::string>& files,
                                    const std::string& folder);
 
+// The same for a program that starts others: it may do anything in `folder`,
+// use KVM, and read the system's programs and what `readable` has, files or
+// folders; those that are not there are left out.
+absl::StatusOr<UniqueFd> ConfineLauncherTo(
+    const std::string& folder, const std::vector<std::string>& readable);
+
 }  // namespace vmattest::inspection
 
 #endif  // VMATTEST_INSPECTION_WORKER_FILE_CONFINEMENT_H_

@@ -8,17 +8,14 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <filesystem>
 #include <utility>
 
-#include "base/shared_folder.h"
 #include "fmt/format.h"
 #include "inspection/worker/file_confinement.h"
+#include "inspection/worker/private_folder.h"
 
 namespace vmattest::inspection {
 namespace {
-
-namespace fs = std::filesystem;
 
 // It has parsed hostile images: what it says is bounded, too.
 constexpr size_t kMaxLine = 64U << 10;
@@ -102,22 +99,6 @@ absl::StatusOr<UniqueFd> ConnectTo(const std::string& path) {
   return fd;
 }
 
-// A folder that is gone with the object.
-class Folder {
- public:
-  explicit Folder(fs::path path) : path_(std::move(path)) {}
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  ~Folder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  [[nodiscard]] const std::string& path() const { return path_.native(); }
-
- private:
-  const fs::path path_;
-};
-
 absl::StatusOr<ipc::ChildOptions> ChildFor(const ImageServerOptions& options) {
   ipc::ChildOptions child;
   child.program = options.program;
@@ -154,26 +135,18 @@ absl::StatusOr<std::unique_ptr<ImageServer>> ImageServer::Start(
     const std::vector<image::ImageLayer>& layers,
     const ImageServerOptions& options, const ImageServerCall& call) {
   ASSIGN_OR_RETURN(ipc::ChildOptions child, ChildFor(options));
-  std::error_code error;
-  if (fs::create_directories(options.socket_dir, error)) {
-    fs::permissions(options.socket_dir, fs::perms(0711), error);
-  }
-  if (error) {
-    return ErrnoStatus(error.value(), options.socket_dir);
-  }
   ASSIGN_OR_RETURN(
-      fs::path made,
-      MakeSharedFolder(options.socket_dir,
-                       child.run_as ? child.run_as->uid : geteuid()));
-  const Folder folder(std::move(made));
+      const auto folder,
+      PrivateFolder::Make(options.socket_dir,
+                          child.run_as ? child.run_as->uid : geteuid()));
   ASSIGN_OR_RETURN(const UniqueFd landlock,
-                   ConfineTo(FilesOf(layers), folder.path()));
+                   ConfineTo(FilesOf(layers), folder->path()));
   child.landlock = landlock.get();
   ASSIGN_OR_RETURN(ipc::ChildProcess::Spawned spawned,
                    ipc::ChildProcess::Spawn(child));
   std::unique_ptr<ImageServer> server(
       new ImageServer(std::move(spawned.process), std::move(spawned.channel)));
-  RETURN_IF_ERROR(server->Serve(layers, folder.path() + "/nbd", call));
+  RETURN_IF_ERROR(server->Serve(layers, folder->path() + "/nbd", call));
   return server;
 }
 

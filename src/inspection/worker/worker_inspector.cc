@@ -5,18 +5,15 @@
 #include <sys/un.h>
 
 #include <cerrno>
-#include <set>
 #include <utility>
 
 #include "fmt/format.h"
 #include "image/content_file.h"
 #include "inspection/worker/image_lock.h"
+#include "inspection/worker/reply_leaves.h"
 
 namespace vmattest::inspection {
 namespace {
-
-constexpr size_t kMaxPath = 8192;
-constexpr size_t kMaxValue = 64U << 10;
 
 // A file of the disk, from before it is read until after.
 struct OpenedFile {
@@ -102,38 +99,6 @@ absl::StatusOr<UniqueFd> ConnectTo(const std::string& path) {
   return fd;
 }
 
-// What a worker may call its leaves. A tree or header would stand for others.
-std::optional<LeafType> LeafTypeOf(std::string_view name) {
-  for (const LeafType type :
-       {LeafType::kText, LeafType::kInteger, LeafType::kSize,
-        LeafType::kBoolean, LeafType::kDigest, LeafType::kPresence,
-        LeafType::kUnavailable}) {
-    if (name == ToString(type)) {
-      return type;
-    }
-  }
-  return std::nullopt;
-}
-
-absl::StatusOr<std::vector<ConfigLeaf>> LeavesOf(
-    const internal::WorkerReply::Disk& disk, size_t max_leaves) {
-  if (static_cast<size_t>(disk.leaves_size()) > max_leaves) {
-    return absl::DataLossError("the worker sent too many leaves");
-  }
-  std::vector<ConfigLeaf> leaves;
-  std::set<std::string_view> paths;
-  for (const v1::ConfigLeaf& leaf : disk.leaves()) {
-    const std::optional<LeafType> type = LeafTypeOf(leaf.type());
-    if (!type || leaf.path().empty() || leaf.path()[0] == '@' ||
-        leaf.path().size() > kMaxPath || leaf.value().size() > kMaxValue ||
-        !paths.insert(leaf.path()).second) {
-      return absl::DataLossError("the worker sent a leaf that cannot be");
-    }
-    leaves.push_back({leaf.path(), *type, leaf.value()});
-  }
-  return leaves;
-}
-
 }  // namespace
 
 WorkerInspector::WorkerInspector(WorkerPool& pool,
@@ -143,7 +108,8 @@ WorkerInspector::WorkerInspector(WorkerPool& pool,
     : pool_(pool),
       parsers_(std::move(parsers)),
       exporter_(exporter),
-      options_(std::move(options)) {}
+      options_(std::move(options)),
+      guestfs_(options_.guestfs) {}
 
 absl::StatusOr<DiskReport> WorkerInspector::Inspect(const Request& request) {
   const MonotonicTime deadline =
@@ -158,21 +124,23 @@ absl::StatusOr<DiskReport> WorkerInspector::InspectFiles(
   ASSIGN_OR_RETURN(const std::vector<image::ImageLayer> layers,
                    image::ResolveChain(request.path, request.format, *parser));
   ASSIGN_OR_RETURN(const std::vector<OpenedFile> files, OpenAll(layers));
-  internal::WorkerRequest asked;
+  GuestfsReader::Image image;
   std::unique_ptr<ImageServer> server;
-  UniqueFd descriptor;
   if (layers.size() == 1 && layers[0].format == "raw") {
-    asked.mutable_inspect_disk()->set_size(files[0].file.size);
-    ASSIGN_OR_RETURN(descriptor, Duplicate(files[0].file.fd.get()));
+    image.asked.mutable_inspect_disk()->set_size(files[0].file.size);
+    image.open = [&] { return Duplicate(files[0].file.fd.get()); };
   } else {
-    ASSIGN_OR_RETURN(server, ImageServer::Start(layers, options_.server,
-                                                {deadline, request.cancelled}));
-    asked.mutable_inspect_disk()->set_nbd(true);
-    asked.mutable_inspect_disk()->set_nbd_export(ImageServer::kExport);
-    descriptor = server->TakeConnection();
+    image.asked.mutable_inspect_disk()->set_nbd(true);
+    image.asked.mutable_inspect_disk()->set_nbd_export(ImageServer::kExport);
+    // It serves one connection; the one before it ends here.
+    image.open = [&]() -> absl::StatusOr<UniqueFd> {
+      ASSIGN_OR_RETURN(server,
+                       ImageServer::Start(layers, options_.server,
+                                          {deadline, request.cancelled}));
+      return server->TakeConnection();
+    };
   }
-  absl::StatusOr<DiskReport> report =
-      Ask(request, asked, std::move(descriptor), deadline);
+  absl::StatusOr<DiskReport> report = Ask(request, std::move(image), deadline);
   // Whatever came of it: a file that changed is the better reason.
   RETURN_IF_ERROR(CheckAll(files));
   return report;
@@ -188,45 +156,51 @@ absl::StatusOr<DiskReport> WorkerInspector::InspectRunning(
   ASSIGN_OR_RETURN(const Uuid uuid, ParseUuid(request.running_vm));
   ASSIGN_OR_RETURN(const std::unique_ptr<hypervisor::DiskExport> view,
                    exporter_->Export(uuid, request.target));
-  ASSIGN_OR_RETURN(UniqueFd descriptor, ConnectTo(view->socket()));
-  internal::WorkerRequest asked;
-  asked.mutable_inspect_disk()->set_nbd(true);
-  asked.mutable_inspect_disk()->set_nbd_export(view->export_name());
-  return Ask(request, asked, std::move(descriptor), deadline);
+  GuestfsReader::Image image;
+  image.asked.mutable_inspect_disk()->set_nbd(true);
+  image.asked.mutable_inspect_disk()->set_nbd_export(view->export_name());
+  image.open = [&view] { return ConnectTo(view->socket()); };
+  return Ask(request, std::move(image), deadline);
 }
 
 absl::StatusOr<DiskReport> WorkerInspector::Ask(const Request& request,
-                                                internal::WorkerRequest& asked,
-                                                UniqueFd descriptor,
+                                                GuestfsReader::Image image,
                                                 MonotonicTime deadline) {
-  internal::WorkerRequest::InspectDisk& disk = *asked.mutable_inspect_disk();
+  internal::WorkerRequest::InspectDisk& disk =
+      *image.asked.mutable_inspect_disk();
   disk.set_algorithm(static_cast<v1::HashAlgorithm>(request.algorithm));
   disk.set_inventory(request.inside != InsidePolicy::kNone);
   disk.set_guest_digest(request.inside == InsidePolicy::kFull);
+  ASSIGN_OR_RETURN(DiskReport report, AskWorker(request, image, deadline));
+  RETURN_IF_ERROR_WITH(guestfs_.Complete(image, request, deadline, report),
+                       request.path);
+  return report;
+}
+
+absl::StatusOr<DiskReport> WorkerInspector::AskWorker(
+    const Request& request, const GuestfsReader::Image& image,
+    MonotonicTime deadline) {
+  const bool has_digest = image.asked.inspect_disk().guest_digest();
+  ASSIGN_OR_RETURN(UniqueFd descriptor, image.open());
   std::vector<UniqueFd> descriptors;
   descriptors.push_back(std::move(descriptor));
   absl::StatusOr<internal::WorkerReply> reply =
-      pool_.Run(asked, std::move(descriptors),
+      pool_.Run(image.asked, std::move(descriptors),
                 {deadline, request.progress, request.cancelled});
   if (!reply.ok()) {
     return Annotate(reply.status(), request.path);
   }
-  if (!reply->has_disk()) {
-    return absl::DataLossError(
-        fmt::format("{}: the worker answered something else", request.path));
-  }
   DiskReport report;
-  report.size = reply->disk().size();
-  ASSIGN_OR_RETURN_WITH(report.leaves,
-                        LeavesOf(reply->disk(), options_.max_leaves),
+  ASSIGN_OR_RETURN_WITH(report.leaves, LeavesOf(*reply, options_.max_leaves),
                         request.path);
+  ASSIGN_OR_RETURN_WITH(report.unread, UnreadOf(reply->disk()), request.path);
+  report.size = reply->disk().size();
   const std::string& digest = reply->disk().guest_digest();
-  if (digest.size() !=
-      (disk.guest_digest() ? DigestSize(request.algorithm) : 0)) {
+  if (digest.size() != (has_digest ? DigestSize(request.algorithm) : 0)) {
     return absl::DataLossError(fmt::format(
         "{}: the worker's digest has {} bytes", request.path, digest.size()));
   }
-  if (disk.guest_digest()) {
+  if (has_digest) {
     report.guest_digest = DigestBytes(digest.begin(), digest.end());
   }
   return report;

@@ -8,6 +8,7 @@
 #include "hypervisor/disk_export.h"
 #include "image/header_parser.h"
 #include "inspection/disk_inspector.h"
+#include "inspection/worker/guestfs_reader.h"
 #include "inspection/worker/image_server.h"
 #include "inspection/worker/worker_pool.h"
 
@@ -19,6 +20,8 @@ namespace vmattest::inspection {
 //   raw image that is not in use    the file
 //   qcow2, chains                   an ImageServer's connection (QEMU's code)
 //   disk of a running VM            a DiskExporter's (that VM's own QEMU)
+// What that does not read and libguestfs may, a vmattest-guestfs-worker reads
+// next (guestfs_reader.h), through a descriptor like that.
 //
 // Files are opened by this process, must not be open for writing in QEMU, and
 // must be after the inspection what they were before; else the result is
@@ -34,9 +37,10 @@ class WorkerInspector final : public DiskInspector {
     std::chrono::milliseconds limit = std::chrono::minutes(10);  // of one disk
     size_t max_leaves = 25'000;
     ImageServerOptions server;
+    GuestfsOptions guestfs;
   };
-  // All outlive the object; `exporter` may be nullptr. `pool` runs
-  // vmattest-worker.
+  // All outlive the object, the pool in `options` too; `exporter` may be
+  // nullptr. `pool` runs vmattest-worker.
   WorkerInspector(WorkerPool& pool, image::HeaderParserFactory parsers,
                   hypervisor::DiskExporter* exporter, Options options);
 
@@ -48,13 +52,17 @@ class WorkerInspector final : public DiskInspector {
   absl::StatusOr<DiskReport> InspectRunning(const Request& request,
                                             MonotonicTime deadline);
   absl::StatusOr<DiskReport> Ask(const Request& request,
-                                 internal::WorkerRequest& asked,
-                                 UniqueFd descriptor, MonotonicTime deadline);
+                                 GuestfsReader::Image image,
+                                 MonotonicTime deadline);
+  absl::StatusOr<DiskReport> AskWorker(const Request& request,
+                                       const GuestfsReader::Image& image,
+                                       MonotonicTime deadline);
 
   WorkerPool& pool_;
   const image::HeaderParserFactory parsers_;
   hypervisor::DiskExporter* const exporter_;
   const Options options_;
+  const GuestfsReader guestfs_;
 };
 
 }  // namespace vmattest::inspection

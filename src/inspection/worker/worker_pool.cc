@@ -16,7 +16,6 @@ constexpr std::chrono::milliseconds kAskCancelled{50};
 // What a dying worker gets to be gone by itself, so that its end is known.
 constexpr std::chrono::milliseconds kDying{1000};
 constexpr std::chrono::seconds kPauseAfterFailure{1};
-constexpr uint64_t kOpenFiles = 64;
 constexpr int kMaxCode = static_cast<int>(absl::StatusCode::kUnauthenticated);
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -58,10 +57,10 @@ absl::Status StatusOfReply(const internal::WorkerReply& reply) {
 
 }  // namespace
 
-Worker::Worker(ipc::ChildProcess::Spawned spawned,
+Worker::Worker(ipc::ChildProcess::Spawned spawned, LauncherSetup setup,
                const WorkerPoolOptions& options)
     : name_(NameOf(options.program)),
-      process_(std::move(spawned.process)),
+      running_(new Running{std::move(setup), std::move(spawned.process)}),
       channel_(std::move(spawned.channel), options.max_reply) {}
 
 Worker::~Worker() {
@@ -72,15 +71,15 @@ Worker::~Worker() {
 
 absl::Status Worker::Died(const absl::Status& status) {
   if (absl::IsUnavailable(status)) {  // it closed the channel: it ends
-    if (process_.Wait(Now() + kDying).ok()) {
-      const std::string end = *process_.Wait(Now());
+    if (running_->process.Wait(Now() + kDying).ok()) {
+      const std::string end = *running_->process.Wait(Now());
       const std::string text = fmt::format("{} died: {}", name_, end);
       return end.find("SIGXCPU") != std::string::npos
                  ? absl::DeadlineExceededError(text)
                  : absl::UnavailableError(text);
     }
   }
-  process_.Kill();
+  running_->process.Kill();
   return Annotate(status, name_);
 }
 
@@ -153,7 +152,7 @@ void WorkerPool::Stop() {
   const MutexLock lock(mutex_);
   stopping_ = true;
   for (const Worker* worker : busy_) {
-    worker->process_.Kill();
+    worker->running_->process.Kill();
   }
   changed_.NotifyAll();
 }
@@ -169,12 +168,17 @@ absl::StatusOr<std::unique_ptr<Worker>> WorkerPool::Spawn() const {
     child.address_space = options_.memory_bytes;
   }
   child.cpu_time = options_.cpu_time;
-  child.open_files = kOpenFiles;
+  child.open_files = options_.open_files;
   child.no_files = true;
   child.own_namespaces = options_.own_namespaces;
+  LauncherSetup setup;
+  if (options_.launcher) {
+    ASSIGN_OR_RETURN(setup, PrepareLauncher(*options_.launcher, child));
+  }
   ASSIGN_OR_RETURN(ipc::ChildProcess::Spawned spawned,
                    ipc::ChildProcess::Spawn(child));
-  return std::make_unique<Worker>(std::move(spawned), options_);
+  return std::make_unique<Worker>(std::move(spawned), std::move(setup),
+                                  options_);
 }
 
 bool WorkerPool::Wanted() const {
@@ -187,7 +191,7 @@ void WorkerPool::Run() {
   mutex_.Lock();
   while (!stopping_) {
     if (!Wanted()) {
-      std::vector<ipc::ChildProcess> dying;
+      std::vector<std::unique_ptr<Worker::Running>> dying;
       dying.swap(dying_);
       if (dying.empty()) {
         changed_.Wait(mutex_);
@@ -255,10 +259,10 @@ absl::StatusOr<std::unique_ptr<Worker>> WorkerPool::Take(
 }
 
 void WorkerPool::Return(Worker* worker) {
-  worker->process_.Kill();
+  worker->running_->process.Kill();
   const MutexLock lock(mutex_);
   busy_.erase(worker);
-  dying_.push_back(std::move(worker->process_));
+  dying_.push_back(std::move(worker->running_));
   changed_.NotifyAll();
 }
 

@@ -15,6 +15,7 @@
 #include "base/handles.h"
 #include "base/mutex.h"
 #include "base/status.h"
+#include "inspection/worker/launcher_setup.h"
 #include "ipc/channel.h"
 #include "ipc/child_process.h"
 #include "vmattest/internal/worker.pb.h"
@@ -30,6 +31,8 @@ struct WorkerPoolOptions {
   std::chrono::seconds cpu_time{300};           // of one
   size_t max_reply = 32U << 20;
   bool own_namespaces = false;  // where the kernel lets us; takes milliseconds
+  uint64_t open_files = 64;
+  std::optional<LauncherOptions> launcher;  // it starts programs of others
 };
 
 struct WorkerCall {
@@ -44,7 +47,9 @@ class WorkerPool;
 // the object. One thread.
 class Worker {
  public:
-  Worker(ipc::ChildProcess::Spawned spawned, const WorkerPoolOptions& options);
+  // What `setup` holds is gone after the process.
+  Worker(ipc::ChildProcess::Spawned spawned, LauncherSetup setup,
+         const WorkerPoolOptions& options);
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
   ~Worker();
@@ -68,8 +73,14 @@ class Worker {
   // Why it can be used no more, instead of `status`.
   absl::Status Died(const absl::Status& status);
 
+  // A process and what must outlive it.
+  struct Running {
+    LauncherSetup setup;
+    ipc::ChildProcess process;
+  };
+
   const std::string name_;  // of the program, for messages
-  ipc::ChildProcess process_;
+  std::unique_ptr<Running> running_;
   ipc::Channel channel_;
   WorkerPool* pool_ = nullptr;  // that counts it as busy
 };
@@ -110,7 +121,7 @@ class WorkerPool {
   std::deque<std::unique_ptr<Worker>> ready_ GUARDED_BY(mutex_);
   std::set<Worker*> busy_ GUARDED_BY(mutex_);
   // Killed; it takes a while until they are gone.
-  std::vector<ipc::ChildProcess> dying_ GUARDED_BY(mutex_);
+  std::vector<std::unique_ptr<Worker::Running>> dying_ GUARDED_BY(mutex_);
   size_t waiting_ GUARDED_BY(mutex_) = 0;
   uint64_t failures_ GUARDED_BY(mutex_) = 0;
   absl::Status failure_ GUARDED_BY(mutex_);

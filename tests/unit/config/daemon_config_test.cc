@@ -176,6 +176,8 @@ INSTANTIATE_TEST_SUITE_P(
     DaemonConfig, BadDaemonConfig,
     ::testing::Values(
         BadConfig{"state_dir: var/lib\n", ":1: state_dir: must be an absolute"},
+        BadConfig{"processes:\n  guestfs_accelerator: hax\n",
+                  ":2: processes.guestfs_accelerator: must be auto or tcg"},
         BadConfig{"log_level: loud\n", ":1: log_level: must be debug, info"},
         BadConfig{"libvirt:\n  uri: ''\n", ":2: libvirt.uri: must not be"},
         BadConfig{"tpm:\n  tcti: ''\n", ":2: tpm.tcti: must not be empty"},

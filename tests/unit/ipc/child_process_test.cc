@@ -186,6 +186,16 @@ TEST(ChildProcess, DestructorLeavesNoProcess) {
   EXPECT_NE(kill(pid, 0), 0);  // not even a zombie
 }
 
+TEST(ChildProcess, ItsGroupEndsWithIt) {
+  ChildOptions options = Probe({"leave-child"});
+  options.own_group = true;
+  ASSERT_OK_AND_ASSIGN(auto child, ChildProcess::Spawn(options));
+  EXPECT_EQ(getpgid(child.process.pid()), child.process.pid());
+  const pid_t orphan = std::stoi(Told(child));
+  EXPECT_EQ(*child.process.Wait(Soon()), "exited with status 0");
+  EXPECT_NE(kill(orphan, 0), 0);
+}
+
 TEST(ChildProcess, SpawnsFromManyThreadsAtOnce) {
   std::vector<std::thread> threads;
   std::atomic<int> good = 0;

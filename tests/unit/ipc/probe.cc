@@ -110,6 +110,9 @@ const std::map<std::string, std::function<long()>>& Calls() {
       {"setuid", [] { return syscall(SYS_setuid, 65534); }},
       {"bpf", [] { return syscall(SYS_bpf, 0, nullptr, 0); }},
       {"io_uring", [] { return syscall(SYS_io_uring_setup, 1, nullptr); }},
+      {"setsid", [] { return long{setsid()}; }},
+      {"setpgid", [] { return long{setpgid(0, 0)}; }},
+      {"keyctl", [] { return syscall(SYS_keyctl, 0, 0); }},
       {"memfd", [] { return syscall(SYS_memfd_create, "x", 0); }},
       {"executable-memory",
        [] {
@@ -165,7 +168,9 @@ int Try(const std::string& sandbox, const std::string& call) {
     status = RenounceCapabilities();
   }
   if (status.ok()) {
-    status = sandbox == "worker" ? EnterWorkerSandbox() : EnterSignerSandbox();
+    status = sandbox == "worker"     ? EnterWorkerSandbox()
+             : sandbox == "launcher" ? EnterLauncherSandbox()
+                                     : EnterSignerSandbox();
   }
   if (!status.ok()) {
     Say(status.ToString());
@@ -184,6 +189,12 @@ int Main(const std::vector<std::string>& words) {
     return std::stoi(words.at(1));
   } else if (words.at(0) == "wait") {
     (void)Parent().Receive(kNoDeadline);
+  } else if (words.at(0) == "leave-child") {
+    const pid_t child = fork();
+    if (child == 0) {
+      pause();
+    }
+    Say(std::to_string(child));
   } else if (words.at(0) == "spin") {
     while (true) {
       asm volatile("");

@@ -92,5 +92,32 @@ TEST(SignerSandbox, LeavesFilesUnixSocketsAndThreads) {
   }
 }
 
+class LauncherForbids : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(LauncherForbids, S25_KillsTheProcess) {
+  EXPECT_EQ(Outcome("launcher", GetParam()), kForbidden);
+}
+
+INSTANTIATE_TEST_SUITE_P(Sandbox, LauncherForbids,
+                         ::testing::Values("ptrace", "process_vm_readv",
+                                           "keyctl"));
+
+TEST(LauncherSandbox, KeepsItsProcessGroupAndItsUser) {
+  const std::string refused = fmt::format("errno {}", EPERM);
+  for (const char* const call :
+       {"setsid", "setpgid", "setuid", "unshare", "mount", "bpf"}) {
+    EXPECT_EQ(Outcome("launcher", call), refused) << call;
+  }
+  EXPECT_EQ(Outcome("launcher", "inet-socket"),
+            fmt::format("errno {}", EAFNOSUPPORT));
+}
+
+TEST(LauncherSandbox, LeavesWhatStartingProgramsNeeds) {
+  for (const char* const call :
+       {"open", "unix-socket", "fork", "thread", "memory", "memfd"}) {
+    EXPECT_EQ(Outcome("launcher", call).substr(0, 4), "done") << call;
+  }
+}
+
 }  // namespace
 }  // namespace vmattest::ipc

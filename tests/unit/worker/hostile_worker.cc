@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <string_view>
 
 #include "ipc/channel.h"
 #include "ipc/child_process.h"
@@ -78,6 +79,35 @@ absl::StatusOr<internal::WorkerReply> Misbehave(const std::string& how,
   return Header(how);
 }
 
+// As a vmattest-guestfs-worker: the first content's title says what to do,
+// after "started " once the appliance runs.
+absl::StatusOr<internal::WorkerReply> MisbehaveWithContents(
+    const internal::WorkerRequest::InspectDisk& request, const UniqueFd& image,
+    const WorkerProgram::SendProgress& progress) {
+  constexpr std::string_view kStarted = "started ";
+  std::string how = request.contents(0).title();
+  if (how.rfind(kStarted, 0) == 0) {
+    progress(0);
+    how.erase(0, kStarted.size());
+  }
+  if (how == "refuse") {
+    return absl::DataLossError("guestfs_launch failed.");
+  }
+  if (how == "refuse-kvm" && !request.force_tcg()) {
+    return absl::DataLossError("KVM does not work");
+  }
+  if (how.rfind("refuse", 0) != 0 && how.rfind("leaf ", 0) != 0) {
+    return Misbehave(how, image);
+  }
+  internal::WorkerReply reply;
+  v1::ConfigLeaf& leaf = *reply.mutable_disk()->add_leaves();
+  leaf.set_path(how == "refuse-kvm" ? "partition[1]/filesystem"
+                                    : how.substr(std::string("leaf ").size()));
+  leaf.set_type("text");
+  leaf.set_value("xfs, as read");
+  return reply;
+}
+
 }  // namespace
 }  // namespace vmattest::worker
 
@@ -85,7 +115,12 @@ int main(int argc, char** argv) {
   vmattest::worker::WorkerProgram program;
   program.name = "hostile-worker";
   program.serves_many = true;
-  program.handle = [](const auto& request, auto descriptors, const auto&) {
+  program.handle = [](const auto& request, auto descriptors,
+                      const auto& progress) {
+    if (request.has_inspect_disk()) {
+      return vmattest::worker::MisbehaveWithContents(
+          request.inspect_disk(), descriptors.at(0), progress);
+    }
     return vmattest::worker::Misbehave(request.parse_header().format(),
                                        descriptors.at(0));
   };
