@@ -52,7 +52,7 @@ class VerifierProcess {
         RunToEnd({DaemonProcess::CommandLine(), "key", "generate", "--name",
                   "alice", "--ml-dsa", "none", "--out", root + "/alice"});
     EXPECT_EQ(made.exit_code, 0) << made.err;
-    fs::copy_file(root + "/alice.pub", root + "/approvers/alice.json");
+    fs::copy_file(root + "/alice.pub", root + "/approvers/alice.pub");
     config_ = dir_.Write(
         "v.yaml",
         fmt::format("state_dir: {0}/state\n"
