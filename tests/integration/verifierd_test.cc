@@ -105,7 +105,8 @@ class VerifierProcess {
   }
   [[nodiscard]] nlohmann::json Host() const {
     const Ran ran = Vmattest({"hosts", "list", "--json"});
-    return ran.out.empty() ? nlohmann::json() : nlohmann::json::parse(ran.out);
+    return ran.out.empty() ? nlohmann::json::object()
+                           : nlohmann::json::parse(ran.out);
   }
   [[nodiscard]] std::string log() const {
     return testing::Slurp(dir_.path() / "log");
