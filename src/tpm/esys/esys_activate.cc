@@ -64,18 +64,19 @@ bool NeedsPolicy(const TPM2B_PUBLIC& ek) {
   return (ek.publicArea.objectAttributes & TPMA_OBJECT_USERWITHAUTH) == 0;
 }
 
-// Satisfies PolicyA of the EK Credential Profile.
+// Satisfies PolicyA of the EK Credential Profile. Salted to the EK itself, so
+// that nobody on the bus can use it for a key of theirs before we do.
 class EkPolicySession {
  public:
   static absl::StatusOr<std::unique_ptr<EkPolicySession>> Start(
-      EsysContext& context, EsysSession& session, TPMI_ALG_HASH hash,
-      const SecretBytes& endorsement_auth) {
+      EsysContext& context, EsysSession& session, ESYS_TR ek,
+      TPMI_ALG_HASH hash, const SecretBytes& endorsement_auth) {
     TPMT_SYM_DEF symmetric{};
     symmetric.algorithm = TPM2_ALG_NULL;
     ESYS_TR policy = ESYS_TR_NONE;
     RETURN_IF_ERROR(context.Call(kDoing, [&] {
       return Esys_StartAuthSession(
-          context.get(), ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+          context.get(), ek, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
           ESYS_TR_NONE, nullptr, TPM2_SE_POLICY, &symmetric, hash, &policy);
     }));
     std::unique_ptr<EkPolicySession> started(
@@ -119,13 +120,13 @@ absl::StatusOr<SecretBytes> Run(EsysContext& context, EsysSession& session,
   std::unique_ptr<EsysSession> plain;
   ESYS_TR ek_session = ESYS_TR_NONE;
   if (NeedsPolicy(area)) {
-    ASSIGN_OR_RETURN(policy, EkPolicySession::Start(context, session,
+    ASSIGN_OR_RETURN(policy, EkPolicySession::Start(context, session, ek,
                                                     area.publicArea.nameAlg,
                                                     keys.endorsement_auth));
     ek_session = policy->get();
   } else {
     RETURN_IF_ERROR(SetAuth(context, ek, SecretBytes()));
-    ASSIGN_OR_RETURN(plain, EsysSession::Start(context, ESYS_TR_NONE));
+    ASSIGN_OR_RETURN(plain, EsysSession::Start(context, ek));
     ek_session = plain->Plain();
   }
   TPM2B_DIGEST* raw = nullptr;

@@ -166,7 +166,7 @@ TEST_F(EnrollerTest, ChallengeExpires) {
   EXPECT_EQ(enroller_.pending(), 0U);
 }
 
-TEST_F(EnrollerTest, RefusedIdentityLeavesNothing) {
+TEST_F(EnrollerTest, CVE_2022_3500_RefusedIdentityLeavesNothing) {
   identity_.keys.front().signature.back() ^= 1;
   ASSERT_OK_AND_ASSIGN(const auto begun, enroller_.Begin(kClient, identity_));
   EXPECT_FALSE(begun.verdict.trusted());

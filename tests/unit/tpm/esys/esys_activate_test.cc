@@ -1,7 +1,10 @@
+#include <algorithm>
+
 #include "enrollment/credential.h"
 #include "enrollment/ek_public.h"
 #include "evidence/tpm_structures.h"
 #include "gmock/gmock.h"
+#include "support/tpm_proxy.h"
 #include "unit/tpm/esys/esys_fixture.h"
 
 namespace vmattest::tpm {
@@ -83,6 +86,30 @@ TEST_F(EsysActivate, WhileTheTpmIsAwayItIsUnavailable) {
   ASSERT_THAT(tpm.Provision(), IsOk());
   swtpm_.Kill();
   EXPECT_THAT(ActivateOn(tpm), StatusIs(absl::StatusCode::kUnavailable));
+}
+
+// TPM_CC_ActivateCredential.
+constexpr uint32_t kActivateCredential = 0x147;
+
+TEST_F(EsysActivate, NobodyOnTheBusLearnsTheSecretOrAltersTheAnswer) {
+  testing::TpmProxy proxy(swtpm_.socket());
+  EsysHostTpmOptions options = Options();
+  options.tcti = proxy.tcti();
+  EsysHostTpm tpm(std::move(options));
+  ASSERT_THAT(tpm.Provision(), IsOk());
+  ASSERT_OK_AND_ASSIGN(const Bytes secret, ActivateOn(tpm));
+  const Bytes seen = proxy.Recorded();
+  EXPECT_EQ(proxy.Count(kActivateCredential), 1);
+  EXPECT_EQ(std::search(seen.begin(), seen.end(), secret.begin(), secret.end()),
+            seen.end());
+  proxy.AlterAnswer(kActivateCredential, [](Bytes& answer) {
+    answer.at(20) ^= 1;  // of the secret
+  });
+  EXPECT_THAT(ActivateOn(tpm), StatusIs(absl::StatusCode::kDataLoss));
+  proxy.Behave();
+  EXPECT_THAT(ActivateOn(tpm), IsOk());
+  EXPECT_THAT(swtpm_.Handles(kTransient), IsEmpty());
+  EXPECT_THAT(swtpm_.Handles(kLoadedSession), SizeIs(1));
 }
 
 TEST(EsysActivateByTemplateH3, UsesTheEkWithoutPolicy) {
