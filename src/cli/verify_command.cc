@@ -200,6 +200,16 @@ absl::Status CheckAlone(const VerifyArgs& args) {
   return absl::OkStatus();
 }
 
+appraisal::Request RequestOf(const verifier::Policy& policy,
+                             ByteView evidence) {
+  appraisal::Request request;
+  request.evidence = evidence;
+  request.nonce = policy.nonce;
+  request.vm_uuid = policy.expected_vm_uuid;
+  request.max_age = policy.max_age;
+  return request;
+}
+
 int VerifyByReference(const VerifyArgs& args, const verifier::Policy& policy,
                       const Bytes& file, const verifier::Anchors& anchors,
                       std::ostream& out, std::ostream& err) {
@@ -219,13 +229,9 @@ int VerifyByReference(const VerifyArgs& args, const verifier::Policy& policy,
                     reason.element, reason.expected, reason.found)),
                 kExitUndecided);
   }
-  appraisal::Request request;
-  request.evidence = file;
-  request.nonce = policy.nonce;
-  request.vm_uuid = policy.expected_vm_uuid;
-  request.max_age = policy.max_age;
-  const absl::StatusOr<appraisal::Decision> decision = appraisal::Appraise(
-      request, anchors, {opened->reference}, SystemClock().Now());
+  const absl::StatusOr<appraisal::Decision> decision =
+      appraisal::Appraise(RequestOf(policy, file), anchors, {opened->reference},
+                          SystemClock().Now());
   if (!decision.ok()) {
     return Fail(err, decision.status(), kExitUndecided);
   }
