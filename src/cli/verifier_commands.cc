@@ -53,23 +53,9 @@ std::pair<CLI::App*, Args*> AddOne(CLI::App& parent, const char* name,
   return {app, args.get()};
 }
 
-void AddHosts(CLI::App& app, Run* run) {
-  CLI::App* hosts = app.add_subcommand("hosts", "Hosts that a verifier knows");
-  hosts->require_subcommand(1);
-  const auto add = [&](HostsArgs::Action action, const char* name,
-                       const char* what) {
-    auto [command, args] = AddOne<HostsArgs>(*hosts, name, what, run, RunHosts);
-    args->action = action;
-    if (action != HostsArgs::Action::kList) {
-      command->add_option("host-id", args->host_id, "of the host")->required();
-    }
-    return std::pair(command, args);
-  };
-  add(HostsArgs::Action::kList, "list", "Id, state and client of each");
-  auto [show, show_args] =
-      add(HostsArgs::Action::kShow, "show", "One host, its AK's name too");
-  show->add_option("--record", show_args->out,
-                   "file for the authority's signed record");
+// What an operator decides about a host.
+template <class Add>
+void AddHostDecisions(const Add& add) {
   auto [approve, approve_args] =
       add(HostsArgs::Action::kApprove, "approve",
           "Believe a TPM that has no certificate (state pending)");
@@ -87,6 +73,26 @@ void AddHosts(CLI::App& app, Run* run) {
       ->required();
   rebind->add_option("--hours", rebind_args->hours, "how long, up to 720")
       ->capture_default_str();
+}
+
+void AddHosts(CLI::App& app, Run* run) {
+  CLI::App* hosts = app.add_subcommand("hosts", "Hosts that a verifier knows");
+  hosts->require_subcommand(1);
+  const auto add = [&](HostsArgs::Action action, const char* name,
+                       const char* what) {
+    auto [command, args] = AddOne<HostsArgs>(*hosts, name, what, run, RunHosts);
+    args->action = action;
+    if (action != HostsArgs::Action::kList) {
+      command->add_option("host-id", args->host_id, "of the host")->required();
+    }
+    return std::pair(command, args);
+  };
+  add(HostsArgs::Action::kList, "list", "Id, state and client of each");
+  auto [show, show_args] =
+      add(HostsArgs::Action::kShow, "show", "One host, its AK's name too");
+  show->add_option("--record", show_args->out,
+                   "file for the authority's signed record");
+  AddHostDecisions(add);
 }
 
 void AddReferences(CLI::App& app, Run* run) {

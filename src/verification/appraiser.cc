@@ -224,6 +224,31 @@ absl::StatusOr<std::vector<reference::Reference>> Appraiser::CountingNow(
   return references;
 }
 
+// Evidence of hosts that do not count any more is passed over.
+absl::Status Appraiser::SimulateOne(const RecordedEvidence& recorded,
+                                    const reference::Reference& proposed,
+                                    Simulation& simulation) {
+  const absl::StatusOr<About> about = Peek(recorded.evidence);
+  if (!about.ok()) {
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(const HostAnchors::Found host,
+                   parts_.hosts.Find(about->host_id));
+  if (host.anchors == nullptr) {
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(const std::vector<reference::Reference> active,
+                   CountingNow(recorded.vm_uuid));
+  ASSIGN_OR_RETURN(const std::vector<appraisal::Flip> flips,
+                   appraisal::Simulate({recorded.evidence}, *host.anchors,
+                                       active, proposed));
+  ++simulation.examined;
+  for (const appraisal::Flip& flip : flips) {
+    simulation.flips.push_back({recorded.sequence, flip});
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<Appraiser::Simulation> Appraiser::Simulate(
     const reference::Reference& proposed, size_t most, const MayVm& may,
     MonotonicTime deadline) {
@@ -241,24 +266,8 @@ absl::StatusOr<Appraiser::Simulation> Appraiser::Simulate(
         return absl::DeadlineExceededError(fmt::format(
             "{} pieces of evidence were examined", simulation.examined));
       }
-      const absl::StatusOr<About> about = Peek(recorded.evidence);
-      if (simulation.examined == most || !may(recorded.vm_uuid) ||
-          !about.ok()) {
-        continue;
-      }
-      ASSIGN_OR_RETURN(const HostAnchors::Found host,
-                       parts_.hosts.Find(about->host_id));
-      if (host.anchors == nullptr) {
-        continue;
-      }
-      ASSIGN_OR_RETURN(const std::vector<reference::Reference> active,
-                       CountingNow(recorded.vm_uuid));
-      ASSIGN_OR_RETURN(const std::vector<appraisal::Flip> flips,
-                       appraisal::Simulate({recorded.evidence}, *host.anchors,
-                                           active, proposed));
-      ++simulation.examined;
-      for (const appraisal::Flip& flip : flips) {
-        simulation.flips.push_back({recorded.sequence, flip});
+      if (simulation.examined < most && may(recorded.vm_uuid)) {
+        RETURN_IF_ERROR(SimulateOne(recorded, proposed, simulation));
       }
     }
   }

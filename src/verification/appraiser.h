@@ -101,6 +101,9 @@ class Appraiser {
   absl::StatusOr<appraisal::Decision> Decide(const appraisal::Request& request,
                                              WallTime now);
   static absl::StatusOr<About> Peek(ByteView evidence);
+  absl::Status SimulateOne(const RecordedEvidence& recorded,
+                           const reference::Reference& proposed,
+                           Simulation& simulation);
   absl::StatusOr<std::vector<reference::Reference>> CountingNow(
       const std::string& vm_uuid);
   absl::StatusOr<std::string> HostOf(const std::string& vm_uuid);

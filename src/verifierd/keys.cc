@@ -1,13 +1,12 @@
 #include "verifierd/keys.h"
 
-#include <algorithm>
 #include <functional>
 #include <optional>
 #include <utility>
 
 #include "base/file.h"
 #include "base/log.h"
-#include "fmt/format.h"
+#include "document/key_files.h"
 #include "process/state_dir.h"
 
 namespace vmattest::verifierd {
@@ -15,7 +14,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t kMaxPublicKey = 64u << 10;
 constexpr char kAuthorityName[] = "authority";
 
 // The secret in `path`; a missing one is made by `make`.
@@ -90,30 +88,11 @@ absl::StatusOr<VerifierKeys> LoadVerifierKeys(const fs::path& folder,
 
 absl::StatusOr<std::vector<document::PublicKey>> LoadApprovers(
     const fs::path& folder) {
-  std::vector<fs::path> files;
-  std::error_code error;
-  fs::directory_iterator entry(folder, error);
-  if (error == std::errc::no_such_file_or_directory) {
+  auto keys = document::LoadPublicKeys(folder.string());
+  if (absl::IsNotFound(keys.status())) {
     log::Warning("nobody can approve references",
                  {{"folder", folder.string()}});
     return std::vector<document::PublicKey>();
-  }
-  for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
-    if (entry->path().extension() == ".json") {
-      files.push_back(entry->path());
-    }
-  }
-  if (error) {
-    return ErrnoStatus(error.value(), folder.string());
-  }
-  std::sort(files.begin(), files.end());
-  std::vector<document::PublicKey> keys;
-  for (const fs::path& file : files) {
-    ASSIGN_OR_RETURN(const Bytes json, ReadFile(file, kMaxPublicKey));
-    ASSIGN_OR_RETURN_WITH(document::PublicKey key,
-                          document::ParsePublicKey(AsText(json)),
-                          file.string());
-    keys.push_back(std::move(key));
   }
   return keys;
 }

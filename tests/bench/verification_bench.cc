@@ -90,3 +90,5 @@ BENCHMARK(BM_MemoryPerVm)->Arg(10'000)->Iterations(1)->Unit(benchmark::kSecond);
 
 }  // namespace
 }  // namespace vmattest::verification
+
+BENCHMARK_MAIN();

@@ -52,7 +52,7 @@ class VerifierProcess {
         RunToEnd({DaemonProcess::CommandLine(), "key", "generate", "--name",
                   "alice", "--ml-dsa", "none", "--out", root + "/alice"});
     EXPECT_EQ(made.exit_code, 0) << made.err;
-    fs::copy_file(root + "/alice.pub", root + "/approvers/alice.json");
+    fs::copy_file(root + "/alice.pub", root + "/approvers/alice.pub");
     config_ = dir_.Write(
         "v.yaml",
         fmt::format("state_dir: {0}/state\n"
@@ -105,7 +105,8 @@ class VerifierProcess {
   }
   [[nodiscard]] nlohmann::json Host() const {
     const Ran ran = Vmattest({"hosts", "list", "--json"});
-    return ran.out.empty() ? nlohmann::json() : nlohmann::json::parse(ran.out);
+    return ran.out.empty() ? nlohmann::json::object()
+                           : nlohmann::json::parse(ran.out);
   }
   [[nodiscard]] std::string log() const {
     return testing::Slurp(dir_.path() / "log");

@@ -22,6 +22,17 @@ size_t CountAnswer(char*, size_t size, size_t count, void* seen) {
   return total > kMaxAnswer ? 0 : size * count;
 }
 
+// To what docs/adr says that it may do.
+void Restrict(CURL* curl) {
+  curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+  curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
+  curl_easy_setopt(curl, CURLOPT_PROXY, "");
+  curl_easy_setopt(curl, CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
+  curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(curl, CURLOPT_SSLVERSION,
+                   static_cast<long>(CURL_SSLVERSION_TLSv1_2));
+}
+
 absl::Status ToStatus(long code) {
   if (code >= 200 && code < 300) {
     return absl::OkStatus();
@@ -60,13 +71,7 @@ absl::Status CurlPoster::Post(const std::string& url,
   size_t seen = 0;
   char why[CURL_ERROR_SIZE] = "";
   curl_easy_setopt(curl_, CURLOPT_URL, url.c_str());
-  curl_easy_setopt(curl_, CURLOPT_PROTOCOLS_STR, "http,https");
-  curl_easy_setopt(curl_, CURLOPT_FOLLOWLOCATION, 0L);
-  curl_easy_setopt(curl_, CURLOPT_PROXY, "");
-  curl_easy_setopt(curl_, CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
-  curl_easy_setopt(curl_, CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(curl_, CURLOPT_SSLVERSION,
-                   static_cast<long>(CURL_SSLVERSION_TLSv1_2));
+  Restrict(curl_);
   curl_easy_setopt(curl_, CURLOPT_TIMEOUT_MS,
                    static_cast<long>(timeout.count()));
   curl_easy_setopt(curl_, CURLOPT_HTTPHEADER, list);
