@@ -59,7 +59,9 @@ class PrivateKey {
   [[nodiscard]] const PublicKey& public_key() const;
   // What signs, in order: goes into DocumentHeader.signature_algorithms.
   [[nodiscard]] std::vector<std::string> algorithms() const;
-  // A serialised v1.SignedDocument. INTERNAL: OpenSSL failed.
+  // A serialised v1.SignedDocument. INVALID_ARGUMENT: `payload` does not begin
+  // with a DocumentHeader whose signature_algorithms are algorithms().
+  // INTERNAL: OpenSSL failed.
   [[nodiscard]] absl::StatusOr<Bytes> Sign(std::string_view payload_type,
                                            ByteView payload) const;
 
@@ -73,10 +75,11 @@ class PrivateKey {
 // "document-type", "document-signer-unknown", "document-signature",
 // "document-signature-missing" (a key with ML-DSA needs both),
 // "document-pq-unchecked" (no ML-DSA in this process: refused, rule S4).
-// Validity and content are the payload's parser's matter.
+// The header of the payload must name the very algorithms that signed;
+// validity and content are the payload's parser's matter.
 struct Opened {
   Verdict verdict;
-  Bytes payload;       // only if trusted
+  Bytes payload;                      // only if trusted
   const PublicKey* signer = nullptr;  // one of `keys`; only if trusted
 };
 // `keys`: those that may sign such a document.
