@@ -1,0 +1,268 @@
+#include "gate/policy_store.h"
+
+#include <algorithm>
+#include <charconv>
+#include <system_error>
+#include <utility>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/uuid.h"
+#include "fmt/format.h"
+#include "vmattest/v1/document.pb.h"
+
+namespace vmattest::gate {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kMaxKeyFile = 64u << 10;
+constexpr size_t kMaxUsed = 8u << 20;
+constexpr size_t kSerialSize = 16;
+constexpr size_t kMaxFiles = 10'000;
+constexpr char kUsed[] = "used";
+
+absl::Status MakeFolder(const fs::path& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  return error ? ErrnoStatus(error.value(), folder.string())
+               : absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<fs::path>> FilesIn(const fs::path& folder) {
+  std::vector<fs::path> files;
+  std::error_code error;
+  fs::directory_iterator entries(folder, error);
+  for (; !error && entries != fs::directory_iterator();
+       entries.increment(error)) {
+    if (entries->is_regular_file() && files.size() < kMaxFiles) {
+      files.push_back(entries->path());
+    }
+  }
+  if (error) {
+    return ErrnoStatus(error.value(), folder.string());
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+absl::StatusOr<std::vector<document::PublicKey>> LoadApprovers(
+    const fs::path& folder) {
+  std::vector<document::PublicKey> keys;
+  if (folder.empty()) {
+    return keys;
+  }
+  ASSIGN_OR_RETURN(const std::vector<fs::path> files, FilesIn(folder));
+  for (const fs::path& file : files) {
+    if (file.extension() != ".json") {
+      continue;
+    }
+    ASSIGN_OR_RETURN(const Bytes text, ReadFile(file, kMaxKeyFile));
+    ASSIGN_OR_RETURN_WITH(document::PublicKey key,
+                          document::ParsePublicKey(AsText(text)),
+                          file.string());
+    keys.push_back(std::move(key));
+  }
+  return keys;
+}
+
+void SayLeftOut(const fs::path& file, std::string_view why) {
+  log::Warning("a policy document was left out",
+               {{"file", file.string()}, {"why", std::string(why)}});
+}
+
+std::string Why(const Verdict& verdict) {
+  return verdict.reasons.empty()
+             ? "not trusted"
+             : fmt::format("{}: {}", verdict.reasons.front().code,
+                           verdict.reasons.front().element);
+}
+
+std::string Lower(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) {
+    return static_cast<char>(std::tolower(c));
+  });
+  return text;
+}
+
+// Whether the order is for this VM and host and holds now; else why not.
+std::string WhyNotFor(const v1::BreakGlassOrder& order,
+                      const std::string& vm_uuid, const std::string& host_id,
+                      WallTime now) {
+  const int64_t at = now.time_since_epoch().count();
+  if (Lower(order.vm_uuid()) != vm_uuid) {
+    return "for another VM";
+  }
+  if (order.host_id().empty() || Lower(order.host_id()) != host_id) {
+    return "for another host";
+  }
+  if (order.serial().size() != kSerialSize) {
+    return "its serial is not 16 bytes";
+  }
+  if (at < order.header().not_before_unix_ms() ||
+      at > order.header().not_after_unix_ms()) {
+    return "not valid now";
+  }
+  return "";
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<PolicyStore>> PolicyStore::Open(
+    Options options) {
+  std::unique_ptr<PolicyStore> store(new PolicyStore(std::move(options)));
+  RETURN_IF_ERROR(MakeFolder(store->options_.folder / "policy"));
+  RETURN_IF_ERROR(MakeFolder(store->options_.folder / "break-glass"));
+  ASSIGN_OR_RETURN_WITH(store->approvers_,
+                        LoadApprovers(store->options_.approvers),
+                        "gate.approvers");
+  RETURN_IF_ERROR(store->Load());
+  return store;
+}
+
+absl::Status PolicyStore::Load() {
+  const fs::path folder = options_.folder / "policy";
+  ASSIGN_OR_RETURN(const std::vector<fs::path> files, FilesIn(folder));
+  const MutexLock lock(mutex_);
+  for (const fs::path& file : files) {
+    if (file.extension() != ".document") {
+      continue;
+    }
+    ASSIGN_OR_RETURN(const Bytes bytes,
+                     ReadFile(file, document::kMaxDocumentSize));
+    absl::StatusOr<Kept> kept = Check(bytes);
+    if (!kept.ok()) {
+      SayLeftOut(file, kept.status().message());
+    } else if (IsNewer(*kept)) {
+      std::string name = kept->reference.name;
+      kept_.insert_or_assign(std::move(name), *std::move(kept));
+    }
+  }
+  if (const auto epoch = ReadFile(folder / "epoch", 64); epoch.ok()) {
+    const std::string_view text = AsText(*epoch);
+    std::from_chars(text.data(), text.data() + text.size(), epoch_);
+  }
+  const fs::path used = options_.folder / "break-glass" / kUsed;
+  const absl::StatusOr<Bytes> serials = ReadFile(used, kMaxUsed);
+  if (!serials.ok()) {
+    return absl::IsNotFound(serials.status()) ? absl::OkStatus()
+                                              : serials.status();
+  }
+  const std::string_view text = AsText(*serials);
+  for (size_t from = 0; from < text.size();) {
+    const size_t end = std::min(text.find('\n', from), text.size());
+    used_.emplace(text.substr(from, end - from));
+    from = end + 1;
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<PolicyStore::Kept> PolicyStore::Check(ByteView bytes) const {
+  const document::Opened opened =
+      document::Open(bytes, document::kReferencePayloadType, approvers_);
+  if (!opened.verdict.trusted()) {
+    return absl::InvalidArgumentError(Why(opened.verdict));
+  }
+  Kept kept;
+  ASSIGN_OR_RETURN(kept.reference, reference::Parse(opened.payload));
+  kept.document = ToBytes(bytes);
+  return kept;
+}
+
+bool PolicyStore::IsNewer(const Kept& kept) const {
+  const auto before = kept_.find(kept.reference.name);
+  return before == kept_.end() ||
+         before->second.reference.revision < kept.reference.revision;
+}
+
+PolicyStore::Effective PolicyStore::For(const std::string& vm_uuid,
+                                        WallTime now) const {
+  const MutexLock lock(mutex_);
+  std::vector<reference::Reference> references;
+  references.reserve(kept_.size());
+  for (const auto& [name, kept] : kept_) {
+    references.push_back(kept.reference);
+  }
+  Effective effective;
+  effective.mode = options_.default_mode;
+  effective.revocation_epoch = epoch_;
+  if (const reference::Reference* chosen =
+          reference::Select(references, vm_uuid, now);
+      chosen != nullptr) {
+    effective.mode = chosen->mode;
+    effective.reference = *chosen;
+  }
+  return effective;
+}
+
+absl::StatusOr<size_t> PolicyStore::Take(
+    const LaunchVerifier::HostPolicy& policy) {
+  size_t taken = 0;
+  const fs::path folder = options_.folder / "policy";
+  for (const Bytes& bytes : policy.references) {
+    absl::StatusOr<Kept> kept = Check(bytes);
+    if (!kept.ok()) {
+      SayLeftOut("of the verifier", kept.status().message());
+      continue;
+    }
+    const MutexLock lock(mutex_);
+    if (!IsNewer(*kept)) {
+      continue;
+    }
+    const std::string name = kept->reference.name;
+    RETURN_IF_ERROR(
+        WriteFileAtomic(folder / (name + ".document"), bytes, 0600));
+    kept_.insert_or_assign(name, *std::move(kept));
+    ++taken;
+  }
+  const MutexLock lock(mutex_);
+  if (policy.revocation_epoch > epoch_) {
+    RETURN_IF_ERROR(WriteFileAtomic(
+        folder / "epoch", AsBytes(std::to_string(policy.revocation_epoch)),
+        0600));
+    epoch_ = policy.revocation_epoch;
+  }
+  return taken;
+}
+
+absl::StatusOr<PolicyStore::BreakGlass> PolicyStore::UseBreakGlass(
+    const std::string& vm_uuid, const std::string& host_id, WallTime now) {
+  const fs::path folder = options_.folder / "break-glass";
+  ASSIGN_OR_RETURN(const std::vector<fs::path> files, FilesIn(folder));
+  const MutexLock lock(mutex_);
+  for (const fs::path& file : files) {
+    if (file.filename() == kUsed) {
+      continue;
+    }
+    const absl::StatusOr<Bytes> bytes =
+        ReadFile(file, document::kMaxDocumentSize);
+    if (!bytes.ok()) {
+      continue;
+    }
+    const document::Opened opened =
+        document::Open(*bytes, document::kBreakGlassPayloadType, approvers_);
+    v1::BreakGlassOrder order;
+    if (!opened.verdict.trusted() ||
+        !order.ParseFromArray(opened.payload.data(),
+                              static_cast<int>(opened.payload.size()))) {
+      SayLeftOut(file, Why(opened.verdict));
+      continue;
+    }
+    const std::string serial = ToHex(AsBytes(order.serial()));
+    if (!WhyNotFor(order, vm_uuid, host_id, now).empty() ||
+        used_.contains(serial)) {
+      continue;
+    }
+    std::string all = serial + "\n";
+    for (const std::string& before : used_) {
+      all += before + "\n";
+    }
+    RETURN_IF_ERROR_WITH(WriteFileAtomic(folder / kUsed, AsBytes(all), 0600),
+                         "using up a break-glass order");
+    used_.insert(serial);
+    return BreakGlass{order.reason(), serial, opened.signer->name};
+  }
+  return absl::NotFoundError("no break-glass order");
+}
+
+}  // namespace vmattest::gate
