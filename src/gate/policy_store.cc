@@ -1,14 +1,14 @@
 #include "gate/policy_store.h"
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <system_error>
 #include <utility>
 
 #include "base/file.h"
 #include "base/log.h"
-#include "base/uuid.h"
-#include "fmt/format.h"
+#include "gate/approvers.h"
 #include "vmattest/v1/document.pb.h"
 
 namespace vmattest::gate {
@@ -16,10 +16,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t kMaxKeyFile = 64u << 10;
 constexpr size_t kMaxUsed = 8u << 20;
 constexpr size_t kSerialSize = 16;
-constexpr size_t kMaxFiles = 10'000;
 constexpr char kUsed[] = "used";
 
 absl::Status MakeFolder(const fs::path& folder) {
@@ -29,53 +27,9 @@ absl::Status MakeFolder(const fs::path& folder) {
                : absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<fs::path>> FilesIn(const fs::path& folder) {
-  std::vector<fs::path> files;
-  std::error_code error;
-  fs::directory_iterator entries(folder, error);
-  for (; !error && entries != fs::directory_iterator();
-       entries.increment(error)) {
-    if (entries->is_regular_file() && files.size() < kMaxFiles) {
-      files.push_back(entries->path());
-    }
-  }
-  if (error) {
-    return ErrnoStatus(error.value(), folder.string());
-  }
-  std::sort(files.begin(), files.end());
-  return files;
-}
-
-absl::StatusOr<std::vector<document::PublicKey>> LoadApprovers(
-    const fs::path& folder) {
-  std::vector<document::PublicKey> keys;
-  if (folder.empty()) {
-    return keys;
-  }
-  ASSIGN_OR_RETURN(const std::vector<fs::path> files, FilesIn(folder));
-  for (const fs::path& file : files) {
-    if (file.extension() != ".json") {
-      continue;
-    }
-    ASSIGN_OR_RETURN(const Bytes text, ReadFile(file, kMaxKeyFile));
-    ASSIGN_OR_RETURN_WITH(document::PublicKey key,
-                          document::ParsePublicKey(AsText(text)),
-                          file.string());
-    keys.push_back(std::move(key));
-  }
-  return keys;
-}
-
 void SayLeftOut(const fs::path& file, std::string_view why) {
   log::Warning("a policy document was left out",
                {{"file", file.string()}, {"why", std::string(why)}});
-}
-
-std::string Why(const Verdict& verdict) {
-  return verdict.reasons.empty()
-             ? "not trusted"
-             : fmt::format("{}: {}", verdict.reasons.front().code,
-                           verdict.reasons.front().element);
 }
 
 std::string Lower(std::string text) {
@@ -132,7 +86,7 @@ absl::Status PolicyStore::Load() {
                      ReadFile(file, document::kMaxDocumentSize));
     absl::StatusOr<Kept> kept = Check(bytes);
     if (!kept.ok()) {
-      SayLeftOut(file, kept.status().message());
+      SayLeftOut(file, std::string(kept.status().message()));
     } else if (IsNewer(*kept)) {
       std::string name = kept->reference.name;
       kept_.insert_or_assign(std::move(name), *std::move(kept));
@@ -158,13 +112,8 @@ absl::Status PolicyStore::Load() {
 }
 
 absl::StatusOr<PolicyStore::Kept> PolicyStore::Check(ByteView bytes) const {
-  const document::Opened opened =
-      document::Open(bytes, document::kReferencePayloadType, approvers_);
-  if (!opened.verdict.trusted()) {
-    return absl::InvalidArgumentError(Why(opened.verdict));
-  }
   Kept kept;
-  ASSIGN_OR_RETURN(kept.reference, reference::Parse(opened.payload));
+  ASSIGN_OR_RETURN(kept.reference, OpenReference(bytes, approvers_));
   kept.document = ToBytes(bytes);
   return kept;
 }
@@ -202,7 +151,7 @@ absl::StatusOr<size_t> PolicyStore::Take(
   for (const Bytes& bytes : policy.references) {
     absl::StatusOr<Kept> kept = Check(bytes);
     if (!kept.ok()) {
-      SayLeftOut("of the verifier", kept.status().message());
+      SayLeftOut("of the verifier", std::string(kept.status().message()));
       continue;
     }
     const MutexLock lock(mutex_);
@@ -245,7 +194,7 @@ absl::StatusOr<PolicyStore::BreakGlass> PolicyStore::UseBreakGlass(
     if (!opened.verdict.trusted() ||
         !order.ParseFromArray(opened.payload.data(),
                               static_cast<int>(opened.payload.size()))) {
-      SayLeftOut(file, Why(opened.verdict));
+      SayLeftOut(file, WhyNotTrusted(opened.verdict));
       continue;
     }
     const std::string serial = ToHex(AsBytes(order.serial()));

@@ -1,6 +1,6 @@
 #include "gate/verdict_cache.h"
 
-#include <algorithm>
+#include <system_error>
 #include <utility>
 
 #include "base/file.h"
@@ -19,12 +19,22 @@ std::string Text(ByteReader& reader) {
 
 }  // namespace
 
-VerdictCache::VerdictCache(std::filesystem::path file)
-    : file_(std::move(file)) {
-  const absl::Status loaded = Load();
-  if (!loaded.ok() && !absl::IsNotFound(loaded)) {
-    log::Warning("kept verdicts were thrown away",
-                 {{"why", loaded.ToString()}});
+VerdictCache::VerdictCache(std::filesystem::path folder)
+    : folder_(std::move(folder)) {
+  std::error_code error;
+  std::filesystem::create_directories(folder_, error);
+  std::filesystem::directory_iterator files(folder_, error);
+  for (; !error && files != std::filesystem::directory_iterator();
+       files.increment(error)) {
+    if (const absl::Status loaded = Load(files->path()); !loaded.ok()) {
+      log::Warning("kept verdicts were thrown away",
+                   {{"file", files->path().string()},
+                    {"why", loaded.ToString()}});
+    }
+  }
+  if (error) {
+    log::Warning("verdicts are kept in memory alone",
+                 {{"folder", folder_.string()}, {"why", error.message()}});
   }
 }
 
@@ -39,35 +49,64 @@ std::optional<std::string> VerdictCache::Find(const VerdictBinding& binding,
   return it->second.ear;
 }
 
-absl::Status VerdictCache::Keep(const VerdictBinding& binding, std::string ear,
-                                const TpmClock& from, uint32_t seconds) {
-  const MutexLock lock(mutex_);
+void VerdictCache::MakeRoom(const VerdictBinding& binding,
+                            const TpmClock& now) {
   std::erase_if(entries_, [&](const auto& item) {
-    return item.second.until_ms <= from.clock_ms ||
-           item.first.reset_count != from.reset_count ||
+    return item.second.until_ms <= now.clock_ms ||
+           item.first.reset_count != now.reset_count ||
            (item.first.vm_uuid == binding.vm_uuid &&
             item.first.reference != binding.reference);
   });
-  if (entries_.size() >= kMaxEntries) {
-    return absl::ResourceExhaustedError("too many verdicts are kept");
+  size_t of_vm = 0;
+  auto oldest = entries_.end();
+  for (auto it = entries_.begin(); it != entries_.end(); ++it) {
+    if (it->first.vm_uuid != binding.vm_uuid) {
+      continue;
+    }
+    ++of_vm;
+    if (oldest == entries_.end() ||
+        it->second.from_ms < oldest->second.from_ms) {
+      oldest = it;
+    }
   }
-  entries_.insert_or_assign(
-      binding, Entry{std::move(ear), from.clock_ms,
-                     from.clock_ms + uint64_t{1000} * seconds});
-  return WriteFileAtomic(file_, Encode(), 0600);
+  if (of_vm >= kMaxOfVm) {
+    entries_.erase(oldest);
+  }
+}
+
+absl::Status VerdictCache::Keep(const VerdictBinding& binding, std::string ear,
+                                const TpmClock& from, uint32_t seconds) {
+  Bytes content;
+  {
+    const MutexLock lock(mutex_);
+    MakeRoom(binding, from);
+    if (entries_.size() >= kMaxEntries) {
+      return absl::ResourceExhaustedError("too many verdicts are kept");
+    }
+    entries_.insert_or_assign(
+        binding, Entry{std::move(ear), from.clock_ms,
+                       from.clock_ms + uint64_t{1000} * seconds});
+    content = Encode(binding.vm_uuid);
+  }
+  return WriteFileAtomic(folder_ / binding.vm_uuid, content, 0600);
 }
 
 void VerdictCache::Forget(const std::string& vm_uuid) {
+  std::error_code ignored;
+  std::filesystem::remove(folder_ / vm_uuid, ignored);
   const MutexLock lock(mutex_);
   std::erase_if(entries_, [&](const auto& item) {
     return item.first.vm_uuid == vm_uuid;
   });
 }
 
-Bytes VerdictCache::Encode() const {
+Bytes VerdictCache::Encode(const std::string& vm_uuid) const {
   ByteWriter writer;
-  writer.Sized(kFormat).U32(static_cast<uint32_t>(entries_.size()));
+  writer.Sized(kFormat);
   for (const auto& [binding, entry] : entries_) {
+    if (binding.vm_uuid != vm_uuid) {
+      continue;
+    }
     writer.Sized(binding.vm_uuid).U8(static_cast<uint8_t>(binding.algorithm));
     writer.Sized(binding.root).Sized(binding.measured).Sized(binding.ak);
     writer.U32(binding.reset_count).U32(binding.restart_count);
@@ -78,8 +117,8 @@ Bytes VerdictCache::Encode() const {
   return std::move(writer).Take();
 }
 
-absl::Status VerdictCache::Load() {
-  ASSIGN_OR_RETURN(const Bytes bytes, ReadFile(file_, kMaxFile));
+absl::Status VerdictCache::Load(const std::filesystem::path& file) {
+  ASSIGN_OR_RETURN(const Bytes bytes, ReadFile(file, kMaxFile));
   if (bytes.size() < kDigest) {
     return absl::DataLossError("too short");
   }
@@ -93,8 +132,7 @@ absl::Status VerdictCache::Load() {
     return absl::DataLossError("of another format");
   }
   std::map<VerdictBinding, Entry> entries;
-  const uint32_t count = reader.U32();
-  for (uint32_t i = 0; i < count && reader.ok(); ++i) {
+  while (reader.ok() && !reader.AtEnd()) {
     VerdictBinding binding;
     Entry entry;
     binding.vm_uuid = Text(reader);
@@ -111,11 +149,11 @@ absl::Status VerdictCache::Load() {
     entry.until_ms = reader.U64();
     entries.emplace(std::move(binding), std::move(entry));
   }
-  if (!reader.AtEnd()) {
+  if (!reader.ok()) {
     return absl::DataLossError("malformed");
   }
   const MutexLock lock(mutex_);
-  entries_ = std::move(entries);
+  entries_.merge(entries);
   return absl::OkStatus();
 }
 

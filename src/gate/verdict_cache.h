@@ -33,15 +33,16 @@ struct VerdictBinding {
 };
 
 // The newest affirming verdicts of each VM, for as long as their references
-// allow by the TPM's clock. On disk, so that they outlive the daemon; the file
-// is ours alone, and one that is damaged is an empty one. Callable from any
-// thread.
+// allow by the TPM's clock. On disk, a file for each VM, so that they outlive
+// the daemon; the folder is ours alone, and a file that is damaged counts for
+// nothing. Callable from any thread.
 class VerdictCache {
  public:
   static constexpr size_t kMaxEntries = 16384;
-  static constexpr size_t kMaxFile = 1u << 30;
+  static constexpr size_t kMaxFile = 16u << 20;
+  static constexpr size_t kMaxOfVm = 8;
 
-  explicit VerdictCache(std::filesystem::path file);
+  explicit VerdictCache(std::filesystem::path folder);
 
   // The token, if one holds at `now`.
   [[nodiscard]] std::optional<std::string> Find(const VerdictBinding& binding,
@@ -60,11 +61,15 @@ class VerdictCache {
     uint64_t from_ms = 0;
     uint64_t until_ms = 0;
   };
-  absl::Status Load() EXCLUDES_LOCK(mutex_);
-  [[nodiscard]] Bytes Encode() const REQUIRES_LOCK(mutex_);
+  absl::Status Load(const std::filesystem::path& file) EXCLUDES_LOCK(mutex_);
+  void MakeRoom(const VerdictBinding& binding, const TpmClock& now)
+      REQUIRES_LOCK(mutex_);
+  [[nodiscard]] Bytes Encode(const std::string& vm_uuid) const
+      REQUIRES_LOCK(mutex_);
 
-  const std::filesystem::path file_;
+  const std::filesystem::path folder_;
   mutable Mutex mutex_;
+  // By binding, whose first member is the VM.
   std::map<VerdictBinding, Entry> entries_ GUARDED_BY(mutex_);
 };
 

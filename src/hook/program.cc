@@ -101,12 +101,12 @@ std::string Explain(const absl::Status& failure) {
     return fmt::format(
         "vmattestd's answer cannot be read ({}) [gate-reply]; hook and daemon "
         "are of different builds: run `vmattest hook install` again",
-        failure.message());
+        std::string(failure.message()));
   }
   return fmt::format(
       "vmattestd cannot be reached ({}) [gate-daemon-down]; start it "
       "(systemctl start vmattestd) and try again",
-      failure.message());
+      std::string(failure.message()));
 }
 
 // Nothing that the daemon says counts before this.
@@ -135,10 +135,10 @@ int Gate(const absl::StatusOr<HookConfig>& config, gate::GateCall& call,
     return Refuse(call, fmt::format("the hook's configuration cannot be used "
                                     "({}) [gate-hook-config]; run `vmattest "
                                     "hook install` again",
-                                    config.status().message()));
+                                    std::string(config.status().message())));
   }
   if (!input.ok()) {
-    return Refuse(call, fmt::format("{} [gate-input]", input.message()));
+    return Refuse(call, fmt::format("{} [gate-input]", std::string(input.message())));
   }
   if (call.operation == "started") {
     absl::StatusOr<gate::QemuFacts> facts =

@@ -1,0 +1,180 @@
+#include "gate/hook_watch.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cerrno>
+#include <fstream>
+#include <optional>
+#include <system_error>
+#include <vector>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "crypto/digest.h"
+#include "fmt/format.h"
+
+namespace vmattest::gate {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kMaxProgram = 256u << 20;
+
+absl::Status Wrong(std::string sentence) {
+  return absl::FailedPreconditionError(std::move(sentence));
+}
+
+std::optional<struct stat> Stat(const fs::path& path) {
+  struct stat status {};
+  return stat(path.c_str(), &status) == 0 ? std::optional(status)
+                                          : std::nullopt;
+}
+
+bool SameContent(const fs::path& a, const fs::path& b) {
+  const absl::StatusOr<Bytes> one = ReadFile(a, kMaxProgram);
+  const absl::StatusOr<Bytes> other = ReadFile(b, kMaxProgram);
+  return one.ok() && other.ok() && *one == *other;
+}
+
+// Those libvirts that see our folder of hooks as theirs; where that cannot be
+// told (no right to look), all of them.
+std::vector<fs::path> Libvirtds(const fs::path& proc, const fs::path& hooks) {
+  std::vector<fs::path> found;
+  const std::optional<struct stat> ours = Stat(hooks);
+  std::error_code error;
+  fs::directory_iterator entries(proc, error);
+  for (; !error && entries != fs::directory_iterator();
+       entries.increment(error)) {
+    const std::string name = entries->path().filename();
+    if (name.empty() || !std::all_of(name.begin(), name.end(), [](char c) {
+          return std::isdigit(static_cast<unsigned char>(c)) != 0;
+        })) {
+      continue;
+    }
+    std::string comm;
+    std::ifstream(entries->path() / "comm") >> comm;
+    if (comm != "libvirtd" && comm != "virtqemud") {
+      continue;
+    }
+    const fs::path seen = entries->path() / "root/etc/libvirt/hooks";
+    struct stat theirs {};
+    const bool known = stat(seen.c_str(), &theirs) == 0;
+    if (known ? ours && theirs.st_ino == ours->st_ino &&
+                    theirs.st_dev == ours->st_dev
+              : errno == EACCES || errno == EPERM) {
+      found.push_back(entries->path());
+    }
+  }
+  return found;
+}
+
+}  // namespace
+
+fs::path HookFile(const fs::path& hooks) {
+  return hooks / "qemu.d" / "vmattest";
+}
+
+void HookWatch::NoteCall() {
+  // Its time says when; a failure only makes the check more anxious.
+  WriteFileAtomic(options_.called, {}, 0600).IgnoreError();
+}
+
+bool HookWatch::NoteStarted(const std::string& vm_uuid,
+                            const std::string& name) {
+  const bool called = sessions_.WasCalled(vm_uuid);
+  const MutexLock lock(mutex_);
+  if (called) {
+    unasked_.clear();
+  } else {
+    unasked_ = name.empty() ? vm_uuid : name;
+  }
+  return called;
+}
+
+absl::Status HookWatch::Check() const {
+  RETURN_IF_ERROR(CheckFile());
+  std::string unasked;
+  {
+    const MutexLock lock(mutex_);
+    unasked = unasked_;
+  }
+  if (!unasked.empty()) {
+    return Wrong(fmt::format(
+        "VM '{}' started and libvirt did not call the hook; restart libvirtd "
+        "or send it SIGHUP, then start the VM again",
+        unasked));
+  }
+  return CheckLibvirtd();
+}
+
+absl::Status HookWatch::CheckFile() const {
+  const fs::path file = HookFile(options_.hooks);
+  const std::optional<struct stat> status = Stat(file);
+  if (!status) {
+    return Wrong(fmt::format("{} is missing; run `vmattest hook install`",
+                             file.string()));
+  }
+  if ((status->st_mode & S_IXUSR) == 0) {
+    return Wrong(fmt::format("{} is not executable; run `vmattest hook install`",
+                             file.string()));
+  }
+  if (status->st_uid != 0 || (status->st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+    return Wrong(
+        fmt::format("{} can be changed by others than root", file.string()));
+  }
+  if (!SameContent(file, options_.program)) {
+    return Wrong(fmt::format(
+        "{} is not the vmattest-hook of this build; run `vmattest hook install`",
+        file.string()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status HookWatch::CheckLibvirtd() const {
+  const fs::path file = HookFile(options_.hooks);
+  const std::optional<struct stat> hook = Stat(file);
+  const std::optional<struct stat> called = Stat(options_.called);
+  if (!hook ||
+      (called && called->st_mtim.tv_sec >= hook->st_ctim.tv_sec)) {
+    return absl::OkStatus();  // called since it was installed
+  }
+  for (const fs::path& process : Libvirtds(options_.proc, options_.hooks)) {
+    // A process's folder in /proc is as old as the first look at it, its
+    // start time is not: field 22 of stat, in ticks since boot.
+    std::ifstream stat_file(process / "stat");
+    const std::string line((std::istreambuf_iterator<char>(stat_file)), {});
+    const size_t close = line.rfind(')');
+    if (close == std::string::npos) {
+      continue;
+    }
+    std::string field;
+    size_t at = close + 1;
+    for (int i = 0; i < 20; ++i) {
+      at = line.find_first_not_of(' ', at);
+      const size_t end = line.find(' ', at);
+      if (at == std::string::npos || end == std::string::npos) {
+        break;
+      }
+      field = line.substr(at, end - at);
+      at = end;
+    }
+    timespec boot{};
+    timespec wall{};
+    clock_gettime(CLOCK_BOOTTIME, &boot);
+    clock_gettime(CLOCK_REALTIME, &wall);
+    const long started = static_cast<long>(
+        std::strtoull(field.c_str(), nullptr, 10) /
+        static_cast<unsigned long>(sysconf(_SC_CLK_TCK)));
+    if (wall.tv_sec - boot.tv_sec + started < hook->st_ctim.tv_sec) {
+      return Wrong(
+          "the hook was installed after libvirtd started, so libvirtd does not "
+          "know it; restart libvirtd or send SIGHUP");
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace vmattest::gate

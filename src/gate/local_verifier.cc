@@ -1,0 +1,64 @@
+#include "gate/local_verifier.h"
+
+#include <algorithm>
+#include <system_error>
+#include <utility>
+
+#include "appraisal/appraise.h"
+#include "base/file.h"
+#include "gate/approvers.h"
+#include "wire/codec.h"
+
+namespace vmattest::gate {
+
+absl::StatusOr<verifier::Anchors> LocalVerifier::OwnAnchors() const {
+  const std::optional<evidence::HostIdentity> identity = options_.identity();
+  if (!identity) {
+    return absl::UnavailableError("this host's identity is not known yet");
+  }
+  verifier::Anchors anchors;
+  RETURN_IF_ERROR(anchors.Add(wire::HostIdentityToJson(*identity)));
+  return anchors;
+}
+
+absl::StatusOr<std::string> LocalVerifier::Appraise(
+    const Request& request, MonotonicTime /*deadline*/) {
+  ASSIGN_OR_RETURN(const verifier::Anchors anchors, OwnAnchors());
+  std::vector<reference::Reference> references;
+  {
+    const MutexLock lock(mutex_);
+    references = references_;
+  }
+  appraisal::Request asked;
+  asked.evidence = request.evidence;
+  asked.nonce = request.nonce;
+  asked.vm_uuid = request.vm_uuid;
+  const WallTime now = clock_.Now();
+  ASSIGN_OR_RETURN(const appraisal::Decision decision,
+                   appraisal::Appraise(asked, anchors, references, now));
+  return signer_.SignEs256(appraisal::ToEar(decision, asked, now));
+}
+
+absl::StatusOr<LaunchVerifier::HostPolicy> LocalVerifier::GetHostPolicy(
+    MonotonicTime /*deadline*/) {
+  ASSIGN_OR_RETURN(const std::vector<document::PublicKey> approvers,
+                   LoadApprovers(options_.approvers));
+  ASSIGN_OR_RETURN(const std::vector<std::filesystem::path> files,
+                   FilesIn(options_.references));
+  HostPolicy policy;
+  std::vector<reference::Reference> references;
+  for (const std::filesystem::path& file : files) {
+    ASSIGN_OR_RETURN(Bytes bytes, ReadFile(file, document::kMaxDocumentSize));
+    absl::StatusOr<reference::Reference> reference =
+        OpenReference(bytes, approvers);
+    if (reference.ok()) {
+      references.push_back(*std::move(reference));
+    }
+    policy.references.push_back(std::move(bytes));
+  }
+  const MutexLock lock(mutex_);
+  references_ = std::move(references);
+  return policy;
+}
+
+}  // namespace vmattest::gate

@@ -1,0 +1,40 @@
+#include "gate/recording_digester.h"
+
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <utility>
+
+namespace vmattest::gate {
+
+absl::StatusOr<MeasuredFile> LookAt(const std::string& path) {
+  struct stat status {};
+  if (stat(path.c_str(), &status) != 0) {
+    return ErrnoStatus(errno, path);
+  }
+  return MeasuredFile{
+      .device = status.st_dev,
+      .inode = status.st_ino,
+      .ctime_ns =
+          int64_t{status.st_ctim.tv_sec} * 1'000'000'000 +
+          status.st_ctim.tv_nsec,
+      .size = static_cast<uint64_t>(status.st_size)};
+}
+
+absl::StatusOr<image::ContentDigest> RecordingDigester::Digest(
+    const Request& request) {
+  const absl::StatusOr<MeasuredFile> before = LookAt(request.path);
+  absl::StatusOr<image::ContentDigest> digest = inner_.Digest(request);
+  if (digest.ok() && before.ok()) {
+    const MutexLock lock(mutex_);
+    files_.insert_or_assign(request.path, *before);
+  }
+  return digest;
+}
+
+MeasuredFiles RecordingDigester::Take() {
+  const MutexLock lock(mutex_);
+  return std::exchange(files_, {});
+}
+
+}  // namespace vmattest::gate
