@@ -5,8 +5,8 @@
 #include <algorithm>
 
 #include "config/daemon_schema.h"
-#include "config/yaml_message.h"
 #include "fmt/format.h"
+#include "yaml/yaml_message.h"
 
 namespace vmattest::config {
 namespace {
@@ -37,22 +37,22 @@ absl::StatusOr<std::vector<fs::path>> DropIns(const fs::path& folder) {
 
 struct Merged {
   v1::DaemonConfig message;
-  Origins origins;
+  yaml::Origins origins;
 };
 
 absl::StatusOr<Merged> Merge(const fs::path& file,
                              const Environment& environment) {
   Merged merged{DefaultMessage(), {}};
   RETURN_IF_ERROR(
-      MergeYamlFile(file.string(), merged.message, &merged.origins));
+      yaml::MergeYamlFile(file.string(), merged.message, &merged.origins));
   ASSIGN_OR_RETURN(const std::vector<fs::path> drop_ins,
                    DropIns(file.parent_path() / "conf.d"));
   for (const fs::path& drop_in : drop_ins) {
     RETURN_IF_ERROR(
-        MergeYamlFile(drop_in.string(), merged.message, &merged.origins));
+        yaml::MergeYamlFile(drop_in.string(), merged.message, &merged.origins));
   }
-  RETURN_IF_ERROR(
-      MergeEnvironment(environment, kPrefix, merged.message, &merged.origins));
+  RETURN_IF_ERROR(yaml::MergeEnvironment(environment, kPrefix, merged.message,
+                                         &merged.origins));
   return merged;
 }
 
@@ -81,7 +81,7 @@ absl::StatusOr<std::string> EffectiveConfig(const fs::path& file,
   ASSIGN_OR_RETURN(const Merged merged, Merge(file, environment));
   RETURN_IF_ERROR(
       FromMessage(merged.message, merged.origins, environment).status());
-  return ToYaml(merged.message);
+  return yaml::ToYaml(merged.message);
 }
 
 }  // namespace vmattest::config

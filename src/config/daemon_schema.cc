@@ -24,7 +24,7 @@ constexpr std::string_view kKeyAuthCredential = "vmattest.key-auth";
 
 class Checker {
  public:
-  Checker(const v1::DaemonConfig& message, const Origins& origins,
+  Checker(const v1::DaemonConfig& message, const yaml::Origins& origins,
           const Environment& environment)
       : in_(message), origins_(origins), environment_(environment) {}
 
@@ -476,7 +476,7 @@ class Checker {
   }
 
   const v1::DaemonConfig& in_;
-  const Origins& origins_;
+  const yaml::Origins& origins_;
   const Environment& environment_;
   DaemonConfig out_;
 };
@@ -529,7 +529,7 @@ v1::DaemonConfig DefaultMessage() {
 }
 
 absl::StatusOr<DaemonConfig> FromMessage(const v1::DaemonConfig& message,
-                                         const Origins& origins,
+                                         const yaml::Origins& origins,
                                          const Environment& environment) {
   return Checker(message, origins, environment).Run();
 }

@@ -3,8 +3,8 @@
 
 #include "base/status.h"
 #include "config/daemon_config.h"
-#include "config/yaml_message.h"
 #include "vmattest/v1/config.pb.h"
+#include "yaml/yaml_message.h"
 
 // Between proto/vmattest/v1/config.proto and DaemonConfig. Pure functions.
 
@@ -16,7 +16,7 @@ v1::DaemonConfig DefaultMessage();
 // "origin: key: why", where origin is the file and line that set the key, or
 // "default".
 absl::StatusOr<DaemonConfig> FromMessage(const v1::DaemonConfig& message,
-                                         const Origins& origins,
+                                         const yaml::Origins& origins,
                                          const Environment& environment);
 
 }  // namespace vmattest::config

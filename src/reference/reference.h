@@ -24,8 +24,19 @@ namespace vmattest::reference {
 enum class GateMode : uint8_t { kEnforce, kWarn, kLearn };
 std::string_view ToString(GateMode mode);
 
+// Which rule a leaf is judged by: the one with its very path; else, of the
+// patterns that match it, the first in the order of the reference. A rule
+// without a pattern demands its leaf, except `absent` and `any`; a pattern
+// demands nothing of leaves that are not there.
 struct LeafRule {
-  enum class Kind : uint8_t { kEqual, kOneOf, kAtLeast, kAtMost, kAbsent, kAny };
+  enum class Kind : uint8_t {
+    kEqual,
+    kOneOf,
+    kAtLeast,
+    kAtMost,
+    kAbsent,
+    kAny
+  };
   std::string path;
   Kind kind = Kind::kEqual;
   std::optional<LeafType> type;
@@ -73,6 +84,7 @@ absl::StatusOr<Reference> Parse(ByteView payload);
 
 // Source form that people write: YAML whose keys are the fields' names,
 // unknown keys are errors (docs/references.md).
+// What is not given has Reference's defaults; a header is not needed yet.
 absl::StatusOr<Reference> FromYaml(std::string_view yaml);
 std::string ToYaml(const Reference& reference);
 
@@ -81,17 +93,29 @@ std::string ToYaml(const Reference& reference);
 Reference Learn(std::string name, std::string vm_uuid, HashAlgorithm algorithm,
                 const std::vector<ConfigLeaf>& leaves, const DigestBytes& root);
 
+// The least change of a configuration that meets a demand.
+struct Change {
+  enum class Kind : uint8_t { kNone, kSet, kRemove };
+  Kind kind = Kind::kNone;  // kNone: no change of one leaf would do
+  ConfigLeaf leaf;          // kRemove: the path alone
+};
+
 // One demand that is not met, and the least that would meet it.
 struct Finding {
-  Reason reason;  // code: "reference-leaf-changed", "reference-leaf-missing",
-                  // "reference-leaf-added", "reference-leaf-forbidden",
-                  // "reference-leaf-range", "reference-leaf-unavailable",
-                  // "reference-root", "reference-needs-leaves"
+  Reason reason;    // code: "reference-leaf-changed", "reference-leaf-missing",
+                    // "reference-leaf-added", "reference-leaf-forbidden",
+                    // "reference-leaf-range", "reference-leaf-unavailable",
+                    // "reference-root", "reference-needs-leaves"
   std::string fix;  // "set memory/max to at least 4294967296"
+  Change change;
 };
 // `leaves` as verifier::Claims has them; empty for a salted tree whose leaves
-// were kept back: then only roots can decide. Deterministic; findings by path.
-// Bounded: at most rules x leaves cheap comparisons.
+// were kept back: then only roots can decide. A root that is listed is enough;
+// if there are roots and it is none of them, the rules say why. Deterministic;
+// findings by path, "reference-root" last. A leaf of type "unavailable" meets
+// only rules that name that type; with accept_unavailable also `any`, and being
+// named by no rule where those are accepted.
+// Bounded: at most patterns x leaves matches, and a look-up for each leaf.
 std::vector<Finding> Evaluate(const Reference& reference,
                               const std::vector<ConfigLeaf>& leaves,
                               const DigestBytes& root);

@@ -4,15 +4,15 @@
 #include <string_view>
 
 #include "config/daemon_schema.h"
-#include "config/yaml_message.h"
+#include "yaml/yaml_message.h"
 
 // Whatever the bytes, the answer is a message or an error with a line; and a
 // message that was read is written and read back to the same.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using vmattest::config::MergeYaml;
+  using vmattest::yaml::MergeYaml;
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   vmattest::v1::DaemonConfig message;
-  vmattest::config::Origins origins;
+  vmattest::yaml::Origins origins;
   const absl::Status read = MergeYaml(text, "f", message, &origins);
   if (!read.ok()) {
     if (read.message().substr(0, 2) != "f:") {
@@ -21,10 +21,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     return 0;
   }
   (void)vmattest::config::FromMessage(message, origins, {}).status();
-  const std::string written = vmattest::config::ToYaml(message);
+  const std::string written = vmattest::yaml::ToYaml(message);
   vmattest::v1::DaemonConfig again;
   if (!MergeYaml(written, "g", again, nullptr).ok() ||
-      vmattest::config::ToYaml(again) != written) {
+      vmattest::yaml::ToYaml(again) != written) {
     std::abort();
   }
   return 0;

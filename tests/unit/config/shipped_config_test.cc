@@ -4,11 +4,11 @@
 
 #include "config/daemon_config.h"
 #include "config/daemon_schema.h"
-#include "config/yaml_message.h"
 #include "fmt/format.h"
 #include "google/protobuf/util/message_differencer.h"
 #include "support/matchers.h"
 #include "support/vectors.h"
+#include "yaml/yaml_message.h"
 
 namespace vmattest::config {
 namespace {
@@ -21,7 +21,7 @@ const std::string kSource = VMATTEST_SOURCE_DIR;
 TEST(ShippedConfig, SpellsOutTheDefaults) {
   v1::DaemonConfig shipped;
   ASSERT_THAT(
-      MergeYamlFile(kSource + "/config/vmattestd.yaml", shipped, nullptr),
+      yaml::MergeYamlFile(kSource + "/config/vmattestd.yaml", shipped, nullptr),
       IsOk());
   std::string difference;
   google::protobuf::util::MessageDifferencer differencer;
@@ -31,11 +31,12 @@ TEST(ShippedConfig, SpellsOutTheDefaults) {
 
 TEST(ShippedConfig, LoadsWithItsExamples) {
   EXPECT_THAT(LoadDaemonConfig(kSource + "/config/vmattestd.yaml", {}), IsOk());
-  Origins origins;
+  yaml::Origins origins;
   v1::DaemonConfig message = DefaultMessage();
-  ASSERT_THAT(MergeYamlFile(kSource + "/config/conf.d/50-tcp.yaml.example",
-                            message, &origins),
-              IsOk());
+  ASSERT_THAT(
+      yaml::MergeYamlFile(kSource + "/config/conf.d/50-tcp.yaml.example",
+                          message, &origins),
+      IsOk());
   EXPECT_THAT(FromMessage(message, origins,
                           {{"CREDENTIALS_DIRECTORY", "/run/credentials/x"}}),
               IsOk());

@@ -1,5 +1,5 @@
-#ifndef VMATTEST_CONFIG_YAML_SCALAR_H_
-#define VMATTEST_CONFIG_YAML_SCALAR_H_
+#ifndef VMATTEST_YAML_YAML_SCALAR_H_
+#define VMATTEST_YAML_YAML_SCALAR_H_
 
 #include <string>
 #include <string_view>
@@ -7,7 +7,7 @@
 #include "base/status.h"
 #include "google/protobuf/message.h"
 
-namespace vmattest::config {
+namespace vmattest::yaml {
 
 // Sets `field` (or adds to it, if it is a list) from the text of a YAML scalar.
 // Booleans are true or false; integers decimal or 0x hexadecimal; enumerators
@@ -23,6 +23,6 @@ absl::Status SetScalar(std::string_view text, bool quoted,
 std::string ScalarText(const google::protobuf::FieldDescriptor& field,
                        const google::protobuf::Message& message, int index);
 
-}  // namespace vmattest::config
+}  // namespace vmattest::yaml
 
-#endif  // VMATTEST_CONFIG_YAML_SCALAR_H_
+#endif  // VMATTEST_YAML_YAML_SCALAR_H_

@@ -1,4 +1,4 @@
-#include "config/yaml_document.h"
+#include "yaml/yaml_document.h"
 
 #include <set>
 #include <sstream>
@@ -8,7 +8,7 @@
 #include "yaml-cpp/exceptions.h"
 #include "yaml-cpp/parser.h"
 
-namespace vmattest::config {
+namespace vmattest::yaml {
 namespace {
 
 // Leaves yaml-cpp's parser, which knows no other way out; caught in ParseYaml.
@@ -170,4 +170,4 @@ absl::StatusOr<YamlNode> ParseYaml(std::string_view text,
   }
 }
 
-}  // namespace vmattest::config
+}  // namespace vmattest::yaml

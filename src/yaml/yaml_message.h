@@ -1,5 +1,5 @@
-#ifndef VMATTEST_CONFIG_YAML_MESSAGE_H_
-#define VMATTEST_CONFIG_YAML_MESSAGE_H_
+#ifndef VMATTEST_YAML_YAML_MESSAGE_H_
+#define VMATTEST_YAML_YAML_MESSAGE_H_
 
 #include <map>
 #include <string>
@@ -11,7 +11,7 @@
 // YAML whose schema is a protobuf message: keys are field names, in the same
 // nesting. Works for any message. Callable from any thread.
 
-namespace vmattest::config {
+namespace vmattest::yaml {
 
 // Where each key was last set: "tpm.pcrs" -> "/etc/vmattest/vmattestd.yaml:12".
 // Elements of lists are "tpm.pcrs[3]".
@@ -43,6 +43,6 @@ absl::Status MergeEnvironment(
 // without presence are written even if they hold their zero.
 std::string ToYaml(const google::protobuf::Message& message);
 
-}  // namespace vmattest::config
+}  // namespace vmattest::yaml
 
-#endif  // VMATTEST_CONFIG_YAML_MESSAGE_H_
+#endif  // VMATTEST_YAML_YAML_MESSAGE_H_

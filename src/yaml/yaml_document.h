@@ -1,5 +1,5 @@
-#ifndef VMATTEST_CONFIG_YAML_DOCUMENT_H_
-#define VMATTEST_CONFIG_YAML_DOCUMENT_H_
+#ifndef VMATTEST_YAML_YAML_DOCUMENT_H_
+#define VMATTEST_YAML_YAML_DOCUMENT_H_
 
 #include <string>
 #include <string_view>
@@ -8,7 +8,7 @@
 
 #include "base/status.h"
 
-namespace vmattest::config {
+namespace vmattest::yaml {
 
 // One node of a YAML file, with the line it begins at.
 struct YamlNode {
@@ -40,6 +40,6 @@ inline constexpr size_t kMaxYamlDepth = 32;
 absl::StatusOr<YamlNode> ParseYaml(std::string_view text,
                                    std::string_view file);
 
-}  // namespace vmattest::config
+}  // namespace vmattest::yaml
 
-#endif  // VMATTEST_CONFIG_YAML_DOCUMENT_H_
+#endif  // VMATTEST_YAML_YAML_DOCUMENT_H_

@@ -1,4 +1,4 @@
-#include "config/yaml_message.h"
+#include "yaml/yaml_message.h"
 
 #include <algorithm>
 #include <cctype>
@@ -8,12 +8,12 @@
 
 #include "base/bytes.h"
 #include "base/file.h"
-#include "config/yaml_document.h"
-#include "config/yaml_scalar.h"
 #include "fmt/format.h"
 #include "google/protobuf/descriptor.h"
+#include "yaml/yaml_document.h"
+#include "yaml/yaml_scalar.h"
 
-namespace vmattest::config {
+namespace vmattest::yaml {
 namespace {
 
 using google::protobuf::Descriptor;
@@ -305,4 +305,4 @@ std::string ToYaml(const Message& message) {
   return out;
 }
 
-}  // namespace vmattest::config
+}  // namespace vmattest::yaml

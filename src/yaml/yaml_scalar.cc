@@ -1,4 +1,4 @@
-#include "config/yaml_scalar.h"
+#include "yaml/yaml_scalar.h"
 
 #include <algorithm>
 #include <cctype>
@@ -9,7 +9,7 @@
 #include "fmt/format.h"
 #include "google/protobuf/descriptor.h"
 
-namespace vmattest::config {
+namespace vmattest::yaml {
 namespace {
 
 using google::protobuf::EnumValueDescriptor;
@@ -224,4 +224,4 @@ std::string ScalarText(const FieldDescriptor& field, const Message& message,
   return "";
 }
 
-}  // namespace vmattest::config
+}  // namespace vmattest::yaml

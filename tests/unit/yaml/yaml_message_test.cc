@@ -1,14 +1,14 @@
-#include "config/yaml_message.h"
+#include "yaml/yaml_message.h"
 
-#include "config/yaml_document.h"
 #include "google/protobuf/descriptor.pb.h"
 #include "google/protobuf/struct.pb.h"
 #include "google/protobuf/util/message_differencer.h"
 #include "support/matchers.h"
 #include "vmattest/v1/attestation.pb.h"
 #include "vmattest/v1/config.pb.h"
+#include "yaml/yaml_document.h"
 
-namespace vmattest::config {
+namespace vmattest::yaml {
 namespace {
 
 using ::testing::AllOf;
@@ -229,4 +229,4 @@ TEST(MergeEnvironment, RefusesVariablesThatNameNoSingleValue) {
 }
 
 }  // namespace
-}  // namespace vmattest::config
+}  // namespace vmattest::yaml
