@@ -4,6 +4,7 @@ add_library(vmattest_cli_offline STATIC
   ${CMAKE_CURRENT_LIST_DIR}/eventlog_command.cc
   ${CMAKE_CURRENT_LIST_DIR}/explain_command.cc
   ${CMAKE_CURRENT_LIST_DIR}/export_command.cc
+  ${CMAKE_CURRENT_LIST_DIR}/hook_command.cc
   ${CMAKE_CURRENT_LIST_DIR}/reference.cc
   ${CMAKE_CURRENT_LIST_DIR}/seal_approve.cc
   ${CMAKE_CURRENT_LIST_DIR}/seal_status.cc

@@ -16,6 +16,7 @@
 #include "base/executor.h"
 #include "base/log.h"
 #include "daemon/config_values.h"
+#include "daemon/gate_host.h"
 #include "daemon/metrics.h"
 #include "daemon/observed_ports.h"
 #include "daemon/setup.h"
@@ -48,7 +49,8 @@ constexpr size_t kHashQueue = 256;
 constexpr size_t kJournalQueue = 4;
 // All that report their health; Attestation needs the first three.
 constexpr std::string_view kComponents[] = {
-    "libvirt", "tpm", "store", "event-log", "post-quantum", "kvm-watch"};
+    "libvirt",      "tpm",       "store", "event-log",
+    "post-quantum", "kvm-watch", "gate"};
 
 // Where the journal goes on: after what the log has, or, in a log without any
 // of the store's events, from now on.
@@ -110,6 +112,8 @@ std::map<std::string, std::string> Facts(const kvm::VmProcess& process) {
 //          -> recorder -> store, event hub       -> watchers on `watch`
 //               -> journal -> signer             `journal`
 //     process watch -> journal                   `kvm-watch`
+//   launch gate -> measurer's parts, signer      `gate`, `gate-accept`,
+//     (also libvirt's events, on to lifecycle)   `gate-look`, `gate-refuse`
 struct Daemon::Owners {
   Owners(const DaemonConfig& config_in, StateDir state_in,
          signing::SignerConnector connect, const WorkerSetup& workers,
@@ -122,6 +126,7 @@ struct Daemon::Owners {
   void LibvirtIs(const absl::Status& status);
   void Tick();
   absl::Status Watch();
+  absl::Status MakeGate();
   [[nodiscard]] rpc::Server::Services Services();
   [[nodiscard]] rpc::AdminActions AdminActions();
   absl::StatusOr<rpc::DaemonStatus> Status();
@@ -167,6 +172,7 @@ struct Daemon::Owners {
   bool left_overs_ended = false;  // of the thread that tells of libvirt
   attestor::Attestor attestor;
   attestor::Lifecycle lifecycle;
+  std::unique_ptr<GateHost> gate;  // null: gate.enabled is not set
 
   Mutex servers_mutex;  // health changes come from other threads
   std::vector<std::unique_ptr<rpc::Server>> servers GUARDED_BY(servers_mutex);
@@ -338,12 +344,42 @@ absl::Status Daemon::Owners::Watch() {
   return absl::OkStatus();
 }
 
+absl::Status Daemon::Owners::MakeGate() {
+  if (!config.gate.enabled) {
+    health.Set("gate", absl::OkStatus());
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(
+      gate,
+      GateHost::Make(
+          config,
+          {.hypervisor = libvirt,
+           .next = lifecycle,
+           .digester = digester,
+           .hashing = measure,
+           .inspector = &inspector,
+           .make_parser = HeaderParsers(header_workers),
+           .signer = signer,
+           .store = store,
+           .journal = journal,
+           .health = health,
+           .clock = clock,
+           .salted = salted,
+           .unmanaged = [this] {
+             return processes ? processes->Unmanaged().size() : 0;
+           }}));
+  return gate->Listen();
+}
+
 // What is tried again when time has passed, or is only seen by looking.
 void Daemon::Owners::Tick() {
   LogIs(signer.state(), journal.problem());
   journal.Kick();
   if (processes) {
     health.Set("kvm-watch", processes->Health());
+  }
+  if (gate) {
+    gate->Tick();
   }
 }
 
@@ -496,12 +532,16 @@ void Daemon::Owners::Stop() {
     shutdown.join();
   }
   metrics.reset();
-  processes.reset();
+  if (gate) {
+    gate->StopListening();
+  }
   libvirt.Stop();
   digester.Stop();
   disk_workers.Stop();
   header_workers.Stop();
   signer.Stop();
+  gate.reset();
+  processes.reset();
 }
 
 Daemon::Daemon(std::unique_ptr<Owners> owners) : owners_(std::move(owners)) {}
@@ -529,7 +569,11 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(
   RETURN_IF_ERROR(owners.store.LastSequence().status());
   RETURN_IF_ERROR(owners.Watch());
   RETURN_IF_ERROR(owners.Listen());
-  RETURN_IF_ERROR(owners.libvirt.Start(owners.lifecycle));
+  RETURN_IF_ERROR(owners.MakeGate());
+  hypervisor::HypervisorObserver& observer =
+      owners.gate ? static_cast<hypervisor::HypervisorObserver&>(*owners.gate)
+                  : owners.lifecycle;
+  RETURN_IF_ERROR(owners.libvirt.Start(observer));
   return daemon;
 }
 

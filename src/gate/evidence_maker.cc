@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/mutex.h"
+#include "evidence/config_tree.h"
 #include "evidence/evidence.h"
 #include "evidence/envelope.h"
 #include "wire/codec.h"

@@ -68,6 +68,9 @@ class Hypervisor {
   virtual absl::StatusOr<Domain> FindDomain(const Uuid& uuid) = 0;
   virtual absl::StatusOr<Domain> FindDomainByName(const std::string& name) = 0;
   virtual absl::StatusOr<DomainXml> GetXml(const Uuid& uuid) = 0;
+  // Stops the domain's vCPUs until somebody resumes it; OK also if they are
+  // stopped already. FAILED_PRECONDITION: it does not run.
+  virtual absl::Status Suspend(const Uuid& uuid) = 0;
 };
 
 // What a hypervisor tells on its own. Called from the adapter's own threads,

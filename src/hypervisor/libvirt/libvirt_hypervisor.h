@@ -43,6 +43,7 @@ class LibvirtHypervisor final : public Hypervisor {
   absl::StatusOr<Domain> FindDomain(const Uuid& uuid) override;
   absl::StatusOr<Domain> FindDomainByName(const std::string& name) override;
   absl::StatusOr<DomainXml> GetXml(const Uuid& uuid) override;
+  absl::Status Suspend(const Uuid& uuid) override;
 
  private:
   class Link;
