@@ -26,6 +26,8 @@ inline constexpr std::string_view kLeafRange = "reference-leaf-range";
 inline constexpr std::string_view kLeafUnavailable =
     "reference-leaf-unavailable";
 inline constexpr std::string_view kRoot = "reference-root";
+// In an attestation result that could not hold them all.
+inline constexpr std::string_view kMore = "reference-more";
 
 inline constexpr std::string_view kAll[] = {kNone,
                                             kHostRequested,
@@ -40,7 +42,8 @@ inline constexpr std::string_view kAll[] = {kNone,
                                             kLeafForbidden,
                                             kLeafRange,
                                             kLeafUnavailable,
-                                            kRoot};
+                                            kRoot,
+                                            kMore};
 
 }  // namespace vmattest::reference::reason
 

@@ -118,6 +118,7 @@ Claims MakeClaims(const Context& context, bool genuine) {
   Claims claims = ReadClaims(context);
   if (context.host != nullptr) {
     claims.hostname = context.host->identity.hostname;
+    claims.ak_name = context.host->ak.name;
   }
   if (genuine) {
     claims.ak = kAkPinned;

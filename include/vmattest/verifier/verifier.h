@@ -112,6 +112,7 @@ struct Claims {
   std::vector<PcrValues> pcr_banks;
   // How the AK is believed: "pinned" until enrolment exists.
   std::string ak;
+  std::vector<uint8_t> ak_name;  // TPM name; empty: the host is unknown
   // "nonce" if one was demanded and matches, else "not-checked".
   std::string freshness;
   std::vector<ConfigLeaf> leaves;  // those of subtrees as in Policy
