@@ -70,17 +70,16 @@ absl::Status MakeFolder(const fs::path& folder) {
   if (!error) {
     fs::permissions(folder, fs::perms(0755), error);
   }
-  return error ? ErrnoStatus(error.value(), folder.string())
-               : absl::OkStatus();
+  return error ? ErrnoStatus(error.value(), folder.string()) : absl::OkStatus();
 }
 
 // Our own settings survive a second install; keys are always the daemon's.
 absl::StatusOr<json> ConfigFor(const HookArgs& args, const Places& places) {
   absl::StatusOr<json> trust = ReadJson(places.trust);
   if (absl::IsNotFound(trust.status())) {
-    return absl::NotFoundError(fmt::format(
-        "{} is missing: start vmattestd with gate.enabled first",
-        places.trust.string()));
+    return absl::NotFoundError(
+        fmt::format("{} is missing: start vmattestd with gate.enabled first",
+                    places.trust.string()));
   }
   RETURN_IF_ERROR(trust.status());
   if (const absl::StatusOr<json> before = ReadJson(places.config);
@@ -132,8 +131,8 @@ std::vector<std::string> Faults(const Places& places) {
     faults.push_back(fmt::format("{} is missing", places.hook.string()));
   } else if ((status.st_mode & S_IXUSR) == 0 || status.st_uid != 0 ||
              (status.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
-    faults.push_back(fmt::format(
-        "{} is not executable, or not root's alone", places.hook.string()));
+    faults.push_back(fmt::format("{} is not executable, or not root's alone",
+                                 places.hook.string()));
   } else {
     const absl::StatusOr<Bytes> there = ReadFile(places.hook, kMaxProgram);
     const absl::StatusOr<Bytes> ours = ReadFile(places.program, kMaxProgram);
@@ -149,12 +148,10 @@ std::vector<std::string> Faults(const Places& places) {
   } else if (!trust.ok()) {
     faults.emplace_back(trust.status().message());
   } else {
-    for (const char* key :
-         {"gate_key", "verifier_keys", "socket", "host_id"}) {
+    for (const char* key : {"gate_key", "verifier_keys", "socket", "host_id"}) {
       if (config->value(key, json()) != trust->value(key, json())) {
-        faults.push_back(
-            fmt::format("{}: {} is not the daemon's",
-                        places.config.string(), key));
+        faults.push_back(fmt::format("{}: {} is not the daemon's",
+                                     places.config.string(), key));
       }
     }
   }
@@ -170,9 +167,10 @@ absl::Status Uninstall(const Places& places, std::ostream& out) {
   if (error) {
     return ErrnoStatus(error.value(), places.hook.string());
   }
-  out << fmt::format("removed {}; libvirtd calls it until it is restarted, and "
-                     "refuses starts meanwhile\n",
-                     places.hook.string());
+  out << fmt::format(
+      "removed {}; libvirtd calls it until it is restarted, and "
+      "refuses starts meanwhile\n",
+      places.hook.string());
   return absl::OkStatus();
 }
 

@@ -350,24 +350,22 @@ absl::Status Daemon::Owners::MakeGate() {
     return absl::OkStatus();
   }
   ASSIGN_OR_RETURN(
-      gate,
-      GateHost::Make(
-          config,
-          {.hypervisor = libvirt,
-           .next = lifecycle,
-           .digester = digester,
-           .hashing = measure,
-           .inspector = &inspector,
-           .make_parser = HeaderParsers(header_workers),
-           .signer = signer,
-           .store = store,
-           .journal = journal,
-           .health = health,
-           .clock = clock,
-           .salted = salted,
-           .unmanaged = [this] {
-             return processes ? processes->Unmanaged().size() : 0;
-           }}));
+      gate, GateHost::Make(
+                config, {.hypervisor = libvirt,
+                         .next = lifecycle,
+                         .digester = digester,
+                         .hashing = measure,
+                         .inspector = &inspector,
+                         .make_parser = HeaderParsers(header_workers),
+                         .signer = signer,
+                         .store = store,
+                         .journal = journal,
+                         .health = health,
+                         .clock = clock,
+                         .salted = salted,
+                         .unmanaged = [this] {
+                           return processes ? processes->Unmanaged().size() : 0;
+                         }}));
   return gate->Listen();
 }
 

@@ -60,8 +60,9 @@ gate::HookServer::Options ServerOptions(const config::GateConfig& config) {
 }  // namespace
 
 struct GateHost::Work {
-  Work(const config::DaemonConfig& config_in, Parts parts_in, gate::GateKey key_in,
-       token::TokenSigner tokens, std::unique_ptr<gate::PolicyStore> policy_in,
+  Work(const config::DaemonConfig& config_in, Parts parts_in,
+       gate::GateKey key_in, token::TokenSigner tokens,
+       std::unique_ptr<gate::PolicyStore> policy_in,
        std::filesystem::path hook_program);
   void Note(std::string kind, std::map<std::string, std::string> facts);
   gate::GateReply Decide(const gate::GateCall& call, MonotonicTime deadline);
@@ -223,15 +224,14 @@ absl::StatusOr<std::unique_ptr<GateHost>> GateHost::Make(
   ASSIGN_OR_RETURN_WITH(EcPrivateKey verifier,
                         gate::LoadOrMakeKey(folder / "verifier-key.pem"),
                         "gate");
-  ASSIGN_OR_RETURN(auto policy, gate::PolicyStore::Open(
-                                    {.folder = folder,
-                                     .approvers = config.gate.approvers,
-                                     .default_mode =
-                                         ToMode(config.gate.default_mode)}));
-  ASSIGN_OR_RETURN_WITH(
-      std::filesystem::path program,
-      FindProgram(config.gate.hook_program, "vmattest-hook"),
-      "gate.hook_program");
+  ASSIGN_OR_RETURN(auto policy,
+                   gate::PolicyStore::Open(
+                       {.folder = folder,
+                        .approvers = config.gate.approvers,
+                        .default_mode = ToMode(config.gate.default_mode)}));
+  ASSIGN_OR_RETURN_WITH(std::filesystem::path program,
+                        FindProgram(config.gate.hook_program, "vmattest-hook"),
+                        "gate.hook_program");
   auto host = std::unique_ptr<GateHost>(new GateHost(std::make_unique<Work>(
       config, std::move(parts), gate::GateKey(std::move(key)),
       token::TokenSigner(std::move(verifier)), std::move(policy),
@@ -251,7 +251,9 @@ absl::Status GateHost::Listen() {
                  return work.Decide(call, deadline);
                },
            .busy =
-               [&work](const gate::GateCall& call) { return work.Busy(call); }}),
+               [&work](const gate::GateCall& call) {
+                 return work.Busy(call);
+               }}),
       "gate.hook_socket");
   return absl::OkStatus();
 }

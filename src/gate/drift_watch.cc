@@ -30,9 +30,8 @@ void DriftWatch::LookAtVm(const std::string& vm_uuid,
   const absl::StatusOr<std::string> defined =
       measurement::AsDefined(xml->xml, session.prepare_xml);
   const absl::StatusOr<std::vector<ConfigLeaf>> now =
-      defined.ok()
-          ? BaselineOf(*defined, parts_.digester, parts_.make_parser)
-          : defined.status();
+      defined.ok() ? BaselineOf(*defined, parts_.digester, parts_.make_parser)
+                   : defined.status();
   if (!now.ok()) {
     Tell(vm_uuid, session, std::string(now.status().message()));
     return;

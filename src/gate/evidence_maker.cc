@@ -5,8 +5,8 @@
 
 #include "base/mutex.h"
 #include "evidence/config_tree.h"
-#include "evidence/evidence.h"
 #include "evidence/envelope.h"
+#include "evidence/evidence.h"
 #include "wire/codec.h"
 
 namespace vmattest::gate {
@@ -83,13 +83,16 @@ absl::StatusOr<TpmClock> EvidenceMaker::ReadClock(MonotonicTime deadline) {
 absl::Status EvidenceMaker::Log(std::string kind,
                                 std::map<std::string, std::string> facts,
                                 MonotonicTime deadline) {
-  eventlog::HostEvent event{.kind = std::move(kind),
-                            .facts = std::move(facts),
-                            .time_unix_ms =
-                                clock_.Now().time_since_epoch().count()};
-  return Wait<absl::StatusOr<eventlog::LogHead>>(deadline, [&](auto done) {
-           return signer_.Append(std::move(event), deadline, std::move(done));
-         })
+  eventlog::HostEvent event{
+      .kind = std::move(kind),
+      .facts = std::move(facts),
+      .time_unix_ms = clock_.Now().time_since_epoch().count()};
+  return Wait<absl::StatusOr<eventlog::LogHead>>(
+             deadline,
+             [&](auto done) {
+               return signer_.Append(std::move(event), deadline,
+                                     std::move(done));
+             })
       .status();
 }
 
@@ -99,17 +102,16 @@ absl::StatusOr<Bytes> EvidenceMaker::Make(const Subject& subject,
   evidence::StatementHeader header = statement.header;
   ASSIGN_OR_RETURN(
       attestor::SealedStatement sealed,
-      Wait<absl::StatusOr<attestor::SealedStatement>>(
-          deadline, [&](auto done) {
-            statements_.Seal(
-                evidence::kConfigPayloadType, std::move(header),
-                [statement](const evidence::StatementHeader& full) mutable {
-                  statement.header = full;
-                  return wire::EncodeConfigStatement(statement);
-                },
-                deadline, std::move(done));
-            return absl::OkStatus();
-          }));
+      Wait<absl::StatusOr<attestor::SealedStatement>>(deadline, [&](auto done) {
+        statements_.Seal(
+            evidence::kConfigPayloadType, std::move(header),
+            [statement](const evidence::StatementHeader& full) mutable {
+              statement.header = full;
+              return wire::EncodeConfigStatement(statement);
+            },
+            deadline, std::move(done));
+        return absl::OkStatus();
+      }));
   evidence::Evidence evidence;
   evidence.envelope = std::move(sealed.envelope);
   evidence.keys = std::move(sealed.keys);

@@ -44,8 +44,7 @@ absl::StatusOr<EcPrivateKey> LoadOrMakeKey(const std::filesystem::path& file) {
 }
 
 void GateKey::Sign(const GateCall& call, GateReply& reply) const {
-  EcPrivateKey::Signature signature =
-      key_.SignDigest(ReplyDigest(call, reply));
+  EcPrivateKey::Signature signature = key_.SignDigest(ReplyDigest(call, reply));
   reply.signature_r = std::move(signature.r);
   reply.signature_s = std::move(signature.s);
 }

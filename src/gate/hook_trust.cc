@@ -12,9 +12,8 @@ std::string ToJson(const HookTrust& trust) {
     keys.push_back(json::parse(key.ToJwk(), nullptr, false));
   }
   json accept = json::array();
-  for (const Basis basis :
-       {Basis::kVerdict, Basis::kKeptVerdict, Basis::kWarn, Basis::kLearn,
-        Basis::kBreakGlass}) {
+  for (const Basis basis : {Basis::kVerdict, Basis::kKeptVerdict, Basis::kWarn,
+                            Basis::kLearn, Basis::kBreakGlass}) {
     accept.push_back(std::string(ToString(basis)));
   }
   json file = {{"format", "vmattest/hook/v1"},

@@ -118,17 +118,18 @@ absl::Status HookWatch::CheckFile() const {
                              file.string()));
   }
   if ((status->st_mode & S_IXUSR) == 0) {
-    return Wrong(fmt::format("{} is not executable; run `vmattest hook install`",
-                             file.string()));
+    return Wrong(fmt::format(
+        "{} is not executable; run `vmattest hook install`", file.string()));
   }
   if (status->st_uid != 0 || (status->st_mode & (S_IWGRP | S_IWOTH)) != 0) {
     return Wrong(
         fmt::format("{} can be changed by others than root", file.string()));
   }
   if (!SameContent(file, options_.program)) {
-    return Wrong(fmt::format(
-        "{} is not the vmattest-hook of this build; run `vmattest hook install`",
-        file.string()));
+    return Wrong(
+        fmt::format("{} is not the vmattest-hook of this build; run `vmattest "
+                    "hook install`",
+                    file.string()));
   }
   return absl::OkStatus();
 }
@@ -137,8 +138,7 @@ absl::Status HookWatch::CheckLibvirtd() const {
   const fs::path file = HookFile(options_.hooks);
   const std::optional<struct stat> hook = Stat(file);
   const std::optional<struct stat> called = Stat(options_.called);
-  if (!hook ||
-      (called && called->st_mtim.tv_sec >= hook->st_ctim.tv_sec)) {
+  if (!hook || (called && called->st_mtim.tv_sec >= hook->st_ctim.tv_sec)) {
     return absl::OkStatus();  // called since it was installed
   }
   for (const fs::path& process : Libvirtds(options_.proc, options_.hooks)) {
@@ -165,9 +165,9 @@ absl::Status HookWatch::CheckLibvirtd() const {
     timespec wall{};
     clock_gettime(CLOCK_BOOTTIME, &boot);
     clock_gettime(CLOCK_REALTIME, &wall);
-    const long started = static_cast<long>(
-        std::strtoull(field.c_str(), nullptr, 10) /
-        static_cast<unsigned long>(sysconf(_SC_CLK_TCK)));
+    const long started =
+        static_cast<long>(std::strtoull(field.c_str(), nullptr, 10) /
+                          static_cast<unsigned long>(sysconf(_SC_CLK_TCK)));
     if (wall.tv_sec - boot.tv_sec + started < hook->st_ctim.tv_sec) {
       return Wrong(
           "the hook was installed after libvirtd started, so libvirtd does not "

@@ -58,7 +58,8 @@ Judgement DenyFor(std::string_view code, std::string_view step,
                             "gate.deadline_ms ({})",
                             step, Shown(std::string(failure.message()))));
   }
-  return Deny(code, fmt::format("{} failed: {}", step, Shown(std::string(failure.message()))));
+  return Deny(code, fmt::format("{} failed: {}", step,
+                                Shown(std::string(failure.message()))));
 }
 
 Judgement DenyFor(const Verdict& verdict) {

@@ -53,8 +53,8 @@ GateReply LaunchGate::Decide(const GateCall& call, MonotonicTime deadline) {
   if (!IsGated(call.operation)) {
     return Told(call);
   }
-  Launch launch{.call = call, .deadline = deadline, .uuid = {}, .name = {},
-                .policy = {}};
+  Launch launch{
+      .call = call, .deadline = deadline, .uuid = {}, .name = {}, .policy = {}};
   const absl::StatusOr<Subject> subject = SubjectOf(call.xml);
   if (subject.ok()) {
     launch.uuid = subject->uuid;
@@ -67,9 +67,9 @@ GateReply LaunchGate::Decide(const GateCall& call, MonotonicTime deadline) {
   session.vm_name = launch.name;
   session.mode = launch.policy.mode;
   Judgement judgement =
-      subject.ok() ? Judge(launch, session)
-                   : DenyFor("gate-xml", "reading the domain's XML",
-                             subject.status());
+      subject.ok()
+          ? Judge(launch, session)
+          : DenyFor("gate-xml", "reading the domain's XML", subject.status());
   return Apply(launch, session, std::move(judgement));
 }
 
@@ -137,8 +137,7 @@ Judgement LaunchGate::JudgePrepare(const Launch& launch,
   if (!measured.ok()) {
     return DenyFor("gate-measuring", "measuring", measured.status());
   }
-  if (!migrating &&
-      LeavesFirmwareOpen(measured->measurement.tree.leaves)) {
+  if (!migrating && LeavesFirmwareOpen(measured->measurement.tree.leaves)) {
     return Allow(Basis::kDeferred);
   }
   return JudgeMeasured(launch, *measured, *measured_at);
@@ -164,7 +163,8 @@ Judgement LaunchGate::JudgeStart(const Launch& launch, LaunchSession& session) {
   if (!measured.ok()) {
     return DenyFor("gate-measuring", "measuring", measured.status());
   }
-  absl::StatusOr<std::vector<ConfigLeaf>> baseline = BaselineOf(*xml, parts_.digester, parts_.make_parser);
+  absl::StatusOr<std::vector<ConfigLeaf>> baseline =
+      BaselineOf(*xml, parts_.digester, parts_.make_parser);
   if (!baseline.ok()) {
     return DenyFor("gate-measuring", "measuring", baseline.status());
   }
@@ -189,15 +189,16 @@ Judgement LaunchGate::JudgeStarted(const Launch& launch,
   const absl::StatusOr<std::string> xml =
       measurement::AsDefined(launch.call.xml, session.prepare_xml);
   const absl::StatusOr<std::vector<ConfigLeaf>> now =
-      xml.ok() ? BaselineOf(*xml, parts_.digester, parts_.make_parser) : xml.status();
+      xml.ok() ? BaselineOf(*xml, parts_.digester, parts_.make_parser)
+               : xml.status();
   if (!now.ok()) {
     return DenyFor("gate-measuring", "measuring", now.status());
   }
   if (const std::string leaf = FirstDifference(session.baseline, *now);
       !leaf.empty()) {
-    return Deny("gate-changed",
-                fmt::format("leaf {} is not as it was approved a moment before",
-                            leaf));
+    return Deny(
+        "gate-changed",
+        fmt::format("leaf {} is not as it was approved a moment before", leaf));
   }
   const Verdict running =
       CheckRunning(launch.call.qemu, {.vm_uuid = launch.uuid,
@@ -258,12 +259,11 @@ bool LaunchGate::BreaksGlass(const Launch& launch, LaunchSession& session) {
   if (!order.ok()) {
     return false;
   }
-  log::Warning("glass was broken",
-               {{"vm", launch.name},
-                {"uuid", launch.uuid},
-                {"serial", order->serial},
-                {"signer", order->signer},
-                {"reason", order->reason}});
+  log::Warning("glass was broken", {{"vm", launch.name},
+                                    {"uuid", launch.uuid},
+                                    {"serial", order->serial},
+                                    {"signer", order->signer},
+                                    {"reason", order->reason}});
   parts_.note("break-glass", {{"vm_uuid", launch.uuid},
                               {"vm_name", launch.name.substr(0, kMaxFact)},
                               {"serial", order->serial},
@@ -276,8 +276,7 @@ bool LaunchGate::BreaksGlass(const Launch& launch, LaunchSession& session) {
 void LaunchGate::Remember(const Launch& launch, LaunchSession session,
                           bool allowed) {
   const std::string& operation = launch.call.operation;
-  if (launch.uuid.empty() ||
-      (operation == "restore" && !session.break_glass)) {
+  if (launch.uuid.empty() || (operation == "restore" && !session.break_glass)) {
     return;
   }
   if (!allowed) {
@@ -293,51 +292,55 @@ void LaunchGate::Remember(const Launch& launch, LaunchSession session,
 
 void LaunchGate::Record(const Launch& launch, const GateReply& reply) {
   const bool unasked = reply.allowed && reply.code.empty();
-  log::Write(
-      unasked ? log::Level::kInfo : log::Level::kWarning,
-      reply.allowed ? "launch allowed" : "launch denied",
-      {{"vm", launch.name.empty() ? launch.call.domain : launch.name},
-       {"uuid", launch.uuid},
-       {"operation", launch.call.operation},
-       {"mode", std::string(reference::ToString(launch.policy.mode))},
-       {"basis", std::string(ToString(reply.basis))},
-       {"code", reply.code},
-       {"why", reply.sentence}});
+  log::Write(unasked ? log::Level::kInfo : log::Level::kWarning,
+             reply.allowed ? "launch allowed" : "launch denied",
+             {{"vm", launch.name.empty() ? launch.call.domain : launch.name},
+              {"uuid", launch.uuid},
+              {"operation", launch.call.operation},
+              {"mode", std::string(reference::ToString(launch.policy.mode))},
+              {"basis", std::string(ToString(reply.basis))},
+              {"code", reply.code},
+              {"why", reply.sentence}});
   const auto& reference = launch.policy.reference;
-  parts_.note(
-      reply.allowed ? "gate-allowed" : "gate-denied",
-      {{"vm_uuid", launch.uuid},
-       {"vm_name", launch.name.substr(0, kMaxFact)},
-       {"operation", launch.call.operation.substr(0, kMaxFact)},
-       {"mode", std::string(reference::ToString(launch.policy.mode))},
-       {"basis", std::string(ToString(reply.basis))},
-       {"code", reply.code},
-       {"reference",
-        reference ? fmt::format("{}@{}", reference->name, reference->revision)
-                  : ""}});
+  parts_.note(reply.allowed ? "gate-allowed" : "gate-denied",
+              {{"vm_uuid", launch.uuid},
+               {"vm_name", launch.name.substr(0, kMaxFact)},
+               {"operation", launch.call.operation.substr(0, kMaxFact)},
+               {"mode", std::string(reference::ToString(launch.policy.mode))},
+               {"basis", std::string(ToString(reply.basis))},
+               {"code", reply.code},
+               {"reference", reference ? fmt::format("{}@{}", reference->name,
+                                                     reference->revision)
+                                       : ""}});
 }
 
 void LaunchGate::Learn(const Launch& launch, const Measured& measured,
                        const TpmClock& measured_at) {
-  const auto evidence = parts_.evidence.Make(
-      {.measurement = measured.measurement,
-       .content = measured.content,
-       .inside = measured.inside,
-       .vm_salt = measured.vm_salt,
-       .nonce = launch.call.nonce,
-       .measured_at = measured_at,
-       .live = true},
-      launch.deadline);
+  const auto evidence =
+      parts_.evidence.Make({.measurement = measured.measurement,
+                            .content = measured.content,
+                            .inside = measured.inside,
+                            .vm_salt = measured.vm_salt,
+                            .nonce = launch.call.nonce,
+                            .measured_at = measured_at,
+                            .live = true},
+                           launch.deadline);
   reference::Reference learned = reference::Learn(
       "vm-" + launch.uuid, launch.uuid, measured.measurement.tree.algorithm,
       measured.measurement.tree.leaves, measured.measurement.tree.root);
+  // Said of each such leaf by its own rule.
+  learned.accept_unavailable = std::any_of(
+      measured.measurement.tree.leaves.begin(),
+      measured.measurement.tree.leaves.end(), [](const ConfigLeaf& leaf) {
+        return leaf.type == LeafType::kUnavailable;
+      });
   learned.content = measurement::ToString(measured.content);
   learned.inside = inspection::ToString(measured.inside);
   const std::string yaml = reference::ToYaml(learned);
   absl::Status written = evidence.status();
   if (written.ok()) {
-    written = WriteFileAtomic(
-        options_.learned / (launch.uuid + ".evidence"), *evidence, 0600);
+    written = WriteFileAtomic(options_.learned / (launch.uuid + ".evidence"),
+                              *evidence, 0600);
   }
   if (written.ok()) {
     written = WriteFileAtomic(options_.learned / (launch.uuid + ".yaml"),

@@ -47,8 +47,8 @@ class LaunchGate {
  public:
   struct Parts {
     image::ContentDigester& digester;
-    Executor* hashing;                      // may be null
-    inspection::DiskInspector* inspector;   // may be null
+    Executor* hashing;                     // may be null
+    inspection::DiskInspector* inspector;  // may be null
     image::HeaderParserFactory make_parser;
     EvidenceMaker& evidence;
     LaunchVerifier& verifier;

@@ -21,8 +21,8 @@ std::string NameOf(const reference::Reference& reference) {
 
 }  // namespace
 
-absl::StatusOr<LaunchGate::Measured> LaunchGate::Measure(
-    const Launch& launch, std::string_view xml) {
+absl::StatusOr<LaunchGate::Measured> LaunchGate::Measure(const Launch& launch,
+                                                         std::string_view xml) {
   Measured result;
   measurement::MeasureOptions options;
   options.algorithm = options_.algorithm;
@@ -61,9 +61,9 @@ VerdictBinding LaunchGate::BindingOf(const Launch& launch,
   binding.vm_uuid = launch.uuid;
   binding.algorithm = measured.measurement.tree.algorithm;
   binding.root = measured.measurement.tree.root;
-  binding.measured = fmt::format("{}/{}",
-                                 measurement::ToString(measured.content),
-                                 inspection::ToString(measured.inside));
+  binding.measured =
+      fmt::format("{}/{}", measurement::ToString(measured.content),
+                  inspection::ToString(measured.inside));
   if (signer.identity) {
     binding.ak = signer.identity->ak_public;
   }
@@ -145,16 +145,17 @@ Judgement LaunchGate::AskVerifier(const Launch& launch,
        .now = parts_.clock.Now()});
   if (!checked.genuine) {
     Judgement judgement = DenyFor(checked.verdict);
-    return Deny("gate-verdict", "the verifier's answer is not to be believed: " +
-                                    judgement.sentence);
+    return Deny(
+        "gate-verdict",
+        "the verifier's answer is not to be believed: " + judgement.sentence);
   }
   if (!checked.verdict.trusted()) {
     return DenyFor(checked.ear);
   }
   const uint32_t seconds = launch.policy.reference->verdict_seconds;
-  const absl::Status kept = parts_.verdicts.Keep(
-      binding, *ear, measured_at,
-      seconds == 0 ? kDefaultVerdictSeconds : seconds);
+  const absl::Status kept =
+      parts_.verdicts.Keep(binding, *ear, measured_at,
+                           seconds == 0 ? kDefaultVerdictSeconds : seconds);
   if (!kept.ok()) {
     log::Warning("a verdict is not kept",
                  {{"vm", launch.name}, {"why", kept.ToString()}});

@@ -1,15 +1,19 @@
 #include "gate/local_verifier.h"
 
-#include <algorithm>
-#include <system_error>
 #include <utility>
 
 #include "appraisal/appraise.h"
 #include "base/file.h"
+#include "crypto/digest.h"
 #include "gate/approvers.h"
 #include "wire/codec.h"
 
 namespace vmattest::gate {
+namespace {
+
+constexpr size_t kTokenIdSize = 16;
+
+}  // namespace
 
 absl::StatusOr<verifier::Anchors> LocalVerifier::OwnAnchors() const {
   const std::optional<evidence::HostIdentity> identity = options_.identity();
@@ -36,7 +40,11 @@ absl::StatusOr<std::string> LocalVerifier::Appraise(
   const WallTime now = clock_.Now();
   ASSIGN_OR_RETURN(const appraisal::Decision decision,
                    appraisal::Appraise(asked, anchors, references, now));
-  return signer_.SignEs256(appraisal::ToEar(decision, asked, now));
+  token::Ear ear = appraisal::ToEar(decision, asked, now);
+  ear.developer = "vmattest";
+  ear.build = "vmattestd " VMATTEST_VERSION;
+  ear.token_id = ToHex(RandomBytes(kTokenIdSize));
+  return signer_.SignEs256(ear);
 }
 
 absl::StatusOr<LaunchVerifier::HostPolicy> LocalVerifier::GetHostPolicy(

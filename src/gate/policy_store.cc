@@ -23,8 +23,7 @@ constexpr char kUsed[] = "used";
 absl::Status MakeFolder(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
-  return error ? ErrnoStatus(error.value(), folder.string())
-               : absl::OkStatus();
+  return error ? ErrnoStatus(error.value(), folder.string()) : absl::OkStatus();
 }
 
 void SayLeftOut(const fs::path& file, std::string_view why) {

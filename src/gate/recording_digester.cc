@@ -15,9 +15,8 @@ absl::StatusOr<MeasuredFile> LookAt(const std::string& path) {
   return MeasuredFile{
       .device = status.st_dev,
       .inode = status.st_ino,
-      .ctime_ns =
-          int64_t{status.st_ctim.tv_sec} * 1'000'000'000 +
-          status.st_ctim.tv_nsec,
+      .ctime_ns = int64_t{status.st_ctim.tv_sec} * 1'000'000'000 +
+                  status.st_ctim.tv_nsec,
       .size = static_cast<uint64_t>(status.st_size)};
 }
 

@@ -50,8 +50,8 @@ bool IsIncoming(const std::string& argument) {
 
 void CheckMemory(const QemuFacts& qemu, bool incoming_allowed,
                  Verdict& verdict) {
-  const auto it = std::find_if(qemu.arguments.begin(), qemu.arguments.end(),
-                               IsIncoming);
+  const auto it =
+      std::find_if(qemu.arguments.begin(), qemu.arguments.end(), IsIncoming);
   if (it == qemu.arguments.end()) {
     return;
   }
@@ -103,8 +103,8 @@ Verdict CheckRunning(const std::optional<QemuFacts>& qemu,
                      const ExpectedProcess& expected) {
   Verdict verdict;
   if (!qemu) {
-    Add(verdict, "gate-process", "QEMU's process", "found by libvirt's pid file",
-        "not found");
+    Add(verdict, "gate-process", "QEMU's process",
+        "found by libvirt's pid file", "not found");
     return verdict;
   }
   const std::string* const uuid = Option(*qemu, "-uuid");

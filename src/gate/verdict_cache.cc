@@ -27,9 +27,9 @@ VerdictCache::VerdictCache(std::filesystem::path folder)
   for (; !error && files != std::filesystem::directory_iterator();
        files.increment(error)) {
     if (const absl::Status loaded = Load(files->path()); !loaded.ok()) {
-      log::Warning("kept verdicts were thrown away",
-                   {{"file", files->path().string()},
-                    {"why", loaded.ToString()}});
+      log::Warning(
+          "kept verdicts were thrown away",
+          {{"file", files->path().string()}, {"why", loaded.ToString()}});
     }
   }
   if (error) {
@@ -83,9 +83,9 @@ absl::Status VerdictCache::Keep(const VerdictBinding& binding, std::string ear,
     if (entries_.size() >= kMaxEntries) {
       return absl::ResourceExhaustedError("too many verdicts are kept");
     }
-    entries_.insert_or_assign(
-        binding, Entry{std::move(ear), from.clock_ms,
-                       from.clock_ms + uint64_t{1000} * seconds});
+    entries_.insert_or_assign(binding,
+                              Entry{std::move(ear), from.clock_ms,
+                                    from.clock_ms + uint64_t{1000} * seconds});
     content = Encode(binding.vm_uuid);
   }
   return WriteFileAtomic(folder_ / binding.vm_uuid, content, 0600);

@@ -21,7 +21,7 @@ namespace vmattest::gate {
 struct VerdictBinding {
   std::string vm_uuid;
   HashAlgorithm algorithm = HashAlgorithm::kSha256;
-  DigestBytes root;  // of configuration and content digests
+  DigestBytes root;      // of configuration and content digests
   std::string measured;  // content and inside policy, "chain/none"
   Bytes ak;              // the host's AK, public area
   uint32_t reset_count = 0;

@@ -64,11 +64,10 @@ absl::Status ParseVerifierKeys(const json& file, HookConfig& config) {
     return Wrong("verifier_keys", "must be a list of JWKs");
   }
   for (const json& item : file["verifier_keys"]) {
-    ASSIGN_OR_RETURN_WITH(
-        token::VerificationKey key,
-        token::VerificationKey::FromJwk(
-            item.dump(-1, ' ', false, json::error_handler_t::replace)),
-        "verifier_keys");
+    ASSIGN_OR_RETURN_WITH(token::VerificationKey key,
+                          token::VerificationKey::FromJwk(item.dump(
+                              -1, ' ', false, json::error_handler_t::replace)),
+                          "verifier_keys");
     config.verifier_keys.push_back(std::move(key));
   }
   return absl::OkStatus();

@@ -112,8 +112,7 @@ std::string Explain(const absl::Status& failure) {
 // Nothing that the daemon says counts before this.
 int HeedReply(const HookConfig& config, const gate::GateCall& call,
               const gate::GateReply& reply) {
-  const Verdict genuine =
-      CheckReply(call, reply, config, SystemClock().Now());
+  const Verdict genuine = CheckReply(call, reply, config, SystemClock().Now());
   if (!genuine.trusted()) {
     const Reason& reason = genuine.reasons.front();
     return Refuse(
@@ -138,7 +137,8 @@ int Gate(const absl::StatusOr<HookConfig>& config, gate::GateCall& call,
                                     std::string(config.status().message())));
   }
   if (!input.ok()) {
-    return Refuse(call, fmt::format("{} [gate-input]", std::string(input.message())));
+    return Refuse(call,
+                  fmt::format("{} [gate-input]", std::string(input.message())));
   }
   if (call.operation == "started") {
     absl::StatusOr<gate::QemuFacts> facts =

@@ -19,7 +19,9 @@ Verdict Fail(std::string code, std::string element, std::string expected,
   return verdict;
 }
 
-Verdict Pass() { return {.outcome = Verdict::Outcome::kTrusted, .reasons = {}}; }
+Verdict Pass() {
+  return {.outcome = Verdict::Outcome::kTrusted, .reasons = {}};
+}
 
 Verdict CheckVerdict(const gate::GateCall& call, const gate::GateReply& reply,
                      const HookConfig& config, WallTime now) {

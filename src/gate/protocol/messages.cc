@@ -52,15 +52,16 @@ absl::StatusOr<QemuFacts> ParseQemu(const internal::GateCall::Qemu& message) {
   RETURN_IF_ERROR(Limit("qemu.arguments",
                         static_cast<size_t>(message.arguments_size()),
                         kMaxQemuArguments));
-  RETURN_IF_ERROR(Limit(
-      "qemu.files", static_cast<size_t>(message.files_size()), kMaxQemuFiles));
+  RETURN_IF_ERROR(Limit("qemu.files", static_cast<size_t>(message.files_size()),
+                        kMaxQemuFiles));
   QemuFacts facts;
   facts.pid = message.pid();
   facts.program = message.program();
   facts.arguments.assign(message.arguments().begin(),
                          message.arguments().end());
   for (const auto& file : message.files()) {
-    facts.files.push_back({file.path(), file.device(), file.inode(), file.writable()});
+    facts.files.push_back(
+        {file.path(), file.device(), file.inode(), file.writable()});
   }
   return facts;
 }
@@ -171,10 +172,10 @@ absl::StatusOr<GateReply> ParseReply(ByteView bytes) {
     return absl::InvalidArgumentError(
         fmt::format("reply.basis: '{}'", message.basis()));
   }
-  RETURN_IF_ERROR(Limit("reply.signature_r", message.signature_r().size(),
-                        kMaxCoordinate));
-  RETURN_IF_ERROR(Limit("reply.signature_s", message.signature_s().size(),
-                        kMaxCoordinate));
+  RETURN_IF_ERROR(
+      Limit("reply.signature_r", message.signature_r().size(), kMaxCoordinate));
+  RETURN_IF_ERROR(
+      Limit("reply.signature_s", message.signature_s().size(), kMaxCoordinate));
   return GateReply{.allowed = message.allowed(),
                    .basis = *basis,
                    .code = message.code(),

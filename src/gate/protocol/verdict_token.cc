@@ -15,7 +15,9 @@ Verdict Fail(std::string code, std::string element, std::string expected,
   return verdict;
 }
 
-Verdict Pass() { return {.outcome = Verdict::Outcome::kTrusted, .reasons = {}}; }
+Verdict Pass() {
+  return {.outcome = Verdict::Outcome::kTrusted, .reasons = {}};
+}
 
 Verdict CheckSubject(const token::Ear& ear, const TokenDemands& demands) {
   bool about_vm = false;

@@ -104,8 +104,7 @@ void HookServer::Listen() {
     if (waits[0].revents == 0) {
       continue;
     }
-    UniqueFd accepted(
-        accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    UniqueFd accepted(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
     if (!accepted.valid() || !IsOurs(accepted.get())) {
       continue;
     }
@@ -130,9 +129,9 @@ void HookServer::Serve(const std::shared_ptr<ipc::Channel>& channel,
                  {{"why", call.status().ToString()}});
     return;
   }
-  const GateReply reply = busy
-                              ? handlers_.busy(*call)
-                              : handlers_.decide(*call, now() + options_.deadline);
+  const GateReply reply =
+      busy ? handlers_.busy(*call)
+           : handlers_.decide(*call, now() + options_.deadline);
   const absl::Status sent =
       channel->Send({gate::Encode(reply), {}}, now() + options_.io);
   if (!sent.ok()) {

@@ -24,11 +24,12 @@ namespace vmattest::testing {
 
 // A gate over a fake TPM and a fake verifier, with one approver.
 struct GateBed {
-  explicit GateBed(reference::GateMode default_mode =
-                       reference::GateMode::kEnforce) {
+  explicit GateBed(
+      reference::GateMode default_mode = reference::GateMode::kEnforce) {
     std::filesystem::create_directories(dir.path() / "approvers");
     std::filesystem::create_directories(dir.path() / "learned");
-    dir.Write("approvers/a.json", document::PublicKeyToJson(approver.public_key()));
+    dir.Write("approvers/a.json",
+              document::PublicKeyToJson(approver.public_key()));
     OpenPolicy(default_mode);
   }
   void OpenPolicy(reference::GateMode default_mode) {
@@ -104,9 +105,9 @@ struct GateBed {
     order.set_reason("the disk must be saved");
     std::string payload;
     order.SerializeToString(&payload);
-    dir.Write("break-glass/order" + std::to_string(orders),
-              AsText(*key.Sign(document::kBreakGlassPayloadType,
-                               AsBytes(payload))));
+    dir.Write(
+        "break-glass/order" + std::to_string(orders),
+        AsText(*key.Sign(document::kBreakGlassPayloadType, AsBytes(payload))));
   }
   static std::string Uuid(const std::string& vm) {
     return ToString(FakeHypervisor::UuidOf(vm));
@@ -120,12 +121,12 @@ struct GateBed {
     call.sub_operation = "begin";
     call.xml = AttestorBed::Xml(vm, extra);
     if (operation == "started") {
-      call.qemu = gate::QemuFacts{
-          .pid = 4711,
-          .program = "/usr/bin/qemu-system-x86_64",
-          .arguments = {"qemu", "-uuid", Uuid(vm), "-kernel",
-                        "/images/" + vm + ".vmlinuz"},
-          .files = {}};
+      call.qemu =
+          gate::QemuFacts{.pid = 4711,
+                          .program = "/usr/bin/qemu-system-x86_64",
+                          .arguments = {"qemu", "-uuid", Uuid(vm), "-kernel",
+                                        "/images/" + vm + ".vmlinuz"},
+                          .files = {}};
     }
     return call;
   }

@@ -9,10 +9,10 @@ namespace {
 
 using reference::GateMode;
 using ::testing::Contains;
+using testing::GateBed;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
-using testing::GateBed;
 
 class LaunchGateTest : public ::testing::Test {
  protected:
@@ -60,8 +60,8 @@ TEST_F(LaunchGateTest, AnUnknownVmIsDeniedUnderEnforce) {
 
 TEST_F(LaunchGateTest, ARefusalNamesTheLeafAndTheFix) {
   bed_.Approve("web", GateMode::kEnforce);
-  bed_.verifier.refusals = {{"reference-leaf-changed", "os/cmdline", "quiet",
-                             "init=/bin/sh"}};
+  bed_.verifier.refusals = {
+      {"reference-leaf-changed", "os/cmdline", "quiet", "init=/bin/sh"}};
   bed_.verifier.change = [](token::Ear& ear) {
     ear.submodules["config"].fixes = {"set os/cmdline to 'quiet'"};
   };
@@ -126,8 +126,9 @@ TEST_F(LaunchGateTest, AKeptVerdictOutlivesAVerifierThatIsAway) {
   EXPECT_TRUE(bed_.Ask("web", "prepare").allowed);
   bed_.verifier.failure = absl::UnavailableError("no route");
   EXPECT_EQ(bed_.Ask("web", "prepare").basis, Basis::kKeptVerdict);
-  EXPECT_FALSE(bed_.Ask("web", "prepare", "<description>x</description>"
-                                          "<on_crash>restart</on_crash>")
+  EXPECT_FALSE(bed_.Ask("web", "prepare",
+                        "<description>x</description>"
+                        "<on_crash>restart</on_crash>")
                    .allowed);
 }
 
@@ -171,9 +172,8 @@ TEST_F(LaunchGateTest, LearnLetsThroughAndKeepsWhatItSaw) {
   EXPECT_EQ(bed_.Ask("web", "prepare").basis, Basis::kLearn);
   EXPECT_EQ(bed_.Ask("web", "start").basis, Basis::kLearn);
   EXPECT_EQ(bed_.verifier.asked(), 0);
-  const auto yaml =
-      ReadFile(bed_.dir.path() / "learned" / (GateBed::Uuid("web") + ".yaml"),
-               1u << 20);
+  const auto yaml = ReadFile(
+      bed_.dir.path() / "learned" / (GateBed::Uuid("web") + ".yaml"), 1u << 20);
   ASSERT_TRUE(yaml.ok());
   EXPECT_THAT(std::string(AsText(*yaml)), HasSubstr(GateBed::Uuid("web")));
 }

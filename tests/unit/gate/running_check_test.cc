@@ -22,7 +22,7 @@ class RunningCheckTest : public ::testing::Test {
       expected_.files[path] = *LookAt(path);
     }
     const MeasuredFile disk = expected_.files[disk_];
-    qemu_.arguments = {"qemu", "-uuid",   kUuid,    "-kernel",
+    qemu_.arguments = {"qemu",  "-uuid",   kUuid,  "-kernel",
                        kernel_, "-append", "quiet"};
     qemu_.files = {{disk_, disk.device, disk.inode, false}};
   }
