@@ -129,6 +129,9 @@ struct Daemon::Owners {
   absl::Status MakeGate();
   [[nodiscard]] rpc::Server::Services Services();
   [[nodiscard]] rpc::AdminActions AdminActions();
+  [[nodiscard]] uint64_t Unmanaged() const {
+    return processes ? processes->Unmanaged().size() : 0;
+  }
   absl::StatusOr<rpc::DaemonStatus> Status();
   absl::StatusOr<SecretBytes> SaltOf(const std::string& vm);
 
@@ -226,25 +229,23 @@ Daemon::Owners::Owners(const DaemonConfig& config_in, StateDir state_in,
       lifecycle_pool("lifecycle", attestor::Lifecycle::kWorkers,
                      attestor::Lifecycle::kWorkers + 1),
       watch("watch", 1, config.max_watchers + 2),
-      attestor(
-          {.hypervisor = libvirt,
-           .measurer = measurer,
-           .signer = signer,
-           .store = store,
-           .recorder = recorder,
-           .requests = requests,
-           .clock = clock},
-          {.algorithm = config.algorithm,
-           .content = ToPolicy(config.content),
-           .inside = ToPolicy(config.inside),
-           .salted = salted,
-           .unmanaged =
-               [this] { return processes ? processes->Unmanaged().size() : 0; },
-           .host_log = {.folder = EventLogFolder(config),
-                        .log_pcr = static_cast<uint8_t>(config.log_pcr),
-                        .pcr_bank = config.pcr_bank,
-                        .boot_log = config.boot_log},
-           .max_pending = config.max_pending_seals}),
+      attestor({.hypervisor = libvirt,
+                .measurer = measurer,
+                .signer = signer,
+                .store = store,
+                .recorder = recorder,
+                .requests = requests,
+                .clock = clock},
+               {.algorithm = config.algorithm,
+                .content = ToPolicy(config.content),
+                .inside = ToPolicy(config.inside),
+                .salted = salted,
+                .unmanaged = [this] { return Unmanaged(); },
+                .host_log = {.folder = EventLogFolder(config),
+                             .log_pcr = static_cast<uint8_t>(config.log_pcr),
+                             .pcr_bank = config.pcr_bank,
+                             .boot_log = config.boot_log},
+                .max_pending = config.max_pending_seals}),
       lifecycle({.hypervisor = libvirt,
                  .measurer = measurer,
                  .store = store,
@@ -350,22 +351,20 @@ absl::Status Daemon::Owners::MakeGate() {
     return absl::OkStatus();
   }
   ASSIGN_OR_RETURN(
-      gate, GateHost::Make(
-                config, {.hypervisor = libvirt,
-                         .next = lifecycle,
-                         .digester = digester,
-                         .hashing = measure,
-                         .inspector = &inspector,
-                         .make_parser = HeaderParsers(header_workers),
-                         .signer = signer,
-                         .store = store,
-                         .journal = journal,
-                         .health = health,
-                         .clock = clock,
-                         .salted = salted,
-                         .unmanaged = [this] {
-                           return processes ? processes->Unmanaged().size() : 0;
-                         }}));
+      gate,
+      GateHost::Make(config, {.hypervisor = libvirt,
+                              .next = lifecycle,
+                              .digester = digester,
+                              .hashing = measure,
+                              .inspector = &inspector,
+                              .make_parser = HeaderParsers(header_workers),
+                              .signer = signer,
+                              .store = store,
+                              .journal = journal,
+                              .health = health,
+                              .clock = clock,
+                              .salted = salted,
+                              .unmanaged = [this] { return Unmanaged(); }}));
   return gate->Listen();
 }
 
@@ -418,7 +417,7 @@ absl::StatusOr<rpc::DaemonStatus> Daemon::Owners::Status() {
   if (const auto domains = libvirt.ListDomains(); domains.ok()) {
     status.vms = domains->size();
   }
-  status.unmanaged_vms = processes ? processes->Unmanaged().size() : 0;
+  status.unmanaged_vms = Unmanaged();
   const signing::SignerState signer_state = signer.state();
   status.event_log_records = signer_state.log ? signer_state.log->size : 0;
   const signing::SignerStats seals = signer.stats();
@@ -568,10 +567,8 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(
   RETURN_IF_ERROR(owners.Watch());
   RETURN_IF_ERROR(owners.Listen());
   RETURN_IF_ERROR(owners.MakeGate());
-  hypervisor::HypervisorObserver& observer =
-      owners.gate ? static_cast<hypervisor::HypervisorObserver&>(*owners.gate)
-                  : owners.lifecycle;
-  RETURN_IF_ERROR(owners.libvirt.Start(observer));
+  hypervisor::HypervisorObserver* observer = &owners.lifecycle;
+  RETURN_IF_ERROR(owners.libvirt.Start(owners.gate ? *owners.gate : *observer));
   return daemon;
 }
 

@@ -46,7 +46,7 @@ absl::StatusOr<std::vector<document::PublicKey>> LoadApprovers(
   }
   ASSIGN_OR_RETURN(const std::vector<fs::path> files, FilesIn(folder));
   for (const fs::path& file : files) {
-    if (file.extension() != ".json") {
+    if (file.extension() != ".pub") {
       continue;
     }
     ASSIGN_OR_RETURN(const Bytes text, ReadFile(file, kMaxKeyFile));

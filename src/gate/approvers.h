@@ -19,7 +19,7 @@ namespace vmattest::gate {
 absl::StatusOr<std::vector<std::filesystem::path>> FilesIn(
     const std::filesystem::path& folder);
 
-// The keys in *.json of a folder; an empty path: nobody's. INVALID_ARGUMENT
+// The keys in *.pub of a folder; an empty path: nobody's. INVALID_ARGUMENT
 // names the file.
 absl::StatusOr<std::vector<document::PublicKey>> LoadApprovers(
     const std::filesystem::path& folder);

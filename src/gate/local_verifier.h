@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -48,13 +49,19 @@ class LocalVerifier final : public LaunchVerifier {
   }
 
  private:
-  absl::StatusOr<verifier::Anchors> OwnAnchors() const;
+  absl::StatusOr<std::shared_ptr<const verifier::Anchors>> OwnAnchors()
+      EXCLUDES_LOCK(mutex_);
 
   const token::TokenSigner signer_;
   const Clock& clock_;
   const Options options_;
   Mutex mutex_;
-  std::vector<reference::Reference> references_ GUARDED_BY(mutex_);
+  std::shared_ptr<const std::vector<reference::Reference>> references_
+      GUARDED_BY(mutex_) =
+          std::make_shared<const std::vector<reference::Reference>>();
+  // Of the identity beside it: checking one takes a while.
+  std::string pinned_ GUARDED_BY(mutex_);
+  std::shared_ptr<const verifier::Anchors> anchors_ GUARDED_BY(mutex_);
 };
 
 }  // namespace vmattest::gate

@@ -83,12 +83,12 @@ absl::Status PolicyStore::Load() {
     }
     ASSIGN_OR_RETURN(const Bytes bytes,
                      ReadFile(file, document::kMaxDocumentSize));
-    absl::StatusOr<Kept> kept = Check(bytes);
-    if (!kept.ok()) {
-      SayLeftOut(file, std::string(kept.status().message()));
-    } else if (IsNewer(*kept)) {
-      std::string name = kept->reference.name;
-      kept_.insert_or_assign(std::move(name), *std::move(kept));
+    absl::StatusOr<reference::Reference> reference =
+        OpenReference(bytes, approvers_);
+    if (!reference.ok()) {
+      SayLeftOut(file, std::string(reference.status().message()));
+    } else if (IsNewer(*reference)) {
+      Keep(*std::move(reference));
     }
   }
   if (const auto epoch = ReadFile(folder / "epoch", 64); epoch.ok()) {
@@ -110,32 +110,29 @@ absl::Status PolicyStore::Load() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<PolicyStore::Kept> PolicyStore::Check(ByteView bytes) const {
-  Kept kept;
-  ASSIGN_OR_RETURN(kept.reference, OpenReference(bytes, approvers_));
-  kept.document = ToBytes(bytes);
-  return kept;
+bool PolicyStore::IsNewer(const reference::Reference& reference) const {
+  return std::none_of(kept_.begin(), kept_.end(),
+                      [&reference](const reference::Reference& kept) {
+                        return kept.name == reference.name &&
+                               kept.revision >= reference.revision;
+                      });
 }
 
-bool PolicyStore::IsNewer(const Kept& kept) const {
-  const auto before = kept_.find(kept.reference.name);
-  return before == kept_.end() ||
-         before->second.reference.revision < kept.reference.revision;
+void PolicyStore::Keep(reference::Reference reference) {
+  std::erase_if(kept_, [&reference](const reference::Reference& kept) {
+    return kept.name == reference.name;
+  });
+  kept_.push_back(std::move(reference));
 }
 
 PolicyStore::Effective PolicyStore::For(const std::string& vm_uuid,
                                         WallTime now) const {
   const MutexLock lock(mutex_);
-  std::vector<reference::Reference> references;
-  references.reserve(kept_.size());
-  for (const auto& [name, kept] : kept_) {
-    references.push_back(kept.reference);
-  }
   Effective effective;
   effective.mode = options_.default_mode;
   effective.revocation_epoch = epoch_;
   if (const reference::Reference* chosen =
-          reference::Select(references, vm_uuid, now);
+          reference::Select(kept_, vm_uuid, now);
       chosen != nullptr) {
     effective.mode = chosen->mode;
     effective.reference = *chosen;
@@ -148,19 +145,19 @@ absl::StatusOr<size_t> PolicyStore::Take(
   size_t taken = 0;
   const fs::path folder = options_.folder / "policy";
   for (const Bytes& bytes : policy.references) {
-    absl::StatusOr<Kept> kept = Check(bytes);
-    if (!kept.ok()) {
-      SayLeftOut("of the verifier", std::string(kept.status().message()));
+    absl::StatusOr<reference::Reference> reference =
+        OpenReference(bytes, approvers_);
+    if (!reference.ok()) {
+      SayLeftOut("of the verifier", std::string(reference.status().message()));
       continue;
     }
     const MutexLock lock(mutex_);
-    if (!IsNewer(*kept)) {
+    if (!IsNewer(*reference)) {
       continue;
     }
-    const std::string name = kept->reference.name;
     RETURN_IF_ERROR(
-        WriteFileAtomic(folder / (name + ".document"), bytes, 0600));
-    kept_.insert_or_assign(name, *std::move(kept));
+        WriteFileAtomic(folder / (reference->name + ".document"), bytes, 0600));
+    Keep(*std::move(reference));
     ++taken;
   }
   const MutexLock lock(mutex_);

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -34,7 +33,7 @@ class PolicyStore {
  public:
   struct Options {
     std::filesystem::path folder;
-    std::filesystem::path approvers;  // *.json: keys that may sign
+    std::filesystem::path approvers;  // *.pub: keys that may sign
     reference::GateMode default_mode = reference::GateMode::kEnforce;
   };
   // Makes the folders, reads approvers and documents. Documents that are not
@@ -68,19 +67,16 @@ class PolicyStore {
                                            WallTime now) EXCLUDES_LOCK(mutex_);
 
  private:
-  struct Kept {
-    reference::Reference reference;
-    Bytes document;
-  };
   explicit PolicyStore(Options options) : options_(std::move(options)) {}
   absl::Status Load() EXCLUDES_LOCK(mutex_);
-  absl::StatusOr<Kept> Check(ByteView document) const;
-  bool IsNewer(const Kept& kept) const REQUIRES_LOCK(mutex_);
+  bool IsNewer(const reference::Reference& reference) const
+      REQUIRES_LOCK(mutex_);
+  void Keep(reference::Reference reference) REQUIRES_LOCK(mutex_);
 
   const Options options_;
   std::vector<document::PublicKey> approvers_;  // as of Open()
   mutable Mutex mutex_;
-  std::map<std::string, Kept> kept_ GUARDED_BY(mutex_);  // by name
+  std::vector<reference::Reference> kept_ GUARDED_BY(mutex_);  // one a name
   uint64_t epoch_ GUARDED_BY(mutex_) = 0;
   std::set<std::string> used_ GUARDED_BY(mutex_);
 };

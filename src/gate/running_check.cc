@@ -90,7 +90,11 @@ void CheckFile(const QemuFacts& qemu, const std::string& path,
     return;
   }
   // What the guest may write to changes from its first moment on.
-  const bool guests = open != nullptr && open->writable;
+  const bool guests = std::any_of(
+      qemu.files.begin(), qemu.files.end(), [&measured](const OpenFile& file) {
+        return file.writable && file.device == measured.device &&
+               file.inode == measured.inode;
+      });
   if (!guests && *now != measured) {
     Add(verdict, "gate-file-changed", path, "unchanged since it was measured",
         "written to, or its attributes changed");

@@ -66,7 +66,7 @@ class LaunchGateTest : public ::testing::Test {
     Write("disk", std::string(1u << 20, 'd'));
     std::filesystem::copy_file("/usr/share/seabios/bios-256k.bin",
                                host_->folder() / "bios");
-    Write("approvers/a.json",
+    Write("approvers/a.pub",
           document::PublicKeyToJson(approver_.public_key()));
     daemon_ = std::make_unique<DaemonProcess>(DaemonProcess::Options{
         .libvirt_uri = host_->uri(),
@@ -284,6 +284,93 @@ TEST_F(LaunchGateTest, ADaemonKilledWhileItDecidesStartsNothing) {
   starting.join();
   EXPECT_THAT(error, HasSubstr("gate-daemon-down"));
   EXPECT_THAT(State(), HasSubstr("shut off"));
+}
+
+// All at once, through the real hook: each gets its own right verdict, by one
+// quote for many.
+TEST_F(LaunchGateTest, TwoHundredCallsAtOnceEachGetTheirOwnVerdict) {
+  InstallHook();
+  reference::Reference all;
+  all.name = "all";
+  all.vm_uuids = {"*"};
+  all.content = "none";
+  all.accept_other_leaves = true;
+  all.rules = {{.path = "os/cmdline",
+                .kind = reference::LeafRule::Kind::kEqual,
+                .type = {},
+                .values = {"quiet"}}};
+  Sign(all, GateMode::kEnforce, 1);
+  RestartDaemon();
+  constexpr int kCalls = 200;
+  for (int i = 0; i < kCalls; ++i) {
+    Vm vm;
+    vm.name = fmt::format("vm{}", i);
+    vm.uuid = fmt::format("a045410c-221a-45fb-b0ef-{:012d}", i);
+    vm.cmdline = i % 2 == 0 ? "quiet" : "init=/bin/sh";
+    Write(vm.name + ".call", Xml(vm));
+  }
+  const testing::Ran ran = testing::RunToEnd(
+      {"sh", "-c",
+       fmt::format("cd {}; for i in $(seq 0 {}); do "
+                   "(host/etc/hooks/qemu.d/vmattest vm$i prepare begin - "
+                   "<vm$i.call 2>vm$i.err; echo $? >vm$i.rc) & done; wait",
+                   host_->folder().string(), kCalls - 1)});
+  ASSERT_EQ(ran.exit_code, 0);
+  int wrong = 0;
+  for (int i = 0; i < kCalls; ++i) {
+    const std::string code = Slurp(host_->folder() / fmt::format("vm{}.rc", i));
+    const std::string error =
+        Slurp(host_->folder() / fmt::format("vm{}.err", i));
+    const bool right = i % 2 == 0 ? code == "0\n"
+                                  : code == "1\n" && error.find("os/cmdline") !=
+                                                         std::string::npos;
+    if (!right && ++wrong == 1) {
+      ADD_FAILURE() << i << ": " << code << error;
+    }
+  }
+  EXPECT_EQ(wrong, 0);
+}
+
+TEST_F(LaunchGateTest, StartsAtOnceDoNotHoldUpLibvirt) {
+  InstallHook();
+  reference::Reference all;
+  all.name = "all";
+  all.vm_uuids = {"*"};
+  all.content = "none";
+  all.accept_other_leaves = true;
+  all.rules = {{.path = "os/cmdline",
+                .kind = reference::LeafRule::Kind::kEqual,
+                .type = {},
+                .values = {"quiet"}}};
+  Sign(all, GateMode::kEnforce, 1);
+  RestartDaemon();
+  constexpr int kVms = 12;
+  std::vector<std::string> names;
+  for (int i = 0; i < kVms; ++i) {
+    Vm vm;
+    vm.name = fmt::format("vm{}", i);
+    vm.uuid = fmt::format("a045410c-221a-45fb-b0ef-{:012d}", i);
+    vm.mac = fmt::format("52:54:00:00:01:{:02x}", i);
+    vm.cmdline = i % 3 == 0 ? "quiet" : "init=/bin/sh";
+    Define(vm);
+    names.push_back(vm.name);
+  }
+  std::vector<std::string> errors(kVms);
+  std::vector<std::thread> starting;
+  for (int i = 0; i < kVms; ++i) {
+    starting.emplace_back(
+        [this, &errors, &names, i] { errors[i] = Start(names[i]); });
+  }
+  for (std::thread& thread : starting) {
+    thread.join();
+  }
+  for (int i = 0; i < kVms; ++i) {
+    if (i % 3 == 0) {
+      EXPECT_EQ(errors[i], "");
+    } else {
+      EXPECT_THAT(errors[i], HasSubstr("os/cmdline"));
+    }
+  }
 }
 
 TEST_F(LaunchGateTest, AHookThatLibvirtDoesNotKnowIsAnAlarm) {

@@ -28,7 +28,7 @@ struct GateBed {
       reference::GateMode default_mode = reference::GateMode::kEnforce) {
     std::filesystem::create_directories(dir.path() / "approvers");
     std::filesystem::create_directories(dir.path() / "learned");
-    dir.Write("approvers/a.json",
+    dir.Write("approvers/a.pub",
               document::PublicKeyToJson(approver.public_key()));
     OpenPolicy(default_mode);
   }

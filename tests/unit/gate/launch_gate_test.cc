@@ -1,5 +1,6 @@
 #include "gate/launch_gate.h"
 
+#include "base/file.h"
 #include "gmock/gmock.h"
 #include "support/matchers.h"
 #include "unit/gate/gate_bed.h"
