@@ -200,11 +200,23 @@ Judgement LaunchGate::JudgeStarted(const Launch& launch,
         "gate-changed",
         fmt::format("leaf {} is not as it was approved a moment before", leaf));
   }
-  const Verdict running =
-      CheckRunning(launch.call.qemu, {.vm_uuid = launch.uuid,
-                                      .leaves = session.leaves,
-                                      .files = session.files,
-                                      .incoming = session.incoming});
+  const Verdict running = CheckRunning(
+      launch.call.qemu,
+      {.vm_uuid = launch.uuid,
+       .leaves = session.leaves,
+       .files = session.files,
+       .incoming = session.incoming},
+      [this, &launch](const std::string& path, const MeasuredFile& measured) {
+        const absl::StatusOr<image::ContentDigest> now = parts_.digester.Digest(
+            {.path = path,
+             .algorithm = measured.algorithm,
+             .fresh = false,
+             .progress = {},
+             .cancelled = [this, &launch] {
+               return parts_.clock.Monotonic() >= launch.deadline;
+             }});
+        return now.ok() && now->digest == measured.digest;
+      });
   if (!running.trusted()) {
     return DenyFor(running);
   }

@@ -7,26 +7,34 @@
 
 namespace vmattest::gate {
 
-absl::StatusOr<MeasuredFile> LookAt(const std::string& path) {
+namespace {
+
+int64_t Nanoseconds(const timespec& time) {
+  return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+}
+
+}  // namespace
+
+absl::StatusOr<FileIdentity> LookAt(const std::string& path) {
   struct stat status {};
   if (stat(path.c_str(), &status) != 0) {
     return ErrnoStatus(errno, path);
   }
-  return MeasuredFile{
-      .device = status.st_dev,
-      .inode = status.st_ino,
-      .ctime_ns = int64_t{status.st_ctim.tv_sec} * 1'000'000'000 +
-                  status.st_ctim.tv_nsec,
-      .size = static_cast<uint64_t>(status.st_size)};
+  return FileIdentity{.device = status.st_dev,
+                      .inode = status.st_ino,
+                      .ctime_ns = Nanoseconds(status.st_ctim),
+                      .mtime_ns = Nanoseconds(status.st_mtim),
+                      .size = static_cast<uint64_t>(status.st_size)};
 }
 
 absl::StatusOr<image::ContentDigest> RecordingDigester::Digest(
     const Request& request) {
-  const absl::StatusOr<MeasuredFile> before = LookAt(request.path);
+  const absl::StatusOr<FileIdentity> before = LookAt(request.path);
   absl::StatusOr<image::ContentDigest> digest = inner_.Digest(request);
   if (digest.ok() && before.ok()) {
     const MutexLock lock(mutex_);
-    files_.insert_or_assign(request.path, *before);
+    files_.insert_or_assign(
+        request.path, MeasuredFile{*before, request.algorithm, digest->digest});
   }
   return digest;
 }

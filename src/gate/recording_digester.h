@@ -10,19 +10,25 @@
 
 namespace vmattest::gate {
 
-// Which file it was that was measured: if all of this is the same later, so is
-// the content (rule S13).
-struct MeasuredFile {
+// Which file it was: if all of this is the same later, so is the content (rule
+// S13).
+struct FileIdentity {
   uint64_t device = 0;
   uint64_t inode = 0;
   int64_t ctime_ns = 0;
+  int64_t mtime_ns = 0;
   uint64_t size = 0;
-  friend bool operator==(const MeasuredFile&, const MeasuredFile&) = default;
+  friend bool operator==(const FileIdentity&, const FileIdentity&) = default;
+};
+struct MeasuredFile {
+  FileIdentity identity;
+  HashAlgorithm algorithm = HashAlgorithm::kSha256;
+  DigestBytes digest;
 };
 using MeasuredFiles = std::map<std::string, MeasuredFile>;  // by path
 
 // Errors as stat(2), with the path.
-absl::StatusOr<MeasuredFile> LookAt(const std::string& path);
+absl::StatusOr<FileIdentity> LookAt(const std::string& path);
 
 // Remembers which files one measurement digested, as they were before it read
 // them. Callable from any thread.

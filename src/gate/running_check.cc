@@ -72,39 +72,48 @@ const OpenFile* OpenAt(const QemuFacts& qemu, const std::string& path) {
   return it == qemu.files.end() ? nullptr : &*it;
 }
 
+// What the guest may write to changes from its first moment on.
+bool GuestWritesTo(const QemuFacts& qemu, const FileIdentity& file) {
+  return std::any_of(qemu.files.begin(), qemu.files.end(),
+                     [&file](const OpenFile& open) {
+                       return open.writable && open.device == file.device &&
+                              open.inode == file.inode;
+                     });
+}
+
 void CheckFile(const QemuFacts& qemu, const std::string& path,
-               const MeasuredFile& measured, Verdict& verdict) {
+               const MeasuredFile& measured, const Reread& reread,
+               Verdict& verdict) {
+  const FileIdentity& before = measured.identity;
   const OpenFile* const open = OpenAt(qemu, path);
   if (open != nullptr &&
-      (open->device != measured.device || open->inode != measured.inode)) {
+      (open->device != before.device || open->inode != before.inode)) {
     Add(verdict, "gate-file-swapped", path, "the file that was measured",
         "QEMU has another one open");
     return;
   }
-  const absl::StatusOr<MeasuredFile> now = LookAt(path);
-  if (!now.ok() || now->device != measured.device ||
-      now->inode != measured.inode) {
+  const absl::StatusOr<FileIdentity> now = LookAt(path);
+  if (!now.ok() || now->device != before.device || now->inode != before.inode) {
     Add(verdict, "gate-file-swapped", path, "the file that was measured",
         now.ok() ? "another file lies there"
                  : std::string(now.status().message()));
     return;
   }
-  // What the guest may write to changes from its first moment on.
-  const bool guests = std::any_of(
-      qemu.files.begin(), qemu.files.end(), [&measured](const OpenFile& file) {
-        return file.writable && file.device == measured.device &&
-               file.inode == measured.inode;
-      });
-  if (!guests && *now != measured) {
+  if (*now == before || GuestWritesTo(qemu, before)) {
+    return;
+  }
+  FileIdentity relabelled = before;
+  relabelled.ctime_ns = now->ctime_ns;
+  if (*now != relabelled || !reread(path, measured)) {
     Add(verdict, "gate-file-changed", path, "unchanged since it was measured",
-        "written to, or its attributes changed");
+        "written to");
   }
 }
 
 }  // namespace
 
 Verdict CheckRunning(const std::optional<QemuFacts>& qemu,
-                     const ExpectedProcess& expected) {
+                     const ExpectedProcess& expected, const Reread& reread) {
   Verdict verdict;
   if (!qemu) {
     Add(verdict, "gate-process", "QEMU's process",
@@ -123,15 +132,15 @@ Verdict CheckRunning(const std::optional<QemuFacts>& qemu,
   if (const std::string* emulator = Leaf(expected, "emulator");
       emulator != nullptr) {
     const auto measured = expected.files.find(*emulator);
-    const absl::StatusOr<MeasuredFile> program = LookAt(qemu->program);
+    const absl::StatusOr<FileIdentity> program = LookAt(qemu->program);
     if (measured != expected.files.end() &&
-        (!program.ok() || program->inode != measured->second.inode ||
-         program->device != measured->second.device)) {
+        (!program.ok() || program->inode != measured->second.identity.inode ||
+         program->device != measured->second.identity.device)) {
       Add(verdict, "gate-process", "emulator", *emulator, qemu->program);
     }
   }
   for (const auto& [path, measured] : expected.files) {
-    CheckFile(*qemu, path, measured, verdict);
+    CheckFile(*qemu, path, measured, reread, verdict);
   }
   if (verdict.reasons.empty()) {
     verdict.outcome = Verdict::Outcome::kTrusted;

@@ -19,15 +19,19 @@ class RunningCheckTest : public ::testing::Test {
     expected_.leaves = {{"os/kernel", LeafType::kText, kernel_},
                         {"os/cmdline", LeafType::kText, "quiet"}};
     for (const std::string& path : {kernel_, disk_}) {
-      expected_.files[path] = *LookAt(path);
+      expected_.files[path].identity = *LookAt(path);
     }
-    const MeasuredFile disk = expected_.files[disk_];
+    const FileIdentity disk = expected_.files[disk_].identity;
     qemu_.arguments = {"qemu",  "-uuid",   kUuid,  "-kernel",
                        kernel_, "-append", "quiet"};
     qemu_.files = {{disk_, disk.device, disk.inode, false}};
   }
   std::string Code() {
-    const Verdict verdict = CheckRunning(qemu_, expected_);
+    const Verdict verdict = CheckRunning(
+        qemu_, expected_, [this](const std::string&, const MeasuredFile&) {
+          ++reread_;
+          return same_;
+        });
     return verdict.trusted() ? "" : verdict.reasons.front().code;
   }
 
@@ -36,12 +40,14 @@ class RunningCheckTest : public ::testing::Test {
   std::string disk_;
   ExpectedProcess expected_;
   QemuFacts qemu_;
+  int reread_ = 0;
+  bool same_ = false;
 };
 
 TEST_F(RunningCheckTest, WhatWasMeasuredMayRun) { EXPECT_EQ(Code(), ""); }
 
 TEST_F(RunningCheckTest, NoProcessIsNoPass) {
-  EXPECT_EQ(CheckRunning(std::nullopt, expected_).reasons.front().code,
+  EXPECT_EQ(CheckRunning(std::nullopt, expected_, {}).reasons.front().code,
             "gate-process");
 }
 
@@ -78,6 +84,23 @@ TEST_F(RunningCheckTest, AFileSwappedForAnotherIsSeen) {
 TEST_F(RunningCheckTest, AnOpenFileThatIsNotTheMeasuredOneIsSeen) {
   qemu_.files.front().inode += 1;
   EXPECT_EQ(Code(), "gate-file-swapped");
+}
+
+// As libvirt does, between `start` and QEMU's beginning.
+TEST_F(RunningCheckTest, AFileWhoseOwnerChangedIsReadAgain) {
+  std::filesystem::permissions(kernel_, std::filesystem::perms::owner_read);
+  same_ = true;
+  EXPECT_EQ(Code(), "");
+  EXPECT_EQ(reread_, 1);
+  same_ = false;
+  EXPECT_EQ(Code(), "gate-file-changed");
+}
+
+TEST_F(RunningCheckTest, AFileWrittenToIsNotEvenReadAgain) {
+  same_ = true;
+  dir_.Write("vmlinuz", "kernel and more");
+  EXPECT_EQ(Code(), "gate-file-changed");
+  EXPECT_EQ(reread_, 0);
 }
 
 TEST_F(RunningCheckTest, AFileSwappedAndPutBackIsSeen) {
