@@ -12,6 +12,7 @@
 #include <fstream>
 #include <iterator>
 #include <optional>
+#include <sstream>
 #include <system_error>
 #include <vector>
 
@@ -25,6 +26,9 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kMaxProgram = 256u << 20;
+constexpr int64_t kSecond = 1'000'000'000;
+// How exactly the kernel tells when a process began, and some more.
+constexpr int64_t kTick = kSecond / 20;
 
 absl::Status Wrong(std::string sentence) {
   return absl::FailedPreconditionError(std::move(sentence));
@@ -72,6 +76,35 @@ std::vector<fs::path> Libvirtds(const fs::path& proc, const fs::path& hooks) {
     }
   }
   return found;
+}
+
+int64_t Nanoseconds(const timespec& time) {
+  return int64_t{time.tv_sec} * kSecond + time.tv_nsec;
+}
+
+// When the process began, by the wall clock: field 22 of its stat, in ticks
+// since boot, behind a name that may hold anything.
+std::optional<int64_t> StartOf(const fs::path& process) {
+  std::ifstream file(process / "stat");
+  const std::string line((std::istreambuf_iterator<char>(file)), {});
+  const size_t close = line.rfind(')');
+  if (close == std::string::npos) {
+    return std::nullopt;
+  }
+  std::istringstream fields(line.substr(close + 1));
+  std::string field;
+  for (int i = 3; i <= 22 && fields >> field; ++i) {
+  }
+  if (!fields) {
+    return std::nullopt;
+  }
+  timespec boot{};
+  timespec wall{};
+  clock_gettime(CLOCK_BOOTTIME, &boot);
+  clock_gettime(CLOCK_REALTIME, &wall);
+  const int64_t ticks = std::strtoll(field.c_str(), nullptr, 10);
+  return Nanoseconds(wall) - Nanoseconds(boot) +
+         ticks * (kSecond / sysconf(_SC_CLK_TCK));
 }
 
 }  // namespace
@@ -140,40 +173,15 @@ absl::Status HookWatch::CheckFile() const {
 }
 
 absl::Status HookWatch::CheckLibvirtd() const {
-  const fs::path file = HookFile(options_.hooks);
-  const std::optional<struct stat> hook = Stat(file);
+  const std::optional<struct stat> hook = Stat(HookFile(options_.hooks));
   const std::optional<struct stat> called = Stat(options_.called);
-  if (!hook || (called && called->st_mtim.tv_sec >= hook->st_ctim.tv_sec)) {
+  if (!hook ||
+      (called && Nanoseconds(called->st_mtim) >= Nanoseconds(hook->st_ctim))) {
     return absl::OkStatus();  // called since it was installed
   }
   for (const fs::path& process : Libvirtds(options_.proc, options_.hooks)) {
-    // A process's folder in /proc is as old as the first look at it, its
-    // start time is not: field 22 of stat, in ticks since boot.
-    std::ifstream stat_file(process / "stat");
-    const std::string line((std::istreambuf_iterator<char>(stat_file)), {});
-    const size_t close = line.rfind(')');
-    if (close == std::string::npos) {
-      continue;
-    }
-    std::string field;
-    size_t at = close + 1;
-    for (int i = 0; i < 20; ++i) {
-      at = line.find_first_not_of(' ', at);
-      const size_t end = line.find(' ', at);
-      if (at == std::string::npos || end == std::string::npos) {
-        break;
-      }
-      field = line.substr(at, end - at);
-      at = end;
-    }
-    timespec boot{};
-    timespec wall{};
-    clock_gettime(CLOCK_BOOTTIME, &boot);
-    clock_gettime(CLOCK_REALTIME, &wall);
-    const long started =
-        static_cast<long>(std::strtoull(field.c_str(), nullptr, 10) /
-                          static_cast<unsigned long>(sysconf(_SC_CLK_TCK)));
-    if (wall.tv_sec - boot.tv_sec + started < hook->st_ctim.tv_sec) {
+    if (const std::optional<int64_t> started = StartOf(process);
+        started && *started + kTick < Nanoseconds(hook->st_ctim)) {
       return Wrong(
           "the hook was installed after libvirtd started, so libvirtd does not "
           "know it; restart libvirtd or send SIGHUP");

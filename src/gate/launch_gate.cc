@@ -207,15 +207,16 @@ Judgement LaunchGate::JudgeStarted(const Launch& launch,
        .files = session.files,
        .incoming = session.incoming},
       [this, &launch](const std::string& path, const MeasuredFile& measured) {
-        const absl::StatusOr<image::ContentDigest> now = parts_.digester.Digest(
-            {.path = path,
-             .algorithm = measured.algorithm,
-             .fresh = false,
-             .progress = {},
-             .cancelled = [this, &launch] {
-               return parts_.clock.Monotonic() >= launch.deadline;
-             }});
-        return now.ok() && now->digest == measured.digest;
+        const absl::StatusOr<image::ContentDigest> again =
+            parts_.digester.Digest({.path = path,
+                                    .algorithm = measured.algorithm,
+                                    .fresh = false,
+                                    .progress = {},
+                                    .cancelled = [this, &launch] {
+                                      return parts_.clock.Monotonic() >=
+                                             launch.deadline;
+                                    }});
+        return again.ok() && again->digest == measured.digest;
       });
   if (!running.trusted()) {
     return DenyFor(running);
