@@ -48,6 +48,7 @@ struct Vm {
   std::string uuid = kUuid;
   std::string cmdline = "quiet";
   std::string mac = "52:54:00:00:00:01";
+  std::string disk = "disk";
   std::string devices;
   std::string end;
   std::string attributes;
@@ -80,9 +81,11 @@ class LaunchGateTest : public ::testing::Test {
                             host_->folder().string())});
   }
   void InstallHook() {
-    ASSERT_TRUE(testing::Eventually([this] {
-      return Slurp(daemon_->folder() / "state/gate/hook.json")
-                 .find("host_id") != std::string::npos;
+    const std::filesystem::path trust =
+        daemon_->folder() / "state/gate/hook.json";
+    ASSERT_TRUE(testing::Eventually([&trust] {
+      return std::filesystem::exists(trust) &&
+             Slurp(trust).find("host_id") != std::string::npos;
     })) << daemon_->log();
     const testing::Ran ran = Hook("install");
     ASSERT_EQ(ran.exit_code, 0) << ran.err;
@@ -122,11 +125,11 @@ class LaunchGateTest : public ::testing::Test {
         "<on_reboot>destroy</on_reboot><devices>"
         "<emulator>/usr/bin/qemu-system-x86_64</emulator>"
         "<disk type='file' device='disk'><driver name='qemu' type='raw'/>"
-        "<source file='{2}/disk'/><target dev='vda' bus='virtio'/></disk>"
+        "<source file='{2}/{8}'/><target dev='vda' bus='virtio'/></disk>"
         "<interface type='user'><mac address='{4}'/>"
         "<model type='virtio'/></interface>{5}</devices>{6}</domain>",
         vm.name, vm.uuid, host_->folder().string(), vm.cmdline, vm.mac,
-        vm.devices, vm.end, vm.attributes);
+        vm.devices, vm.end, vm.attributes, vm.disk);
   }
   void Define(const Vm& vm) {
     Write("vm.xml", Xml(vm));
@@ -355,6 +358,8 @@ TEST_F(LaunchGateTest, StartsAtOnceDoNotHoldUpLibvirt) {
     vm.name = fmt::format("vm{}", i);
     vm.uuid = fmt::format("a045410c-221a-45fb-b0ef-{:012d}", i);
     vm.mac = fmt::format("52:54:00:00:01:{:02x}", i);
+    vm.disk = vm.name + ".img";
+    Write(vm.disk, std::string(1u << 20, 'd'));
     vm.cmdline = i % 3 == 0 ? "quiet" : "init=/bin/sh";
     Define(vm);
     names.push_back(vm.name);
