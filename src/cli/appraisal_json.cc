@@ -90,6 +90,20 @@ std::string AppraisalToJson(const verifier::Appraisal& appraisal) {
   return Dump(ToJson(appraisal));
 }
 
+std::string DecisionToJson(const appraisal::Decision& decision) {
+  ordered_json json =
+      ToJson({decision.verdict, decision.genuine, decision.claims});
+  for (size_t i = 0; i < decision.fixes.size(); ++i) {
+    json["reasons"][i]["fix"] = decision.fixes[i];
+  }
+  json["reference"] = decision.reference_name.empty()
+                          ? ""
+                          : decision.reference_name + "@" +
+                                std::to_string(decision.reference_revision);
+  json["mode"] = reference::ToString(decision.mode);
+  return Dump(json);
+}
+
 std::string DisclosureToJson(const verifier::Appraisal& appraisal) {
   ordered_json json = ToJson(appraisal);
   ordered_json& leaves = json["claims"]["leaves"] = ordered_json::array();

@@ -7,7 +7,9 @@
 #include "CLI/Formatter.hpp"
 #include "CLI/Validators.hpp"
 #include "cli/attest_command.h"
+#include "cli/break_glass_command.h"
 #include "cli/call_command.h"
+#include "cli/command.h"
 #include "cli/connection.h"
 #include "cli/disclose_command.h"
 #include "cli/eventlog_command.h"
@@ -21,28 +23,12 @@
 #include "cli/keys_command.h"
 #include "cli/measure_command.h"
 #include "cli/print.h"
+#include "cli/reference_commands.h"
 #include "cli/seal_command.h"
 #include "cli/verify_command.h"
 
 namespace vmattest::cli {
 namespace {
-
-using Run = std::function<int()>;
-
-// Adds a command whose arguments live as long as the parser's callbacks do.
-template <class Args>
-struct Command {
-  CLI::App* app;
-  std::shared_ptr<Args> args = std::make_shared<Args>();
-
-  Command(CLI::App& parent, const char* name, const char* what, Run* run,
-          std::function<int(const Args&)> function)
-      : app(parent.add_subcommand(name, what)) {
-    app->callback([run, function = std::move(function), args = args] {
-      *run = [function, args] { return function(*args); };
-    });
-  }
-};
 
 void AddConnection(CLI::App& app, ConnectionArgs& args) {
   const char* group = "Where the daemon is";
@@ -259,6 +245,22 @@ void AddKeys(CLI::App& app, Run* run) {
                "After the TPM was cleared or replaced: make a new identity");
 }
 
+void AddBreakGlass(CLI::App& app, Run* run) {
+  Command<BreakGlassArgs> command(
+      app, "break-glass",
+      "Sign an order that lets one VM start on one host, once", run,
+      [](const BreakGlassArgs& args) { return RunBreakGlass(args); });
+  BreakGlassArgs& args = *command.args;
+  command.app->add_option("--vm", args.vm, "its UUID")->required();
+  command.app->add_option("--host-id", args.host_id, "of the host")->required();
+  command.app->add_option("--reason", args.reason, "for the log")->required();
+  command.app->add_option("--minutes", args.minutes, "how long it is valid")
+      ->capture_default_str();
+  command.app->add_option("--key", args.key, "an approver's private key")
+      ->required();
+  command.app->add_option("--out", args.out, "the order")->required();
+}
+
 void AddHookAction(CLI::App& hook, Run* run, HookArgs::Action action,
                    const char* name, const char* what) {
   Command<HookArgs> command(hook, name, what, run,
@@ -304,9 +306,19 @@ void AddVerify(CLI::App& app, Run* run) {
       ->required();
   command.app->add_option("--nonce", args.nonce,
                           "hex; the evidence must hold it");
-  command.app->add_option("--expect", args.expect,
-                          "expected configuration: evidence, the output of "
-                          "measure --json, or a root in hex");
+  CLI::Option* expect =
+      command.app->add_option("--expect", args.expect,
+                              "expected configuration: evidence, the output of "
+                              "measure --json, or a root in hex");
+  CLI::Option* approvers = command.app->add_option(
+      "--approvers", args.approvers,
+      "folder of public keys that may sign the reference");
+  CLI::Option* reference = command.app->add_option(
+      "--reference", args.reference,
+      "signed reference document: says all that is demanded; what is not met\n"
+      "comes with the smallest change that would");
+  approvers->needs(reference);
+  reference->needs(approvers)->excludes(expect);
   command.app->add_option("--require,--require-signature", args.require,
                           "signature algorithm that must be there and good "
                           "beside the quote, as ml-dsa-65; repeatable");
@@ -451,12 +463,14 @@ void AddCommands(CLI::App& app, Run* run) {
   AddAttest(app, run);
   AddDisclose(app, run);
   AddVerify(app, run);
+  AddReferenceCommands(app, run);
   AddExplain(app, run);
   AddExport(app, run);
   AddHostIdentity(app, run);
   AddInventory(app, run);
   AddKeys(app, run);
   AddHook(app, run);
+  AddBreakGlass(app, run);
   AddSeal(app, run);
   AddEventLog(app, run);
   AddCall(app, run);

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <system_error>
 
+#include "appraisal/appraise.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -14,6 +15,7 @@
 #include "cli/appraisal_json.h"
 #include "cli/exit_code.h"
 #include "cli/reference.h"
+#include "cli/reference_document.h"
 #include "vmattest/verifier/disclosure.h"
 #include "vmattest/verifier/verifier.h"
 #include "wire/codec.h"
@@ -145,15 +147,21 @@ void PrintClaims(const verifier::Claims& claims, Report& report) {
   }
 }
 
-void PrintAppraisal(const verifier::Appraisal& appraisal, std::ostream& out) {
+// `fixes`: one for each reason, or none at all.
+void PrintAppraisal(const verifier::Appraisal& appraisal,
+                    const std::vector<std::string>& fixes, std::ostream& out) {
   Report report(out);
   report.Line("verdict",
               appraisal.verdict.trusted() ? "trusted" : "NOT TRUSTED");
-  for (const Reason& reason : appraisal.verdict.reasons) {
+  for (size_t i = 0; i < appraisal.verdict.reasons.size(); ++i) {
+    const Reason& reason = appraisal.verdict.reasons[i];
     report.Line("reason", reason.code);
     report.Line("  element", log::Quote(reason.element));
     report.Line("  expected", log::Quote(reason.expected));
     report.Line("  found", log::Quote(reason.found));
+    if (i < fixes.size() && !fixes[i].empty()) {
+      report.Line("  fix", log::Quote(fixes[i]));
+    }
   }
   if (!appraisal.verdict.trusted()) {
     if (appraisal.claims.host_id.empty()) {
@@ -181,6 +189,67 @@ int Fail(std::ostream& err, const absl::Status& status, int code) {
   return code;
 }
 
+// What a reference says itself must not be said beside it.
+absl::Status CheckAlone(const VerifyArgs& args) {
+  if (args.expect || !args.require.empty() || args.fresh ||
+      args.refuse_unavailable || args.max_unmanaged) {
+    return absl::InvalidArgumentError(
+        "--reference says what is demanded: only --nonce, --max-age and --vm "
+        "go with it");
+  }
+  return absl::OkStatus();
+}
+
+appraisal::Request RequestOf(const verifier::Policy& policy,
+                             ByteView evidence) {
+  appraisal::Request request;
+  request.evidence = evidence;
+  request.nonce = policy.nonce;
+  request.vm_uuid = policy.expected_vm_uuid;
+  request.max_age = policy.max_age;
+  return request;
+}
+
+int VerifyByReference(const VerifyArgs& args, const verifier::Policy& policy,
+                      const Bytes& file, const verifier::Anchors& anchors,
+                      std::ostream& out, std::ostream& err) {
+  if (const absl::Status alone = CheckAlone(args); !alone.ok()) {
+    return Fail(err, alone, kExitUsage);
+  }
+  const absl::StatusOr<OpenedReference> opened =
+      OpenReference(*args.reference, args.approvers.value_or(""));
+  if (!opened.ok()) {
+    return Fail(err, opened.status(), kExitUsage);
+  }
+  if (!opened->verdict.trusted()) {
+    const Reason& reason = opened->verdict.reasons.front();
+    return Fail(err,
+                absl::FailedPreconditionError(fmt::format(
+                    "--reference: {}: {}: expected {}, found {}", reason.code,
+                    reason.element, reason.expected, reason.found)),
+                kExitUndecided);
+  }
+  const absl::StatusOr<appraisal::Decision> decision =
+      appraisal::Appraise(RequestOf(policy, file), anchors, {opened->reference},
+                          SystemClock().Now());
+  if (!decision.ok()) {
+    return Fail(err, decision.status(), kExitUndecided);
+  }
+  if (args.json) {
+    out << DecisionToJson(*decision) << "\n";
+  } else {
+    PrintAppraisal({decision->verdict, decision->genuine, decision->claims},
+                   decision->fixes, out);
+    Report(out).Line(
+        "reference",
+        fmt::format("{}@{}, {}, signed by {}", opened->reference.name,
+                    opened->reference.revision,
+                    reference::ToString(opened->reference.mode),
+                    log::Quote(opened->signer)));
+  }
+  return decision->verdict.trusted() ? kExitGood : kExitNotTrustworthy;
+}
+
 }  // namespace
 
 int RunVerify(const VerifyArgs& args, std::ostream& out, std::ostream& err) {
@@ -202,6 +271,14 @@ int RunVerify(const VerifyArgs& args, std::ostream& out, std::ostream& err) {
     return Fail(err, anchors.status(), none ? kExitUndecided : kExitUsage);
   }
   const bool discloses = wire::IsDisclosure(*file);
+  if (args.reference) {
+    return discloses
+               ? Fail(err,
+                      absl::InvalidArgumentError(
+                          "--reference: a disclosure has not all leaves"),
+                      kExitUsage)
+               : VerifyByReference(args, *policy, *file, *anchors, out, err);
+  }
   const absl::StatusOr<verifier::Appraisal> appraisal =
       (discloses ? verifier::VerifyDisclosure : verifier::Verify)(
           *file, *anchors, *policy, SystemClock().Now());
@@ -213,7 +290,7 @@ int RunVerify(const VerifyArgs& args, std::ostream& out, std::ostream& err) {
                       : AppraisalToJson(*appraisal))
         << "\n";
   } else {
-    PrintAppraisal(*appraisal, out);
+    PrintAppraisal(*appraisal, {}, out);
     if (discloses && !appraisal->claims.host_id.empty()) {
       PrintLeaves(appraisal->claims.leaves, out);
     }

@@ -15,7 +15,11 @@ struct VerifyArgs {
   std::string anchors;                // folder of host identities
   std::optional<std::string> nonce;   // hex
   std::optional<std::string> expect;  // as cli/reference.h has it
-  std::vector<std::string> require;   // signature algorithms beyond the quote
+  // A signed reference document, and the folder of who may sign one: they take
+  // the place of all demands but nonce, age and VM.
+  std::optional<std::string> reference;
+  std::optional<std::string> approvers;
+  std::vector<std::string> require;  // signature algorithms beyond the quote
   std::optional<std::chrono::seconds> max_age;
   std::optional<std::string> vm;  // UUID
   bool fresh = false;             // refuse digests from the cache
@@ -27,7 +31,7 @@ struct VerifyArgs {
 // `vmattest verify`: appraises an evidence file, or a disclosure, offline and
 // prints what it says, for people or as one JSON object. 0: trusted. 1: not
 // trustworthy, with the reasons. 2: bad arguments or unreadable input. 3: no
-// anchors, so nothing can be decided.
+// anchors, or no reference that an approver signed: nothing can be decided.
 int RunVerify(const VerifyArgs& args, std::ostream& out = std::cout,
               std::ostream& err = std::cerr);
 

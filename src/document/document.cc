@@ -7,6 +7,7 @@
 
 #include "crypto/digest.h"
 #include "document/private_key.h"
+#include "document/reason_codes.h"
 #include "evidence/envelope.h"
 #include "vmattest/v1/document.pb.h"
 #include "wire/messages.h"
@@ -69,19 +70,20 @@ using Check = std::optional<Reason>;
 Check CheckSigner(const evidence::Envelope& envelope,
                   std::span<const PublicKey> keys, const PublicKey** signer) {
   if (envelope.signatures.empty()) {
-    return Reason{"document-signature-missing", "signatures", "", "none"};
+    return Reason{std::string(reason::kSignatureMissing), "signatures", "",
+                  "none"};
   }
   const auto* raw =
       std::get_if<evidence::RawSignature>(&envelope.signatures.front().body);
   if (raw == nullptr) {
-    return Reason{"document-signature", "signatures[0]", "a raw signature",
-                  envelope.signatures.front().algorithm};
+    return Reason{std::string(reason::kSignature), "signatures[0]",
+                  "a raw signature", envelope.signatures.front().algorithm};
   }
   const auto known = std::find_if(
       keys.begin(), keys.end(),
       [raw](const PublicKey& key) { return key.key_id == raw->key_id; });
   if (known == keys.end()) {
-    return Reason{"document-signer-unknown", "signatures[0].key_id",
+    return Reason{std::string(reason::kSignerUnknown), "signatures[0].key_id",
                   "a key that may sign such a document", ToHex(raw->key_id)};
   }
   *signer = &*known;
@@ -96,7 +98,7 @@ Check CheckSet(const evidence::Envelope& envelope, const PublicKey& signer) {
     found.push_back(signature.algorithm);
     const auto* raw = std::get_if<evidence::RawSignature>(&signature.body);
     if (raw == nullptr || raw->key_id != signer.key_id) {
-      return Reason{"document-signature",
+      return Reason{std::string(reason::kSignature),
                     fmt::format("the {} signature's key", signature.algorithm),
                     ToHex(signer.key_id),
                     raw == nullptr ? "none" : ToHex(raw->key_id)};
@@ -104,13 +106,13 @@ Check CheckSet(const evidence::Envelope& envelope, const PublicKey& signer) {
   }
   for (const std::string& algorithm : expected) {
     if (std::find(found.begin(), found.end(), algorithm) == found.end()) {
-      return Reason{"document-signature-missing", algorithm, Joined(expected),
-                    Joined(found)};
+      return Reason{std::string(reason::kSignatureMissing), algorithm,
+                    Joined(expected), Joined(found)};
     }
   }
   if (found != expected) {
-    return Reason{"document-signature", "signatures", Joined(expected),
-                  Joined(found)};
+    return Reason{std::string(reason::kSignature), "signatures",
+                  Joined(expected), Joined(found)};
   }
   return std::nullopt;
 }
@@ -128,19 +130,20 @@ Check CheckSignatures(const evidence::Envelope& envelope,
   if (ec.size() != kEcdsaSize ||
       !VerifyEcdsa(signer.ec, Hash(HashAlgorithm::kSha256, pae),
                    ec.first(kCoordinateSize), ec.subspan(kCoordinateSize))) {
-    return Reason{"document-signature", envelope.signatures[0].algorithm, who,
-                  "does not verify"};
+    return Reason{std::string(reason::kSignature),
+                  envelope.signatures[0].algorithm, who, "does not verify"};
   }
   if (signer.pq_bytes.empty()) {
     return std::nullopt;
   }
   if (!signer.pq) {
-    return Reason{"document-pq-unchecked", envelope.signatures[1].algorithm,
-                  "checked", "no ML-DSA in this process"};
+    return Reason{std::string(reason::kPqUnchecked),
+                  envelope.signatures[1].algorithm, "checked",
+                  "no ML-DSA in this process"};
   }
   if (!signer.pq->Verify(pae, kMlDsaContext, bytes(1))) {
-    return Reason{"document-signature", envelope.signatures[1].algorithm, who,
-                  "does not verify"};
+    return Reason{std::string(reason::kSignature),
+                  envelope.signatures[1].algorithm, who, "does not verify"};
   }
   return std::nullopt;
 }
@@ -150,12 +153,13 @@ Check CheckHeader(const evidence::Envelope& envelope, const PublicKey& signer) {
   const absl::StatusOr<std::vector<std::string>> named =
       AlgorithmsInHeader(envelope.payload);
   if (!named.ok()) {
-    return Reason{"document-malformed", "payload", "a document header",
-                  std::string(named.status().message())};
+    return Reason{std::string(reason::kMalformed), "payload",
+                  "a document header", std::string(named.status().message())};
   }
   if (*named != AlgorithmsOf(signer)) {
-    return Reason{"document-signature-missing", "header.signature_algorithms",
-                  Joined(*named), Joined(AlgorithmsOf(signer))};
+    return Reason{std::string(reason::kSignatureMissing),
+                  "header.signature_algorithms", Joined(*named),
+                  Joined(AlgorithmsOf(signer))};
   }
   return std::nullopt;
 }
@@ -212,16 +216,31 @@ absl::StatusOr<Bytes> PrivateKey::Sign(std::string_view payload_type,
   return file;
 }
 
+absl::StatusOr<Unchecked> Peek(ByteView file) {
+  ASSIGN_OR_RETURN(evidence::Envelope envelope, ParseFile(file));
+  Unchecked unchecked;
+  for (const evidence::Signature& signature : envelope.signatures) {
+    const auto* raw = std::get_if<evidence::RawSignature>(&signature.body);
+    if (raw != nullptr && unchecked.algorithms.empty()) {
+      unchecked.key_id = raw->key_id;
+    }
+    unchecked.algorithms.push_back(signature.algorithm);
+  }
+  unchecked.payload_type = std::move(envelope.payload_type);
+  unchecked.payload = std::move(envelope.payload);
+  return unchecked;
+}
+
 Opened Open(ByteView file, std::string_view payload_type,
             std::span<const PublicKey> keys) {
   absl::StatusOr<evidence::Envelope> envelope = ParseFile(file);
   if (!envelope.ok()) {
-    return Refused({"document-malformed", "document", "",
+    return Refused({std::string(reason::kMalformed), "document", "",
                     std::string(envelope.status().message())});
   }
   if (envelope->payload_type != payload_type) {
-    return Refused({"document-type", "payload_type", std::string(payload_type),
-                    envelope->payload_type});
+    return Refused({std::string(reason::kType), "payload_type",
+                    std::string(payload_type), envelope->payload_type});
   }
   const PublicKey* signer = nullptr;
   if (Check failed = CheckSigner(*envelope, keys, &signer)) {

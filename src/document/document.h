@@ -86,6 +86,16 @@ struct Opened {
 Opened Open(ByteView file, std::string_view payload_type,
             std::span<const PublicKey> keys);
 
+// What a document says it is, signatures unchecked: for people who look at one.
+// INVALID_ARGUMENT: "document-malformed".
+struct Unchecked {
+  std::string payload_type;
+  Bytes payload;
+  std::vector<std::string> algorithms;
+  Bytes key_id;  // of the first signature; empty if there is none
+};
+absl::StatusOr<Unchecked> Peek(ByteView file);
+
 }  // namespace vmattest::document
 
 #endif  // VMATTEST_DOCUMENT_DOCUMENT_H_

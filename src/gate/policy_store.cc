@@ -43,6 +43,9 @@ std::string WhyNotFor(const v1::BreakGlassOrder& order,
                       const std::string& vm_uuid, const std::string& host_id,
                       WallTime now) {
   const int64_t at = now.time_since_epoch().count();
+  if (order.header().version() != 1) {
+    return "of another version";
+  }
   if (Lower(order.vm_uuid()) != vm_uuid) {
     return "for another VM";
   }

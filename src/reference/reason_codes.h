@@ -9,6 +9,8 @@
 
 namespace vmattest::reference::reason {
 
+// Of a document that is looked at by itself.
+inline constexpr std::string_view kNotValid = "reference-not-valid";
 // Of the appraisal, before any leaf is looked at.
 inline constexpr std::string_view kNone = "reference-none";
 inline constexpr std::string_view kHostRequested = "reference-host-requested";
@@ -29,21 +31,14 @@ inline constexpr std::string_view kRoot = "reference-root";
 // In an attestation result that could not hold them all.
 inline constexpr std::string_view kMore = "reference-more";
 
-inline constexpr std::string_view kAll[] = {kNone,
-                                            kHostRequested,
-                                            kHost,
-                                            kAlgorithm,
-                                            kContent,
-                                            kInside,
-                                            kNeedsLeaves,
-                                            kLeafChanged,
-                                            kLeafMissing,
-                                            kLeafAdded,
-                                            kLeafForbidden,
-                                            kLeafRange,
-                                            kLeafUnavailable,
-                                            kRoot,
-                                            kMore};
+inline constexpr std::string_view kAll[] = {kNotValid,      kNone,
+                                            kHostRequested, kHost,
+                                            kAlgorithm,     kContent,
+                                            kInside,        kNeedsLeaves,
+                                            kLeafChanged,   kLeafMissing,
+                                            kLeafAdded,     kLeafForbidden,
+                                            kLeafRange,     kLeafUnavailable,
+                                            kRoot,          kMore};
 
 }  // namespace vmattest::reference::reason
 

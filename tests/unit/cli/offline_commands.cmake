@@ -19,3 +19,8 @@ vmattest_test(verify_signatures_test
        vmattest::fake_host_tpm nlohmann_json::nlohmann_json
   LABELS unit)
 vmattest_needs_pq(verify_signatures_test)
+vmattest_test(reference_commands_test
+  SOURCES ${CMAKE_CURRENT_LIST_DIR}/reference_commands_test.cc
+  LIBS vmattest::cli_offline vmattest::wire vmattest::evidence_builder
+       nlohmann_json::nlohmann_json
+  LABELS unit)

@@ -247,5 +247,22 @@ TEST_F(SignatureSetTest, S4_RejectsSignatureByAKeyThatNobodyListed) {
   ExpectReason(evidence, reason::kPqKeyUnknown);
 }
 
+TEST_F(KeyChainTest, ACertificationThatTheAnchorHoldsIsGoodToTheLastBit) {
+  evidence::Evidence evidence = builder.Build();
+  for (const evidence::KeyCertification& key : host.Identity().keys) {
+    if (key.purpose == KeyPurpose::kConfig) {
+      evidence.keys = {key};
+    }
+  }
+  Anchors same;
+  evidence::HostIdentity identity = host.Identity();
+  identity.keys = evidence.keys;
+  ASSERT_TRUE(same.Add(wire::HostIdentityToJson(identity)).ok());
+  anchors = std::move(same);
+  EXPECT_EQ(Codes(Appraise(wire::EncodeEvidence(evidence))), "");
+  evidence.keys[0].signature.back() ^= 1;
+  ExpectReason(evidence, "key-certification-signature");
+}
+
 }  // namespace
 }  // namespace vmattest::verifier
