@@ -398,6 +398,28 @@ TEST_F(LaunchGateTest, AHookThatLibvirtDoesNotKnowIsAnAlarm) {
   })) << daemon_->Vmattest({"status"}).out;
 }
 
+TEST_F(LaunchGateTest, ABreakGlassOrderStartsAVmOnce) {
+  InstallHook();
+  Define({});
+  EXPECT_THAT(Start(), HasSubstr("gate-no-reference"));
+  const std::string key = host_->folder() / "approver.key";
+  ASSERT_THAT(
+      WriteFileAtomic(key, approver_.ToFile().Reveal(SecretAccess()), 0600),
+      IsOk());
+  const std::string trust = Slurp(daemon_->folder() / "state/gate/hook.json");
+  const std::string host_id =
+      trust.substr(trust.find("\"host_id\": \"") + 12, 64);
+  const testing::Ran ran = testing::RunToEnd(
+      {DaemonProcess::CommandLine(), "break-glass", "--vm", kUuid, "--host-id",
+       host_id, "--reason", "the disk must be saved", "--key", key, "--out",
+       (daemon_->folder() / "state/gate/break-glass/order").string()});
+  ASSERT_EQ(ran.exit_code, 0) << ran.err;
+  EXPECT_EQ(Start(), "") << daemon_->log();
+  EXPECT_THAT(daemon_->log(), HasSubstr("glass was broken"));
+  Destroy();
+  EXPECT_THAT(Start(), HasSubstr("gate-no-reference"));
+}
+
 TEST_F(LaunchGateTest, ADevicePluggedInBehindTheGatesBackPausesTheVm) {
   InstallHook();
   Approve({});
