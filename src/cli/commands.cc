@@ -5,7 +5,9 @@
 
 #include "CLI/Config.hpp"
 #include "CLI/Formatter.hpp"
+#include "CLI/Validators.hpp"
 #include "cli/attest_command.h"
+#include "cli/break_glass_command.h"
 #include "cli/call_command.h"
 #include "cli/command.h"
 #include "cli/connection.h"
@@ -15,6 +17,7 @@
 #include "cli/exit_code.h"
 #include "cli/explain_command.h"
 #include "cli/export_command.h"
+#include "cli/hook_command.h"
 #include "cli/host_identity_command.h"
 #include "cli/inventory_commands.h"
 #include "cli/keys_command.h"
@@ -243,6 +246,54 @@ void AddKeys(CLI::App& app, Run* run) {
                "After the TPM was cleared or replaced: make a new identity");
 }
 
+void AddBreakGlass(CLI::App& app, Run* run) {
+  Command<BreakGlassArgs> command(
+      app, "break-glass",
+      "Sign an order that lets one VM start on one host, once", run,
+      [](const BreakGlassArgs& args) { return RunBreakGlass(args); });
+  BreakGlassArgs& args = *command.args;
+  command.app->add_option("--vm", args.vm, "its UUID")->required();
+  command.app->add_option("--host-id", args.host_id, "of the host")->required();
+  command.app->add_option("--reason", args.reason, "for the log")->required();
+  command.app->add_option("--minutes", args.minutes, "how long it is valid")
+      ->capture_default_str();
+  command.app->add_option("--key", args.key, "an approver's private key")
+      ->required();
+  command.app->add_option("--out", args.out, "the order")->required();
+}
+
+void AddHookAction(CLI::App& hook, Run* run, HookArgs::Action action,
+                   const char* name, const char* what) {
+  Command<HookArgs> command(hook, name, what, run,
+                            [](const HookArgs& args) { return RunHook(args); });
+  HookArgs& args = *command.args;
+  args.action = action;
+  command.app->add_option("--state-dir", args.state_dir, "the daemon's")
+      ->capture_default_str();
+  command.app->add_option("--hooks-dir", args.hooks_dir, "libvirt's")
+      ->capture_default_str();
+  command.app->add_option("--program", args.program,
+                          "vmattest-hook; where it is otherwise: beside this");
+  if (action == HookArgs::Action::kInstall) {
+    command.app
+        ->add_option("--when-unavailable", args.when_unavailable,
+                     "what the hook does when the daemon cannot be reached: "
+                     "deny (as at first) or allow")
+        ->check(CLI::IsMember({"deny", "allow"}));
+  }
+}
+
+void AddHook(CLI::App& app, Run* run) {
+  CLI::App* hook = app.add_subcommand("hook", "The launch gate's libvirt hook");
+  hook->require_subcommand(1);
+  AddHookAction(*hook, run, HookArgs::Action::kInstall, "install",
+                "Put it where libvirt calls it, with the daemon's keys");
+  AddHookAction(*hook, run, HookArgs::Action::kStatus, "status",
+                "Whether it is there and as it should be");
+  AddHookAction(*hook, run, HookArgs::Action::kUninstall, "uninstall",
+                "Take it away again");
+}
+
 void AddVerify(CLI::App& app, Run* run) {
   Command<VerifyArgs> command(
       app, "verify", "Check evidence or a disclosure offline", run,
@@ -432,6 +483,8 @@ void AddCommands(CLI::App& app, Run* run) {
   AddInventory(app, run);
   AddVerifierCommands(app, run);
   AddKeys(app, run);
+  AddHook(app, run);
+  AddBreakGlass(app, run);
   AddSeal(app, run);
   AddEventLog(app, run);
   AddCall(app, run);

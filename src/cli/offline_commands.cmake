@@ -1,9 +1,11 @@
 # The commands that need no daemon and no gRPC.
 add_library(vmattest_cli_offline STATIC
   ${CMAKE_CURRENT_LIST_DIR}/appraisal_json.cc
+  ${CMAKE_CURRENT_LIST_DIR}/break_glass_command.cc
   ${CMAKE_CURRENT_LIST_DIR}/eventlog_command.cc
   ${CMAKE_CURRENT_LIST_DIR}/explain_command.cc
   ${CMAKE_CURRENT_LIST_DIR}/export_command.cc
+  ${CMAKE_CURRENT_LIST_DIR}/hook_command.cc
   ${CMAKE_CURRENT_LIST_DIR}/key_command.cc
   ${CMAKE_CURRENT_LIST_DIR}/reference.cc
   ${CMAKE_CURRENT_LIST_DIR}/reference_command.cc
@@ -18,5 +20,5 @@ target_link_libraries(vmattest_cli_offline
          vmattest::document vmattest::reference
   PRIVATE vmattest::config_tree vmattest::crypto vmattest::eventlog
           vmattest::evidence
-          vmattest::wire vmattest::options fmt::fmt
+          vmattest::wire vmattest::proto vmattest::options fmt::fmt
           nlohmann_json::nlohmann_json)

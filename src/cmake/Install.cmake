@@ -16,5 +16,7 @@ install(FILES systemd/vmattest.sysusers DESTINATION lib/sysusers.d
         RENAME vmattest.conf)
 install(FILES systemd/vmattest.tmpfiles DESTINATION lib/tmpfiles.d
         RENAME vmattest.conf)
+install(FILES config/polkit/60-vmattest.rules
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/vmattest/polkit)
 install(FILES README.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR})

@@ -22,6 +22,15 @@ function(vmattest_proto_library name)
   target_link_libraries(${name} PUBLIC protobuf::libprotobuf)
 endfunction()
 
+# vmattest_proto_lite_library(NAME proto...): messages for LITE_RUNTIME, without
+# a runtime: whoever links them links libprotobuf or libprotobuf-lite, never
+# both.
+function(vmattest_proto_lite_library name)
+  vmattest_proto_library(${name} ${ARGN})
+  set_property(TARGET ${name} PROPERTY LINK_LIBRARIES)
+  set_property(TARGET ${name} PROPERTY INTERFACE_LINK_LIBRARIES)
+endfunction()
+
 function(vmattest_grpc_library name messages)
   set(sources)
   foreach(proto IN LISTS ARGN)

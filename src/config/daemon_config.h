@@ -70,6 +70,23 @@ struct VerifierClient {
   std::filesystem::path ca;
 };
 
+enum class LaunchMode { kEnforce, kWarn, kLearn };
+
+struct GateConfig {
+  bool enabled = false;
+  std::filesystem::path hook_socket;
+  LaunchMode default_mode = LaunchMode::kEnforce;
+  uint32_t deadline_ms = 0;
+  std::filesystem::path approvers;
+  std::string verifier;
+  std::filesystem::path references;
+  std::filesystem::path hooks_dir;
+  bool pause_on_drift = true;
+  uint32_t threads = 0;
+  uint32_t max_waiting = 0;
+  std::filesystem::path hook_program;  // empty: beside this program
+};
+
 // Immutable once loaded: hand it around as const.
 struct DaemonConfig {
   std::filesystem::path state_dir;
@@ -111,6 +128,7 @@ struct DaemonConfig {
   std::filesystem::path libvirt_run_dir;
   std::optional<std::string> metrics_address;
   std::optional<VerifierClient> verifier;
+  GateConfig gate;
 
   uint32_t max_pending_seals = 0;
   uint32_t request_threads = 0;

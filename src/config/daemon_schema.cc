@@ -40,6 +40,7 @@ class Checker : private KeyChecks {
     RETURN_IF_ERROR(Processes());
     RETURN_IF_ERROR(Watching());
     RETURN_IF_ERROR(Verifier());
+    RETURN_IF_ERROR(Gate());
     return std::move(out_);
   }
 
@@ -403,6 +404,53 @@ class Checker : private KeyChecks {
     return absl::OkStatus();
   }
 
+  absl::Status Gate() {
+    const v1::GateConfig& in = in_.gate();
+    GateConfig& to = out_.gate;
+    to.enabled = in.enabled();
+    ASSIGN_OR_RETURN(to.hook_socket,
+                     SocketPath("gate.hook_socket", in.hook_socket()));
+    static const std::map<std::string, LaunchMode> kModes = {
+        {"enforce", LaunchMode::kEnforce},
+        {"warn", LaunchMode::kWarn},
+        {"learn", LaunchMode::kLearn}};
+    const auto mode = kModes.find(in.default_mode());
+    if (mode == kModes.end()) {
+      return Error("gate.default_mode", "must be enforce, warn or learn");
+    }
+    to.default_mode = mode->second;
+    if (in.verifier() != "embedded") {
+      return Error("gate.verifier", "must be embedded");
+    }
+    to.verifier = in.verifier();
+    if (in.on_drift() != "pause" && in.on_drift() != "alert") {
+      return Error("gate.on_drift", "must be pause or alert");
+    }
+    to.pause_on_drift = in.on_drift() == "pause";
+    RETURN_IF_ERROR(
+        Range("gate.deadline_ms", in.deadline_ms(), 1000, 3'600'000));
+    RETURN_IF_ERROR(Range("gate.threads", in.threads(), 1, 256));
+    RETURN_IF_ERROR(Range("gate.max_waiting", in.max_waiting(), 1, 65'536));
+    to.deadline_ms = in.deadline_ms();
+    to.threads = in.threads();
+    to.max_waiting = in.max_waiting();
+    return GateFolders(in, to);
+  }
+
+  absl::Status GateFolders(const v1::GateConfig& in, GateConfig& to) const {
+    ASSIGN_OR_RETURN(to.approvers,
+                     AbsolutePath("gate.approvers", in.approvers()));
+    ASSIGN_OR_RETURN(to.references,
+                     AbsolutePath("gate.references", in.references()));
+    ASSIGN_OR_RETURN(to.hooks_dir,
+                     AbsolutePath("gate.hooks_dir", in.hooks_dir()));
+    if (!in.hook_program().empty()) {
+      ASSIGN_OR_RETURN(to.hook_program,
+                       AbsolutePath("gate.hook_program", in.hook_program()));
+    }
+    return absl::OkStatus();
+  }
+
   absl::Status Limits() {
     const v1::LimitsConfig& in = in_.limits();
     struct Limit {
@@ -485,6 +533,17 @@ v1::DaemonConfig DefaultMessage() {
   processes.set_guestfs_seconds(120);
   message.mutable_metrics()->set_address("");
   message.mutable_kvm()->set_libvirt_run_dir("/run/libvirt/qemu");
+  v1::GateConfig& gate = *message.mutable_gate();
+  gate.set_hook_socket("/run/vmattest/hook.sock");
+  gate.set_default_mode("enforce");
+  gate.set_deadline_ms(30'000);
+  gate.set_approvers("/etc/vmattest/approvers");
+  gate.set_verifier("embedded");
+  gate.set_references("/etc/vmattest/references");
+  gate.set_hooks_dir("/etc/libvirt/hooks");
+  gate.set_on_drift("pause");
+  gate.set_threads(8);
+  gate.set_max_waiting(256);
   return message;
 }
 

@@ -16,6 +16,7 @@
 #include "base/executor.h"
 #include "base/log.h"
 #include "daemon/config_values.h"
+#include "daemon/gate_host.h"
 #include "daemon/metrics.h"
 #include "daemon/observed_ports.h"
 #include "daemon/setup.h"
@@ -53,7 +54,8 @@ constexpr size_t kJournalQueue = 4;
 constexpr std::chrono::seconds kEnrollLimit{20};
 // All that report their health; Attestation needs the first three.
 constexpr std::string_view kComponents[] = {
-    "libvirt", "tpm", "store", "event-log", "post-quantum", "kvm-watch"};
+    "libvirt",      "tpm",       "store", "event-log",
+    "post-quantum", "kvm-watch", "gate"};
 
 // Where the journal goes on: after what the log has, or, in a log without any
 // of the store's events, from now on.
@@ -126,6 +128,8 @@ std::map<std::string, std::string> Facts(const kvm::VmProcess& process) {
 //          -> recorder -> store, event hub       -> watchers on `watch`
 //               -> journal -> signer             `journal`
 //     process watch -> journal                   `kvm-watch`
+//   launch gate -> measurer's parts, signer      `gate`, `gate-accept`,
+//     (also libvirt's events, on to lifecycle)   `gate-look`, `gate-refuse`
 struct Daemon::Owners {
   Owners(const DaemonConfig& config_in, process::StateDir state_in,
          signing::SignerConnector connect, const WorkerSetup& workers,
@@ -139,8 +143,12 @@ struct Daemon::Owners {
   void Tick();
   absl::Status Watch();
   absl::Status EnrollWith(const config::VerifierClient& verifier);
+  absl::Status MakeGate();
   [[nodiscard]] rpc::ServiceMaker Services();
   [[nodiscard]] rpc::AdminActions AdminActions();
+  [[nodiscard]] uint64_t Unmanaged() const {
+    return processes ? processes->Unmanaged().size() : 0;
+  }
   absl::StatusOr<rpc::DaemonStatus> Status();
   absl::StatusOr<SecretBytes> SaltOf(const std::string& vm);
 
@@ -187,6 +195,7 @@ struct Daemon::Owners {
   attestor::Lifecycle lifecycle;
   std::unique_ptr<rpc::HostEnroller> enroller;
   std::optional<ThreadPool> enroll_pool;  // gone before what it uses
+  std::unique_ptr<GateHost> gate;  // null: gate.enabled is not set
 
   Mutex servers_mutex;  // health changes come from other threads
   std::vector<std::unique_ptr<rpc::Server>> servers GUARDED_BY(servers_mutex);
@@ -241,25 +250,23 @@ Daemon::Owners::Owners(const DaemonConfig& config_in,
       lifecycle_pool("lifecycle", attestor::Lifecycle::kWorkers,
                      attestor::Lifecycle::kWorkers + 1),
       watch("watch", 1, config.max_watchers + 2),
-      attestor(
-          {.hypervisor = libvirt,
-           .measurer = measurer,
-           .signer = signer,
-           .store = store,
-           .recorder = recorder,
-           .requests = requests,
-           .clock = clock},
-          {.algorithm = config.algorithm,
-           .content = ToPolicy(config.content),
-           .inside = ToPolicy(config.inside),
-           .salted = salted,
-           .unmanaged =
-               [this] { return processes ? processes->Unmanaged().size() : 0; },
-           .host_log = {.folder = EventLogFolder(config),
-                        .log_pcr = static_cast<uint8_t>(config.log_pcr),
-                        .pcr_bank = config.pcr_bank,
-                        .boot_log = config.boot_log},
-           .max_pending = config.max_pending_seals}),
+      attestor({.hypervisor = libvirt,
+                .measurer = measurer,
+                .signer = signer,
+                .store = store,
+                .recorder = recorder,
+                .requests = requests,
+                .clock = clock},
+               {.algorithm = config.algorithm,
+                .content = ToPolicy(config.content),
+                .inside = ToPolicy(config.inside),
+                .salted = salted,
+                .unmanaged = [this] { return Unmanaged(); },
+                .host_log = {.folder = EventLogFolder(config),
+                             .log_pcr = static_cast<uint8_t>(config.log_pcr),
+                             .pcr_bank = config.pcr_bank,
+                             .boot_log = config.boot_log},
+                .max_pending = config.max_pending_seals}),
       lifecycle({.hypervisor = libvirt,
                  .measurer = measurer,
                  .store = store,
@@ -373,6 +380,29 @@ absl::Status Daemon::Owners::EnrollWith(
   return absl::OkStatus();
 }
 
+absl::Status Daemon::Owners::MakeGate() {
+  if (!config.gate.enabled) {
+    health.Set("gate", absl::OkStatus());
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(
+      gate,
+      GateHost::Make(config, {.hypervisor = libvirt,
+                              .next = lifecycle,
+                              .digester = digester,
+                              .hashing = measure,
+                              .inspector = &inspector,
+                              .make_parser = HeaderParsers(header_workers),
+                              .signer = signer,
+                              .store = store,
+                              .journal = journal,
+                              .health = health,
+                              .clock = clock,
+                              .salted = salted,
+                              .unmanaged = [this] { return Unmanaged(); }}));
+  return gate->Listen();
+}
+
 // What is tried again when time has passed, or is only seen by looking.
 void Daemon::Owners::Tick() {
   if (enroll_pool) {
@@ -384,6 +414,9 @@ void Daemon::Owners::Tick() {
   journal.Kick();
   if (processes) {
     health.Set("kvm-watch", processes->Health());
+  }
+  if (gate) {
+    gate->Tick();
   }
 }
 
@@ -429,7 +462,7 @@ absl::StatusOr<rpc::DaemonStatus> Daemon::Owners::Status() {
   if (const auto domains = libvirt.ListDomains(); domains.ok()) {
     status.vms = domains->size();
   }
-  status.unmanaged_vms = processes ? processes->Unmanaged().size() : 0;
+  status.unmanaged_vms = Unmanaged();
   const signing::SignerState signer_state = signer.state();
   status.event_log_records = signer_state.log ? signer_state.log->size : 0;
   const signing::SignerStats seals = signer.stats();
@@ -541,7 +574,9 @@ void Daemon::Owners::Stop() {
   }
   enroll_pool.reset();
   metrics.reset();
-  processes.reset();
+  if (gate) {
+    gate->StopListening();
+  }
   libvirt.Stop();
   digester.Stop();
   disk_workers.Stop();
@@ -550,6 +585,8 @@ void Daemon::Owners::Stop() {
   }
   header_workers.Stop();
   signer.Stop();
+  gate.reset();
+  processes.reset();
 }
 
 Daemon::Daemon(std::unique_ptr<Owners> owners) : owners_(std::move(owners)) {}
@@ -581,7 +618,9 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(
     RETURN_IF_ERROR_WITH(owners.EnrollWith(*config.verifier), "verifier");
   }
   RETURN_IF_ERROR(owners.Listen());
-  RETURN_IF_ERROR(owners.libvirt.Start(owners.lifecycle));
+  RETURN_IF_ERROR(owners.MakeGate());
+  hypervisor::HypervisorObserver* observer = &owners.lifecycle;
+  RETURN_IF_ERROR(owners.libvirt.Start(owners.gate ? *owners.gate : *observer));
   return daemon;
 }
 

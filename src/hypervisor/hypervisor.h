@@ -73,6 +73,9 @@ class Hypervisor {
   // FAILED_PRECONDITION, NOT_FOUND, UNIMPLEMENTED and the like: it could not
   // be started, or the hypervisor has no such command lines.
   virtual absl::StatusOr<std::string> StartCommand(const std::string& xml) = 0;
+  // Stops the domain's vCPUs until somebody resumes it; OK also if they are
+  // stopped already. FAILED_PRECONDITION: it does not run.
+  virtual absl::Status Suspend(const Uuid& uuid) = 0;
 };
 
 // What a hypervisor tells on its own. Called from the adapter's own threads,

@@ -64,7 +64,7 @@ class FakeBed final : public Bed {
     fake_.Stop(FakeHypervisor::UuidOf(name));
   }
   void Suspend(const std::string& name) override {
-    fake_.Suspend(FakeHypervisor::UuidOf(name));
+    EXPECT_THAT(fake_.Suspend(FakeHypervisor::UuidOf(name)), IsOk());
   }
   void Resume(const std::string& name) override {
     fake_.Resume(FakeHypervisor::UuidOf(name));
@@ -176,6 +176,18 @@ TEST_P(HypervisorContract, FollowsStates) {
   bed_->Stop("web");
   EXPECT_EQ(hypervisor().FindDomain(UuidOf("web"))->state,
             DomainState::kShutoff);
+}
+
+TEST_P(HypervisorContract, SuspendsWhatRunsAndNothingElse) {
+  bed_->Define("web", "");
+  EXPECT_THAT(hypervisor().Suspend(UuidOf("web")),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
+  bed_->Start("web");
+  EXPECT_THAT(hypervisor().Suspend(UuidOf("web")), IsOk());
+  EXPECT_EQ(hypervisor().FindDomain(UuidOf("web"))->state,
+            DomainState::kPaused);
+  EXPECT_THAT(hypervisor().Suspend(UuidOf("nobody")),
+              StatusIs(absl::StatusCode::kNotFound));
 }
 
 TEST_P(HypervisorContract, GivesTheStoredXmlOfAStoppedDomain) {

@@ -114,14 +114,27 @@ void FakeHypervisor::Stop(const Uuid& uuid) {
   Tell(uuid, name, LifecycleKind::kStopped);
 }
 
-void FakeHypervisor::Suspend(const Uuid& uuid) {
+absl::Status FakeHypervisor::Suspend(const Uuid& uuid) {
   std::string name;
   {
     const MutexLock lock(mutex_);
-    name = entries_.at(uuid).domain.name;
-    entries_.at(uuid).domain.state = DomainState::kPaused;
+    RETURN_IF_ERROR(Reachable());
+    const auto entry = entries_.find(uuid);
+    if (entry == entries_.end()) {
+      return absl::NotFoundError("no such domain");
+    }
+    Domain& domain = entry->second.domain;
+    if (!IsActive(domain.state)) {
+      return absl::FailedPreconditionError("it does not run");
+    }
+    if (domain.state == DomainState::kPaused) {
+      return absl::OkStatus();
+    }
+    domain.state = DomainState::kPaused;
+    name = domain.name;
   }
   Tell(uuid, name, LifecycleKind::kSuspended);
+  return absl::OkStatus();
 }
 
 void FakeHypervisor::Resume(const Uuid& uuid) {

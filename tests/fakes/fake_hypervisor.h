@@ -27,7 +27,6 @@ class FakeHypervisor final : public hypervisor::Hypervisor {
   void Start(const Uuid& uuid);
   Uuid CreateTransient(const std::string& name, const std::string& xml);
   void Stop(const Uuid& uuid);
-  void Suspend(const Uuid& uuid);
   void Resume(const Uuid& uuid);
 
   // Runs within each GetXml, before it answers.
@@ -44,6 +43,7 @@ class FakeHypervisor final : public hypervisor::Hypervisor {
       const std::string& name) override;
   absl::StatusOr<hypervisor::DomainXml> GetXml(const Uuid& uuid) override;
   absl::StatusOr<std::string> StartCommand(const std::string& xml) override;
+  absl::Status Suspend(const Uuid& uuid) override;
 
   // A small domain's XML, as libvirt would take it; `extra` goes to its end.
   static std::string Xml(const std::string& name, const Uuid& uuid,

@@ -150,4 +150,19 @@ absl::StatusOr<std::string> LibvirtHypervisor::StartCommand(
   return std::string(command.get());
 }
 
+absl::Status LibvirtHypervisor::Suspend(const Uuid& uuid) {
+  ASSIGN_OR_RETURN(const ConnectHandle connect, link_->Get());
+  const std::string clause = fmt::format("suspending {}", ToString(uuid));
+  const DomainHandle handle(
+      virDomainLookupByUUID(connect.get(), uuid.bytes.data()));
+  if (handle == nullptr) {
+    return link_->Failed(connect, clause);
+  }
+  if (virDomainIsActive(handle.get()) == 0) {
+    return absl::FailedPreconditionError(clause + ": it does not run");
+  }
+  return virDomainSuspend(handle.get()) == 0 ? absl::OkStatus()
+                                             : link_->Failed(connect, clause);
+}
+
 }  // namespace vmattest::hypervisor

@@ -44,6 +44,7 @@ class LibvirtHypervisor final : public Hypervisor {
   absl::StatusOr<Domain> FindDomainByName(const std::string& name) override;
   absl::StatusOr<DomainXml> GetXml(const Uuid& uuid) override;
   absl::StatusOr<std::string> StartCommand(const std::string& xml) override;
+  absl::Status Suspend(const Uuid& uuid) override;
 
  private:
   class Link;

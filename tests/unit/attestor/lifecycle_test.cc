@@ -78,7 +78,7 @@ TEST_F(LifecycleTest, RecordsPausesWithoutMeasuring) {
   const Uuid web = bed_.Define("web");
   bed_.hypervisor.Start(web);
   const int reads = bed_.digester.reads;
-  bed_.hypervisor.Suspend(web);
+  EXPECT_THAT(bed_.hypervisor.Suspend(web), IsOk());
   EXPECT_EQ(bed_.Stored(web).state, "paused");
   bed_.hypervisor.Resume(web);
   EXPECT_EQ(bed_.Stored(web).state, "running");

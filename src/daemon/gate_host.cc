@@ -1,0 +1,292 @@
+#include "daemon/gate_host.h"
+
+#include <atomic>
+#include <utility>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "daemon/config_values.h"
+#include "daemon/setup.h"
+#include "fmt/format.h"
+#include "gate/drift_watch.h"
+#include "gate/gate_key.h"
+#include "gate/hook_trust.h"
+#include "gate/hook_watch.h"
+#include "gate/launch_gate.h"
+#include "gate/local_verifier.h"
+#include "gate/socket/hook_server.h"
+
+namespace vmattest::daemon {
+namespace {
+
+constexpr std::chrono::seconds kPolicyDeadline{10};
+// The daemon's own answer must come before the hook gives up on it.
+constexpr std::chrono::milliseconds kMargin{1000};
+
+reference::GateMode ToMode(config::LaunchMode mode) {
+  switch (mode) {
+    case config::LaunchMode::kEnforce:
+      return reference::GateMode::kEnforce;
+    case config::LaunchMode::kWarn:
+      return reference::GateMode::kWarn;
+    case config::LaunchMode::kLearn:
+      return reference::GateMode::kLearn;
+  }
+  return reference::GateMode::kEnforce;
+}
+
+gate::LaunchGate::Options GateOptions(
+    const config::DaemonConfig& config, const GateHost::Parts& parts,
+    std::vector<token::VerificationKey> keys) {
+  gate::LaunchGate::Options options;
+  options.algorithm = config.algorithm;
+  options.content = ToPolicy(config.content);
+  options.inside = ToPolicy(config.inside);
+  options.salted = parts.salted;
+  options.verifier_keys = std::move(keys);
+  options.learned = config.state_dir / "gate" / "learned";
+  return options;
+}
+
+gate::HookServer::Options ServerOptions(const config::GateConfig& config) {
+  gate::HookServer::Options options;
+  options.path = config.hook_socket;
+  options.threads = config.threads;
+  options.max_waiting = config.max_waiting;
+  options.deadline = std::chrono::milliseconds(config.deadline_ms);
+  return options;
+}
+
+}  // namespace
+
+struct GateHost::Work {
+  Work(const config::DaemonConfig& config_in, Parts parts_in,
+       gate::GateKey key_in, token::TokenSigner tokens,
+       std::unique_ptr<gate::PolicyStore> policy_in,
+       std::filesystem::path hook_program);
+  void Note(std::string kind, std::map<std::string, std::string> facts);
+  gate::GateReply Decide(const gate::GateCall& call, MonotonicTime deadline);
+  gate::GateReply Busy(const gate::GateCall& call) const;
+  void Look();
+  absl::Status WriteTrust();
+
+  const config::DaemonConfig config;
+  const Parts parts;
+  const std::filesystem::path folder = config.state_dir / "gate";
+  const gate::GateKey key;
+  const std::unique_ptr<gate::PolicyStore> policy;
+  gate::LocalVerifier verifier;
+  gate::VerdictCache verdicts{folder / "verdicts"};
+  gate::LaunchSessions sessions;
+  gate::EvidenceMaker evidence;
+  gate::LaunchGate gate;
+  gate::HookWatch hook;
+  gate::DriftWatch drift;
+  std::atomic<bool> looking = false;
+  std::string trusted_host;  // of the thread that looks
+  ThreadPool look_pool{"gate-look", 1, 2};
+  std::unique_ptr<gate::HookServer> server;
+};
+
+GateHost::Work::Work(const config::DaemonConfig& config_in, Parts parts_in,
+                     gate::GateKey key_in, token::TokenSigner tokens,
+                     std::unique_ptr<gate::PolicyStore> policy_in,
+                     std::filesystem::path hook_program)
+    : config(config_in),
+      parts(std::move(parts_in)),
+      key(std::move(key_in)),
+      policy(std::move(policy_in)),
+      verifier(std::move(tokens), parts.clock,
+               {.references = config.gate.references,
+                .approvers = config.gate.approvers,
+                .identity = [this] { return parts.signer.state().identity; }}),
+      sessions(parts.clock),
+      evidence(parts.signer, parts.clock, {.unmanaged = parts.unmanaged}),
+      gate({.digester = parts.digester,
+            .hashing = &parts.hashing,
+            .inspector = parts.inspector,
+            .make_parser = parts.make_parser,
+            .evidence = evidence,
+            .verifier = verifier,
+            .policy = *policy,
+            .verdicts = verdicts,
+            .sessions = sessions,
+            .store = parts.store,
+            .note =
+                [this](std::string kind,
+                       std::map<std::string, std::string> facts) {
+                  Note(std::move(kind), std::move(facts));
+                },
+            .clock = parts.clock},
+           GateOptions(config, parts, verifier.keys())),
+      hook(sessions, {.hooks = config.gate.hooks_dir,
+                      .program = std::move(hook_program),
+                      .called = folder / "called"}),
+      drift({.hypervisor = parts.hypervisor,
+             .digester = parts.digester,
+             .make_parser = parts.make_parser,
+             .sessions = sessions,
+             .note =
+                 [this](std::string kind,
+                        std::map<std::string, std::string> facts) {
+                   Note(std::move(kind), std::move(facts));
+                 }},
+            config.gate.pause_on_drift) {}
+
+void GateHost::Work::Note(std::string kind,
+                          std::map<std::string, std::string> facts) {
+  parts.journal.Note(std::move(kind), std::move(facts));
+}
+
+gate::GateReply GateHost::Work::Decide(const gate::GateCall& call,
+                                       MonotonicTime deadline) {
+  hook.NoteCall();
+  gate::GateReply reply = gate.Decide(call, deadline);
+  key.Sign(call, reply);
+  return reply;
+}
+
+gate::GateReply GateHost::Work::Busy(const gate::GateCall& call) const {
+  gate::GateReply reply;
+  if (gate::IsGated(call.operation)) {
+    reply.code = "gate-busy";
+    reply.sentence =
+        "too many VMs are starting at once; try again in a moment, or raise "
+        "gate.max_waiting";
+  } else {
+    reply.allowed = true;
+    reply.basis = gate::Basis::kNotGated;
+  }
+  key.Sign(call, reply);
+  return reply;
+}
+
+// What the hook believes; the host's id is known once the TPM was reached.
+absl::Status GateHost::Work::WriteTrust() {
+  const auto identity = parts.signer.state().identity;
+  const std::string host = identity ? identity->host_id : "";
+  if (!trusted_host.empty() && trusted_host == host) {
+    return absl::OkStatus();
+  }
+  gate::HookTrust trust;
+  trust.socket = config.gate.hook_socket;
+  trust.deadline = std::chrono::milliseconds(config.gate.deadline_ms) + kMargin;
+  ASSIGN_OR_RETURN(trust.gate_key_pem, key.ToPem());
+  trust.verifier_keys = verifier.keys();
+  trust.host_id = host;
+  RETURN_IF_ERROR(WriteFileAtomic(folder / "hook.json",
+                                  AsBytes(gate::ToJson(trust)), 0600));
+  trusted_host = host;
+  return absl::OkStatus();
+}
+
+void GateHost::Work::Look() {
+  const auto held =
+      verifier.GetHostPolicy(parts.clock.Monotonic() + kPolicyDeadline);
+  absl::Status status = held.status();
+  if (held.ok()) {
+    const absl::StatusOr<size_t> taken = policy->Take(*held);
+    status = taken.status();
+    if (taken.ok() && *taken > 0) {
+      log::Info("policy was read", {{"new", std::to_string(*taken)}});
+    }
+  }
+  if (status.ok()) {
+    status = WriteTrust();
+  }
+  status = Annotate(status, "gate");
+  if (status.ok()) {
+    status = hook.Check();
+  }
+  parts.health.Set("gate", status);
+  drift.Look();
+  looking = false;
+}
+
+GateHost::GateHost(std::unique_ptr<Work> work) : work_(std::move(work)) {}
+
+GateHost::~GateHost() {
+  StopListening();
+  work_->server.reset();
+  work_->look_pool.Shutdown();
+}
+
+absl::StatusOr<std::unique_ptr<GateHost>> GateHost::Make(
+    const config::DaemonConfig& config, Parts parts) {
+  const std::filesystem::path folder = config.state_dir / "gate";
+  std::error_code error;
+  std::filesystem::create_directories(folder / "learned", error);
+  if (error) {
+    return ErrnoStatus(error.value(), folder.string());
+  }
+  ASSIGN_OR_RETURN_WITH(EcPrivateKey key,
+                        gate::LoadOrMakeKey(folder / "gate-key.pem"), "gate");
+  ASSIGN_OR_RETURN_WITH(EcPrivateKey verifier,
+                        gate::LoadOrMakeKey(folder / "verifier-key.pem"),
+                        "gate");
+  ASSIGN_OR_RETURN(auto policy,
+                   gate::PolicyStore::Open(
+                       {.folder = folder,
+                        .approvers = config.gate.approvers,
+                        .default_mode = ToMode(config.gate.default_mode)}));
+  ASSIGN_OR_RETURN_WITH(std::filesystem::path program,
+                        FindProgram(config.gate.hook_program, "vmattest-hook"),
+                        "gate.hook_program");
+  auto host = std::unique_ptr<GateHost>(new GateHost(std::make_unique<Work>(
+      config, std::move(parts), gate::GateKey(std::move(key)),
+      token::TokenSigner(std::move(verifier)), std::move(policy),
+      std::move(program))));
+  host->work_->Look();
+  return host;
+}
+
+absl::Status GateHost::Listen() {
+  Work& work = *work_;
+  ASSIGN_OR_RETURN_WITH(
+      work.server,
+      gate::HookServer::Start(
+          ServerOptions(work.config.gate),
+          {.decide =
+               [&work](const gate::GateCall& call, MonotonicTime deadline) {
+                 return work.Decide(call, deadline);
+               },
+           .busy =
+               [&work](const gate::GateCall& call) {
+                 return work.Busy(call);
+               }}),
+      "gate.hook_socket");
+  return absl::OkStatus();
+}
+
+void GateHost::StopListening() {
+  if (work_->server != nullptr) {
+    work_->server->StopListening();
+  }
+}
+
+void GateHost::Tick() {
+  Work& work = *work_;
+  if (!work.looking.exchange(true) &&
+      !work.look_pool.Submit([&work] { work.Look(); }).ok()) {
+    work.looking = false;
+  }
+}
+
+void GateHost::OnConnected() { work_->parts.next.OnConnected(); }
+
+void GateHost::OnDisconnected(const absl::Status& why) {
+  work_->parts.next.OnDisconnected(why);
+}
+
+void GateHost::OnLifecycle(const hypervisor::LifecycleEvent& event) {
+  if (event.kind == hypervisor::LifecycleKind::kStarted &&
+      !work_->hook.NoteStarted(ToString(event.uuid), event.name)) {
+    log::Error("a VM started without the launch gate", {{"vm", event.name}});
+    work_->Note("gate-bypassed", {{"vm_uuid", ToString(event.uuid)},
+                                  {"vm_name", event.name.substr(0, 512)}});
+    Tick();
+  }
+  work_->parts.next.OnLifecycle(event);
+}
+
+}  // namespace vmattest::daemon

@@ -1,0 +1,71 @@
+#ifndef VMATTEST_DAEMON_GATE_HOST_H_
+#define VMATTEST_DAEMON_GATE_HOST_H_
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "attestor/journal.h"
+#include "base/clock.h"
+#include "base/executor.h"
+#include "config/daemon_config.h"
+#include "gate/launch_verifier.h"
+#include "hypervisor/hypervisor.h"
+#include "image/content_digest.h"
+#include "image/header_parser.h"
+#include "inspection/disk_inspector.h"
+#include "inventory/vm_store.h"
+#include "ops/health.h"
+#include "signing/signer.h"
+
+namespace vmattest::daemon {
+
+// The launch gate with everything that it needs: policy, verifier, hook socket,
+// self-check, drift watch. Also the observer that libvirt's events go through
+// on their way to `next`, so that a start without the hook is seen. Health:
+// component "gate".
+class GateHost final : public hypervisor::HypervisorObserver {
+ public:
+  struct Parts {
+    hypervisor::Hypervisor& hypervisor;
+    hypervisor::HypervisorObserver& next;
+    image::ContentDigester& digester;
+    Executor& hashing;
+    inspection::DiskInspector* inspector;
+    image::HeaderParserFactory make_parser;
+    signing::Signer& signer;
+    inventory::VmStore& store;
+    attestor::Journal& journal;
+    ops::Health& health;
+    const Clock& clock;
+    std::function<bool(const Uuid&)> salted;
+    std::function<uint64_t()> unmanaged;
+  };
+  // Everything but the socket. Errors name the key.
+  static absl::StatusOr<std::unique_ptr<GateHost>> Make(
+      const config::DaemonConfig& config, Parts parts);
+  GateHost(const GateHost&) = delete;
+  GateHost& operator=(const GateHost&) = delete;
+  // Waits for the decisions under way; the signer must be alive or stopped.
+  ~GateHost() override;
+
+  // Opens the hook socket and writes what `vmattest hook install` copies.
+  absl::Status Listen();
+  void StopListening();
+  // Reads policy again, looks for drift, checks the hook. Never blocks.
+  void Tick();
+
+  void OnConnected() override;
+  void OnDisconnected(const absl::Status& why) override;
+  void OnLifecycle(const hypervisor::LifecycleEvent& event) override;
+
+ private:
+  struct Work;
+  explicit GateHost(std::unique_ptr<Work> work);
+  std::unique_ptr<Work> work_;
+};
+
+}  // namespace vmattest::daemon
+
+#endif  // VMATTEST_DAEMON_GATE_HOST_H_

@@ -1,0 +1,129 @@
+#ifndef VMATTEST_GATE_LAUNCH_GATE_H_
+#define VMATTEST_GATE_LAUNCH_GATE_H_
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/executor.h"
+#include "base/uuid.h"
+#include "gate/evidence_maker.h"
+#include "gate/judgement.h"
+#include "gate/launch_sessions.h"
+#include "gate/launch_verifier.h"
+#include "gate/policy_store.h"
+#include "gate/protocol/messages.h"
+#include "gate/recording_digester.h"
+#include "gate/verdict_cache.h"
+#include "image/content_digest.h"
+#include "image/header_parser.h"
+#include "inspection/disk_inspector.h"
+#include "inventory/vm_store.h"
+#include "measurement/domain_measurer.h"
+#include "token/ear.h"
+
+namespace vmattest::gate {
+
+// Decides whether a domain may start, for the hook that libvirt runs. Ports
+// only; never calls libvirt, which waits for this answer.
+//
+//   XML -> UUID -> mode and reference (signed documents) -> measure
+//     -> a kept verdict?  yes: allow
+//     -> event into the log and the TPM -> evidence with the hook's nonce
+//     -> verifier -> token checked -> keep, allow or refuse
+//
+// `prepare` is the first binding look, `start` (everything is ready, QEMU does
+// not run yet) the second, on what libvirt filled in meanwhile; `started` looks
+// at the process. `restore` and `migrate` only refuse early. Whatever cannot be
+// decided is refused where the mode is enforce, with a code and a sentence of
+// its own. Callable from any thread; blocks until `deadline` at most, but for
+// reading files.
+class LaunchGate {
+ public:
+  struct Parts {
+    image::ContentDigester& digester;
+    Executor* hashing;                     // may be null
+    inspection::DiskInspector* inspector;  // may be null
+    image::HeaderParserFactory make_parser;
+    EvidenceMaker& evidence;
+    LaunchVerifier& verifier;
+    PolicyStore& policy;
+    VerdictCache& verdicts;
+    LaunchSessions& sessions;
+    inventory::VmStore& store;  // for salts
+    // Takes an event for the host event log; must not block.
+    std::function<void(std::string kind,
+                       std::map<std::string, std::string> facts)>
+        note;
+    const Clock& clock;
+  };
+  struct Options {
+    // Of VMs without a reference, in warn and learn.
+    HashAlgorithm algorithm = HashAlgorithm::kSha256;
+    measurement::ContentPolicy content = measurement::ContentPolicy::kChain;
+    inspection::InsidePolicy inside = inspection::InsidePolicy::kNone;
+    std::function<bool(const Uuid&)> salted;
+    std::vector<token::VerificationKey> verifier_keys;
+    // learn writes UUID.evidence and UUID.yaml here.
+    std::filesystem::path learned;
+  };
+  LaunchGate(Parts parts, Options options)
+      : parts_(std::move(parts)), options_(std::move(options)) {}
+  LaunchGate(const LaunchGate&) = delete;
+  LaunchGate& operator=(const LaunchGate&) = delete;
+
+  // Everything but the signature.
+  GateReply Decide(const GateCall& call, MonotonicTime deadline);
+
+ private:
+  // What is known of the call before anything is decided.
+  struct Launch {
+    const GateCall& call;
+    MonotonicTime deadline;
+    std::string uuid;
+    std::string name;
+    PolicyStore::Effective policy;
+  };
+  struct Measured {
+    measurement::DomainMeasurement measurement;
+    MeasuredFiles files;
+    std::shared_ptr<const SecretBytes> vm_salt;
+    measurement::ContentPolicy content = measurement::ContentPolicy::kChain;
+    inspection::InsidePolicy inside = inspection::InsidePolicy::kNone;
+  };
+
+  GateReply Told(const GateCall& call);
+  Judgement Judge(const Launch& launch, LaunchSession& session);
+  Judgement JudgePrepare(const Launch& launch, LaunchSession& session);
+  Judgement JudgeStart(const Launch& launch, LaunchSession& session);
+  Judgement JudgeStarted(const Launch& launch, LaunchSession& session);
+  // A verdict on what was measured: a kept one, or the verifier's.
+  Judgement JudgeMeasured(const Launch& launch, const Measured& measured,
+                          const TpmClock& measured_at);
+  Judgement AskVerifier(const Launch& launch, const Measured& measured,
+                        const TpmClock& measured_at,
+                        const VerdictBinding& binding);
+  absl::StatusOr<Measured> Measure(const Launch& launch, std::string_view xml);
+  VerdictBinding BindingOf(const Launch& launch, const Measured& measured,
+                           const TpmClock& now) const;
+
+  GateReply Apply(const Launch& launch, LaunchSession& session,
+                  Judgement judgement);
+  bool BreaksGlass(const Launch& launch, LaunchSession& session);
+  void Remember(const Launch& launch, LaunchSession session, bool allowed);
+  void Learn(const Launch& launch, const Measured& measured,
+             const TpmClock& measured_at);
+  void Record(const Launch& launch, const GateReply& reply);
+
+  const Parts parts_;
+  const Options options_;
+};
+
+}  // namespace vmattest::gate
+
+#endif  // VMATTEST_GATE_LAUNCH_GATE_H_

@@ -1,0 +1,4 @@
+vmattest_fuzzer(gate_message_fuzzer
+  ${CMAKE_CURRENT_LIST_DIR}/gate_message_fuzzer.cc
+  LIBS vmattest::hook_checks vmattest::gate_protocol)
+target_include_directories(gate_message_fuzzer PRIVATE ${CMAKE_SOURCE_DIR}/src)

@@ -1,0 +1,438 @@
+// The launch gate on real parts: libvirtd with vmattest-hook, QEMU, swtpm,
+// vmattestd with its embedded verifier.
+#include <csignal>
+#include <fstream>
+#include <thread>
+
+#include "base/file.h"
+#include "document/document.h"
+#include "fmt/format.h"
+#include "gmock/gmock.h"
+#include "reference/reference.h"
+#include "support/daemon_process.h"
+#include "support/libvirt_host.h"
+#include "support/matchers.h"
+#include "support/swtpm.h"
+#include "support/vectors.h"
+
+namespace vmattest {
+namespace {
+
+using reference::GateMode;
+using testing::DaemonProcess;
+using ::testing::HasSubstr;
+using testing::IsOk;
+using testing::LibvirtHost;
+using testing::Slurp;
+using testing::Swtpm;
+
+constexpr char kUuid[] = "a045410c-221a-45fb-b0ef-341be7ce6025";
+
+// Enough of a kernel for QEMU to load, which then does nothing for ever.
+std::string IdleKernel() {
+  std::string kernel(16384, '\0');
+  kernel[0x1f1] = 1;  // sectors of set-up code
+  kernel[0x1fe] = '\x55';
+  kernel[0x1ff] = '\xaa';
+  kernel.replace(0x200, 2, "\xeb\xfe");  // jmp to itself
+  kernel.replace(0x202, 4, "HdrS");
+  kernel[0x206] = '\x0c';
+  kernel[0x207] = '\x02';
+  kernel[0x211] = 1;
+  kernel.replace(0x22c, 4, "\xff\xff\xff\x7f");
+  return kernel;
+}
+
+struct Vm {
+  std::string name = "web";
+  std::string uuid = kUuid;
+  std::string cmdline = "quiet";
+  std::string mac = "52:54:00:00:00:01";
+  std::string disk = "disk";
+  std::string devices;
+  std::string end;
+  std::string attributes;
+};
+
+class LaunchGateTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    VMATTEST_REQUIRE_LIBVIRT_HOST();
+    ASSERT_OK_AND_ASSIGN(host_, LibvirtHost::Up("gate"));
+    for (const char* folder : {"approvers", "references"}) {
+      std::filesystem::create_directories(host_->folder() / folder);
+    }
+    Write("vmlinuz", IdleKernel());
+    Write("initrd", std::string(8192, 'i'));
+    Write("disk", std::string(1u << 20, 'd'));
+    std::filesystem::copy_file("/usr/share/seabios/bios-256k.bin",
+                               host_->folder() / "bios");
+    Write("approvers/a.pub", document::PublicKeyToJson(approver_.public_key()));
+    daemon_ = std::make_unique<DaemonProcess>(DaemonProcess::Options{
+        .libvirt_uri = host_->uri(),
+        .tcti = tpm_.tcti(),
+        .more = fmt::format("measurement: {{content: full}}\n"
+                            "gate:\n"
+                            "  enabled: true\n"
+                            "  hook_socket: {0}/hook.sock\n"
+                            "  approvers: {0}/approvers\n"
+                            "  references: {0}/references\n"
+                            "  hooks_dir: {0}/host/etc/hooks\n",
+                            host_->folder().string())});
+  }
+  void InstallHook() {
+    const std::filesystem::path trust =
+        daemon_->folder() / "state/gate/hook.json";
+    ASSERT_TRUE(testing::Eventually([&trust] {
+      return std::filesystem::exists(trust) &&
+             Slurp(trust).find("host_id") != std::string::npos;
+    })) << daemon_->log();
+    const testing::Ran ran = Hook("install");
+    ASSERT_EQ(ran.exit_code, 0) << ran.err;
+    RestartLibvirtd();
+    EXPECT_EQ(Hook("status").exit_code, 0);
+  }
+  testing::Ran Hook(const std::string& verb) {
+    return testing::RunToEnd(
+        {DaemonProcess::CommandLine(), "hook", verb, "--state-dir",
+         (daemon_->folder() / "state").string(), "--hooks-dir",
+         (host_->folder() / "host/etc/hooks").string()});
+  }
+  void RestartLibvirtd() {
+    ASSERT_THAT(host_->StopLibvirtd("TERM"), IsOk());
+    ASSERT_THAT(host_->StartLibvirtd(), IsOk());
+  }
+  void RestartDaemon() {
+    daemon_->Stop();
+    daemon_->Start();
+    ASSERT_TRUE(testing::Eventually([this] {
+      return daemon_->Vmattest({"call", "get-host-identity"}).exit_code == 0 ||
+             daemon_->Vmattest({"host-identity"}).exit_code == 0;
+    })) << daemon_->log();
+  }
+
+  void Write(const std::string& name, const std::string& content) {
+    std::ofstream(host_->folder() / name, std::ios::binary) << content;
+  }
+  std::string Xml(const Vm& vm) {
+    return fmt::format(
+        "<domain type='qemu'{7}><name>{0}</name><uuid>{1}</uuid>"
+        "<memory unit='MiB'>16</memory><vcpu>1</vcpu><os>"
+        "<type arch='x86_64' machine='pc'>hvm</type>"
+        "<loader type='rom'>{2}/bios</loader>"
+        "<kernel>{2}/vmlinuz</kernel><initrd>{2}/initrd</initrd>"
+        "<cmdline>{3}</cmdline></os><features><acpi/></features>"
+        "<on_reboot>destroy</on_reboot><devices>"
+        "<emulator>/usr/bin/qemu-system-x86_64</emulator>"
+        "<disk type='file' device='disk'><driver name='qemu' type='raw'/>"
+        "<source file='{2}/{8}'/><target dev='vda' bus='virtio'/></disk>"
+        "<interface type='user'><mac address='{4}'/>"
+        "<model type='virtio'/></interface>{5}</devices>{6}</domain>",
+        vm.name, vm.uuid, host_->folder().string(), vm.cmdline, vm.mac,
+        vm.devices, vm.end, vm.attributes, vm.disk);
+  }
+  void Define(const Vm& vm) {
+    Write("vm.xml", Xml(vm));
+    ASSERT_THAT(host_->Virsh({"define", host_->folder() / "vm.xml"}), IsOk());
+  }
+  // virsh's error; empty if the VM started.
+  std::string Start(const std::string& name = "web") {
+    const auto started = host_->Virsh({"start", name});
+    return started.ok() ? "" : std::string(started.status().message());
+  }
+  std::string State(const std::string& name = "web") {
+    return host_->Virsh({"domstate", name}).value_or("unknown");
+  }
+  void Destroy(const std::string& name = "web") {
+    // It says "not running" where libvirt itself saw QEMU's end first.
+    host_->Virsh({"destroy", name}).status().IgnoreError();
+    ASSERT_TRUE(testing::Eventually([this, &name] {
+      return State(name).find("shut off") != std::string::npos;
+    }));
+  }
+  void Sign(reference::Reference reference, GateMode mode, uint64_t revision) {
+    const int64_t now = SystemClock().Now().time_since_epoch().count();
+    reference.header = {.issued_unix_ms = now,
+                        .not_before_unix_ms = now - 60'000,
+                        .not_after_unix_ms = now + 3'600'000,
+                        .signature_algorithms = approver_.algorithms()};
+    reference.mode = mode;
+    reference.revision = revision;
+    ASSERT_OK_AND_ASSIGN(const Bytes document,
+                         approver_.Sign(document::kReferencePayloadType,
+                                        reference::Encode(reference)));
+    Write("references/" + reference.name, std::string(AsText(document)));
+  }
+  // An approver lets the VM learn, starts it once, and signs what was learned.
+  void Approve(const Vm& vm) {
+    reference::Reference learn;
+    learn.name = "vm-" + vm.uuid;
+    learn.vm_uuids = {vm.uuid};
+    learn.content = "full";
+    learn.rules = {{.path = "name",
+                    .kind = reference::LeafRule::Kind::kAny,
+                    .type = {},
+                    .values = {}}};
+    Sign(learn, GateMode::kLearn, 1);
+    RestartDaemon();
+    Define(vm);
+    ASSERT_EQ(Start(vm.name), "") << daemon_->log();
+    Destroy(vm.name);
+    const std::string yaml =
+        Slurp(daemon_->folder() / "state/gate/learned" / (vm.uuid + ".yaml"));
+    ASSERT_OK_AND_ASSIGN(reference::Reference learned,
+                         reference::FromYaml(yaml));
+    Sign(learned, GateMode::kEnforce, 2);
+    RestartDaemon();
+  }
+
+  Swtpm tpm_;
+  document::PrivateKey approver_ =
+      *document::PrivateKey::Generate("approver", std::nullopt);
+  std::unique_ptr<LibvirtHost> host_;
+  std::unique_ptr<DaemonProcess> daemon_;
+};
+
+TEST_F(LaunchGateTest, OnlyWhatWasApprovedStarts) {
+  InstallHook();
+  const Vm approved;
+  Approve(approved);
+  EXPECT_EQ(Start(), "") << daemon_->log();
+  EXPECT_THAT(State(), HasSubstr("running"));
+  Destroy();
+
+  const auto refuse = [this](const Vm& vm, const char* leaf) {
+    Define(vm);
+    const std::string error = Start();
+    EXPECT_THAT(error, HasSubstr(leaf)) << daemon_->log();
+    EXPECT_THAT(error, HasSubstr("gate-refused"));
+    EXPECT_THAT(State(), HasSubstr("shut off"));
+  };
+  Vm vm;
+  vm.cmdline = "quiet init=/bin/sh";
+  refuse(vm, "os/cmdline");
+  vm = {};
+  vm.mac = "52:54:00:00:00:02";
+  refuse(vm, "mac/address");
+  vm = {};
+  vm.devices =
+      "<hostdev mode='subsystem' type='usb' managed='no'><source "
+      "startupPolicy='optional'><vendor id='0x1234'/><product id='0x5678'/>"
+      "</source></hostdev>";
+  refuse(vm, "hostdev");
+  vm = {};
+  vm.attributes = " xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'";
+  vm.end = "<qemu:commandline><qemu:arg value='-snapshot'/></qemu:commandline>";
+  refuse(vm, "commandline");
+  const auto refuse_bytes = [&](const char* file, const char* leaf) {
+    const std::string before = Slurp(host_->folder() / file);
+    std::string changed = before;
+    changed[changed.size() - 7] ^= 1;
+    Write(file, changed);
+    refuse(approved, leaf);
+    Write(file, before);
+  };
+  refuse_bytes("initrd", "os/initrd/content");
+  refuse_bytes("vmlinuz", "os/kernel/content");
+  refuse_bytes("bios", "os/loader/content");
+  refuse_bytes("disk", "disk[vda]");
+
+  Define(approved);
+  EXPECT_EQ(Start(), "") << daemon_->log();
+}
+
+TEST_F(LaunchGateTest, FaultsRefuseStartsAndLeaveWhatRunsAlone) {
+  InstallHook();
+  const Vm approved;
+  Approve(approved);
+  Define({.name = "stranger",
+          .uuid = "a045410c-221a-45fb-b0ef-341be7ce6026",
+          .mac = "52:54:00:00:00:09"});
+  EXPECT_THAT(Start("stranger"), HasSubstr("gate-no-reference"));
+  EXPECT_EQ(Start(), "") << daemon_->log();
+
+  // libvirtd comes back to a VM that runs: it goes on running.
+  RestartLibvirtd();
+  EXPECT_THAT(State(), HasSubstr("running"));
+  // So it does when the daemon dies, and libvirtd after it.
+  daemon_->Signal(SIGKILL);
+  daemon_->Wait();
+  RestartLibvirtd();
+  EXPECT_THAT(State(), HasSubstr("running"));
+  Destroy();
+  EXPECT_THAT(Start(), HasSubstr("gate-daemon-down"));
+  EXPECT_THAT(State(), HasSubstr("shut off"));
+
+  // Back again: the kept verdict holds, and libvirt is seen to call.
+  daemon_->Start();
+  ASSERT_TRUE(daemon_->AwaitServing()) << daemon_->log();
+  EXPECT_EQ(Start(), "") << daemon_->log();
+  Destroy();
+  // Without a TPM nothing starts.
+  tpm_.Kill();
+  EXPECT_THAT(Start(), HasSubstr("gate-t")) << daemon_->log();
+}
+
+TEST_F(LaunchGateTest, ADaemonKilledWhileItDecidesStartsNothing) {
+  InstallHook();
+  Approve({});
+  daemon_->Signal(SIGSTOP);
+  std::string error;
+  std::thread starting([this, &error] { error = Start(); });
+  // The hook's connection waits in the stopped daemon's backlog.
+  const bool waits = testing::Eventually([this] {
+    const testing::Ran hooks =
+        testing::RunToEnd({"pgrep", "-f", "qemu.d/vmattest"});
+    return hooks.exit_code == 0;
+  });
+  EXPECT_TRUE(waits);
+  daemon_->Signal(SIGKILL);
+  daemon_->Wait();
+  starting.join();
+  EXPECT_THAT(error, HasSubstr("gate-daemon-down"));
+  EXPECT_THAT(State(), HasSubstr("shut off"));
+}
+
+// All at once, through the real hook: each gets its own right verdict, by one
+// quote for many.
+TEST_F(LaunchGateTest, TwoHundredCallsAtOnceEachGetTheirOwnVerdict) {
+  InstallHook();
+  reference::Reference all;
+  all.name = "all";
+  all.vm_uuids = {"*"};
+  all.content = "none";
+  all.accept_other_leaves = true;
+  all.rules = {{.path = "os/cmdline",
+                .kind = reference::LeafRule::Kind::kEqual,
+                .type = {},
+                .values = {"quiet"}}};
+  Sign(all, GateMode::kEnforce, 1);
+  RestartDaemon();
+  constexpr int kCalls = 200;
+  for (int i = 0; i < kCalls; ++i) {
+    Vm vm;
+    vm.name = fmt::format("vm{}", i);
+    vm.uuid = fmt::format("a045410c-221a-45fb-b0ef-{:012d}", i);
+    vm.cmdline = i % 2 == 0 ? "quiet" : "init=/bin/sh";
+    Write(vm.name + ".call", Xml(vm));
+  }
+  const testing::Ran ran = testing::RunToEnd(
+      {"sh", "-c",
+       fmt::format("cd {}; for i in $(seq 0 {}); do "
+                   "(host/etc/hooks/qemu.d/vmattest vm$i prepare begin - "
+                   "<vm$i.call 2>vm$i.err; echo $? >vm$i.rc) & done; wait",
+                   host_->folder().string(), kCalls - 1)});
+  ASSERT_EQ(ran.exit_code, 0);
+  int wrong = 0;
+  for (int i = 0; i < kCalls; ++i) {
+    const std::string code = Slurp(host_->folder() / fmt::format("vm{}.rc", i));
+    const std::string error =
+        Slurp(host_->folder() / fmt::format("vm{}.err", i));
+    const bool right = i % 2 == 0 ? code == "0\n"
+                                  : code == "1\n" && error.find("os/cmdline") !=
+                                                         std::string::npos;
+    if (!right && ++wrong == 1) {
+      ADD_FAILURE() << i << ": " << code << error;
+    }
+  }
+  EXPECT_EQ(wrong, 0);
+}
+
+TEST_F(LaunchGateTest, StartsAtOnceDoNotHoldUpLibvirt) {
+  InstallHook();
+  reference::Reference all;
+  all.name = "all";
+  all.vm_uuids = {"*"};
+  all.content = "none";
+  all.accept_other_leaves = true;
+  all.rules = {{.path = "os/cmdline",
+                .kind = reference::LeafRule::Kind::kEqual,
+                .type = {},
+                .values = {"quiet"}}};
+  Sign(all, GateMode::kEnforce, 1);
+  RestartDaemon();
+  constexpr int kVms = 12;
+  std::vector<std::string> names;
+  for (int i = 0; i < kVms; ++i) {
+    Vm vm;
+    vm.name = fmt::format("vm{}", i);
+    vm.uuid = fmt::format("a045410c-221a-45fb-b0ef-{:012d}", i);
+    vm.mac = fmt::format("52:54:00:00:01:{:02x}", i);
+    vm.disk = vm.name + ".img";
+    Write(vm.disk, std::string(1u << 20, 'd'));
+    vm.cmdline = i % 3 == 0 ? "quiet" : "init=/bin/sh";
+    Define(vm);
+    names.push_back(vm.name);
+  }
+  std::vector<std::string> errors(kVms);
+  std::vector<std::thread> starting;
+  for (int i = 0; i < kVms; ++i) {
+    starting.emplace_back(
+        [this, &errors, &names, i] { errors[i] = Start(names[i]); });
+  }
+  for (std::thread& thread : starting) {
+    thread.join();
+  }
+  for (int i = 0; i < kVms; ++i) {
+    if (i % 3 == 0) {
+      EXPECT_EQ(errors[i], "");
+    } else {
+      EXPECT_THAT(errors[i], HasSubstr("os/cmdline"));
+    }
+  }
+}
+
+TEST_F(LaunchGateTest, AHookThatLibvirtDoesNotKnowIsAnAlarm) {
+  ASSERT_TRUE(testing::Eventually([this] {
+    return daemon_->Vmattest({"status"}).out.find("hook install") !=
+           std::string::npos;
+  })) << daemon_->log();
+  // Put in, but libvirtd is not told.
+  ASSERT_TRUE(
+      testing::Eventually([this] { return Hook("install").exit_code == 0; }));
+  Define({});
+  EXPECT_EQ(Start(), "");
+  EXPECT_TRUE(testing::Eventually([this] {
+    return daemon_->Vmattest({"status"}).out.find("restart libvirtd") !=
+           std::string::npos;
+  })) << daemon_->Vmattest({"status"}).out;
+}
+
+TEST_F(LaunchGateTest, ABreakGlassOrderStartsAVmOnce) {
+  InstallHook();
+  Define({});
+  EXPECT_THAT(Start(), HasSubstr("gate-no-reference"));
+  const std::string key = host_->folder() / "approver.key";
+  ASSERT_THAT(
+      WriteFileAtomic(key, approver_.ToFile().Reveal(SecretAccess()), 0600),
+      IsOk());
+  const std::string trust = Slurp(daemon_->folder() / "state/gate/hook.json");
+  const std::string host_id =
+      trust.substr(trust.find("\"host_id\": \"") + 12, 64);
+  const testing::Ran ran = testing::RunToEnd(
+      {DaemonProcess::CommandLine(), "break-glass", "--vm", kUuid, "--host-id",
+       host_id, "--reason", "the disk must be saved", "--key", key, "--out",
+       (daemon_->folder() / "state/gate/break-glass/order").string()});
+  ASSERT_EQ(ran.exit_code, 0) << ran.err;
+  EXPECT_EQ(Start(), "") << daemon_->log();
+  EXPECT_THAT(daemon_->log(), HasSubstr("glass was broken"));
+  Destroy();
+  EXPECT_THAT(Start(), HasSubstr("gate-no-reference"));
+}
+
+TEST_F(LaunchGateTest, ADevicePluggedInBehindTheGatesBackPausesTheVm) {
+  InstallHook();
+  Approve({});
+  ASSERT_EQ(Start(), "") << daemon_->log();
+  Write("stick", std::string(1u << 20, 's'));
+  ASSERT_THAT(host_->Virsh({"attach-disk", "web",
+                            (host_->folder() / "stick").string(), "vdb"}),
+              IsOk());
+  EXPECT_TRUE(testing::Eventually([this] {
+    return State().find("paused") != std::string::npos;
+  })) << daemon_->log();
+  EXPECT_THAT(daemon_->log(), HasSubstr("not what was approved"));
+}
+
+}  // namespace
+}  // namespace vmattest
