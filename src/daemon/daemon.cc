@@ -195,7 +195,7 @@ struct Daemon::Owners {
   attestor::Lifecycle lifecycle;
   std::unique_ptr<rpc::HostEnroller> enroller;
   std::optional<ThreadPool> enroll_pool;  // gone before what it uses
-  std::unique_ptr<GateHost> gate;  // null: gate.enabled is not set
+  std::unique_ptr<GateHost> gate;         // null: gate.enabled is not set
 
   Mutex servers_mutex;  // health changes come from other threads
   std::vector<std::unique_ptr<rpc::Server>> servers GUARDED_BY(servers_mutex);

@@ -267,10 +267,8 @@ TEST(Inspect, NamesWhatItDoesNotRead) {
     DiskImages::Run(all);
     return LeafOfWholeDisk(path, "partition[0]");
   };
-  EXPECT_EQ(made("300M", {"mkfs.xfs", "-q"}),
-            "unavailable XFS: not read");
-  EXPECT_EQ(made("120M", {"mkfs.btrfs", "-q"}),
-            "unavailable btrfs: not read");
+  EXPECT_EQ(made("300M", {"mkfs.xfs", "-q"}), "unavailable XFS: not read");
+  EXPECT_EQ(made("120M", {"mkfs.btrfs", "-q"}), "unavailable btrfs: not read");
   EXPECT_EQ(made("1M", {"mkswap", "-q"}), "");
   const std::string path = images.MakeEmpty("signature", kMiB);
   DiskImages::WriteAt(path, 0, "LUKS\xba\xbe");
