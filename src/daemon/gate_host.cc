@@ -15,6 +15,7 @@
 #include "gate/launch_gate.h"
 #include "gate/local_verifier.h"
 #include "gate/socket/hook_server.h"
+#include "ipc/program_path.h"
 
 namespace vmattest::daemon {
 namespace {
@@ -229,9 +230,10 @@ absl::StatusOr<std::unique_ptr<GateHost>> GateHost::Make(
                        {.folder = folder,
                         .approvers = config.gate.approvers,
                         .default_mode = ToMode(config.gate.default_mode)}));
-  ASSIGN_OR_RETURN_WITH(std::filesystem::path program,
-                        FindProgram(config.gate.hook_program, "vmattest-hook"),
-                        "gate.hook_program");
+  ASSIGN_OR_RETURN_WITH(
+      std::filesystem::path program,
+      ipc::FindProgram(config.gate.hook_program, "vmattest-hook"),
+      "gate.hook_program");
   auto host = std::unique_ptr<GateHost>(new GateHost(std::make_unique<Work>(
       config, std::move(parts), gate::GateKey(std::move(key)),
       token::TokenSigner(std::move(verifier)), std::move(policy),

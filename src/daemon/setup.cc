@@ -129,7 +129,7 @@ void SetUpGuestfs(const config::ProcessesConfig& processes,
     return;
   }
   absl::StatusOr<fs::path> program =
-      FindProgram(processes.guestfs_worker, kGuestfsWorker);
+      ipc::FindProgram(processes.guestfs_worker, kGuestfsWorker);
   if (!program.ok() && !processes.worker.empty()) {
     program = processes.worker.parent_path() / kGuestfsWorker;
   }
