@@ -21,7 +21,8 @@ using testing::IsOk;
 using testing::StatusIs;
 using testing::TempDir;
 
-// The process, once its program runs; nothing if it never does.
+// The process, once its program runs; nothing if it never does. In the middle
+// of execve it has its new name already and no command line yet.
 std::optional<VmProcess> Find(unsigned pid) {
   for (int i = 0; i < 500; ++i) {
     const auto all = ScanVmProcesses("/proc");
@@ -29,7 +30,7 @@ std::optional<VmProcess> Find(unsigned pid) {
       return std::nullopt;
     }
     for (const VmProcess& process : *all) {
-      if (process.id.pid == pid) {
+      if (process.id.pid == pid && !process.command.empty()) {
         return process;
       }
     }
