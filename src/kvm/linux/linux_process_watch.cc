@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "fmt/format.h"
 #include "kvm/linux/process_scan.h"
@@ -130,29 +131,46 @@ void LinuxProcessWatch::Look() {
   }
   const std::set<ProcessId> managed =
       Managed(*running, pid_files.ok() ? *pid_files : std::vector<PidFile>());
-  const TimePoint now = steady_clock::now();
+  const std::map<ProcessId, Seen> before =
+      std::exchange(seen_, WhatIsSeen(*running, managed, steady_clock::now()));
+  // The list is right before anybody is told.
+  Publish(events_health_);
+  Tell(before);
+}
+
+std::map<ProcessId, LinuxProcessWatch::Seen> LinuxProcessWatch::WhatIsSeen(
+    const std::vector<VmProcess>& running, const std::set<ProcessId>& managed,
+    TimePoint now) const {
   std::map<ProcessId, Seen> seen;
-  for (const VmProcess& process : *running) {
+  for (const VmProcess& process : running) {
     if (managed.contains(process.id)) {
       continue;
     }
     const auto before = seen_.find(process.id);
     Seen entry = before != seen_.end() ? before->second : Seen{process, now};
-    if (!entry.reported && now - entry.since >= options_.grace) {
-      entry.reported = true;
-      if (observer_.appeared) {
-        observer_.appeared(entry.process);
-      }
+    if (!entry.reported) {
+      // In the middle of execve a process has no command line yet.
+      entry.process = process;
+      entry.reported = now - entry.since >= options_.grace;
     }
     seen.emplace(process.id, std::move(entry));
   }
+  return seen;
+}
+
+void LinuxProcessWatch::Tell(const std::map<ProcessId, Seen>& before) const {
   for (const auto& [id, entry] : seen_) {
-    if (entry.reported && !seen.contains(id) && observer_.gone) {
+    const auto was = before.find(id);
+    const bool told = was != before.end() && was->second.reported;
+    if (entry.reported && !told && observer_.appeared) {
+      observer_.appeared(entry.process);
+    }
+  }
+  for (const auto& [id, entry] : before) {
+    if (entry.reported && !seen_.contains(id) && observer_.gone) {
       observer_.gone(entry.process);
     }
   }
-  seen_ = std::move(seen);
-  Publish(events_health_);
 }
 
 std::set<ProcessId> LinuxProcessWatch::Managed(

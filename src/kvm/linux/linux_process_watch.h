@@ -56,6 +56,12 @@ class LinuxProcessWatch final : public ProcessWatch {
   void Look();
   std::set<ProcessId> Managed(const std::vector<VmProcess>& running,
                               const std::vector<PidFile>& pid_files);
+  // What runs and is not managed, with what was known of it.
+  [[nodiscard]] std::map<ProcessId, Seen> WhatIsSeen(
+      const std::vector<VmProcess>& running, const std::set<ProcessId>& managed,
+      TimePoint now) const;
+  // The observer, of what changed since `before`.
+  void Tell(const std::map<ProcessId, Seen>& before) const;
   // When the next process will have been there for the grace.
   [[nodiscard]] TimePoint NextLook(TimePoint now) const;
   void Publish(const absl::Status& health);
