@@ -17,7 +17,10 @@ inline std::string Shown(const nlohmann::json& value) {
   if (value.is_string()) {
     text = text.substr(1, text.size() - 2);
   }
-  return text.size() <= kLimit ? text : text.substr(0, kLimit) + "...";
+  if (text.size() > kLimit) {
+    text.replace(kLimit, std::string::npos, "...");
+  }
+  return text;
 }
 
 }  // namespace vmattest::token

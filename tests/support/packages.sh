@@ -22,13 +22,14 @@ packages_bed=(
   iproute2 util-linux procps cpio kmod xz-utils zstd jq e2fsprogs
 )
 packages_test=(
+  clang libclang-rt-dev lld llvm
   libgtest-dev libgmock-dev libbenchmark-dev
   python3 e2fsprogs ovmf fsverity
   dosfstools fdisk gdisk mtools rpm sbsigntool sqlite3 xfsprogs btrfs-progs
   libguestfs-dev libguestfs-xfs guestfish squashfs-tools
   'npm|nodejs' # a nodejs that is not Debian's brings its own npm
 )
-packages_lint=(clang clang-format clang-tidy libclang-rt-dev)
+packages_lint=(clang-format clang-tidy)
 
 # package_installed 'NAME|...': one of the names is installed.
 package_installed() {
