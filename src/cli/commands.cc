@@ -11,6 +11,7 @@
 #include "cli/call_command.h"
 #include "cli/command.h"
 #include "cli/connection.h"
+#include "cli/connection_options.h"
 #include "cli/disclose_command.h"
 #include "cli/eventlog_command.h"
 #include "cli/eventlog_export_command.h"
@@ -32,26 +33,8 @@ namespace vmattest::cli {
 namespace {
 
 void AddConnection(CLI::App& app, ConnectionArgs& args) {
-  const char* group = "Where the daemon is";
-  app.add_option("--socket", args.socket, "Unix socket")
-      ->capture_default_str()
-      ->envname("VMATTEST_SOCKET")
-      ->group(group);
-  app.add_option("--address", args.address,
-                 "HOST:PORT instead, with mutual TLS")
-      ->group(group);
-  app.add_option("--cert", args.certificate, "PEM certificate of this client")
-      ->group(group);
-  app.add_option("--key", args.private_key, "its PEM key")->group(group);
-  app.add_option("--ca", args.authority,
-                 "PEM authorities that vouch for the daemon")
-      ->group(group);
-  app.add_option_function<int>(
-         "--timeout",
-         [&args](int seconds) { args.timeout = std::chrono::seconds(seconds); },
-         "seconds that a call may take")
-      ->check(CLI::PositiveNumber)
-      ->group(group);
+  AddConnectionOptions(
+      app, {"daemon", "--socket", "VMATTEST_SOCKET", "--address"}, args);
 }
 
 // How to measure, of AttestArgs and DiscloseArgs.

@@ -5,10 +5,10 @@
 #include "base/bytes.h"
 #include "base/file.h"
 #include "cli/exit_code.h"
+#include "cli/message_json.h"
 #include "cli/print.h"
 #include "fmt/chrono.h"
 #include "fmt/format.h"
-#include "google/protobuf/util/json_util.h"
 #include "vmattest/v1/verifier.grpc.pb.h"
 
 namespace vmattest::cli {
@@ -17,18 +17,6 @@ namespace {
 using Stub = v1::Verifier::Stub;
 
 constexpr size_t kMaxEvidence = 16u << 20;
-
-std::string Json(const google::protobuf::Message& message) {
-  google::protobuf::util::JsonPrintOptions options;
-  options.always_print_primitive_fields = true;
-  options.preserve_proto_field_names = true;
-  std::string json;
-  if (!google::protobuf::util::MessageToJsonString(message, &json, options)
-           .ok()) {
-    return "{}";
-  }
-  return json;
-}
 
 std::string Time(int64_t unix_ms) {
   return fmt::format("{:%Y-%m-%dT%H:%M:%S}Z",
@@ -65,19 +53,40 @@ void Print(const v1::Decision& decision, bool json, std::ostream& out) {
   out.flush();
 }
 
-absl::StatusOr<bool> Appraise(const AppraiseArgs& args, std::ostream& out) {
+absl::StatusOr<v1::AppraiseResponse> AppraiseFile(const AppraiseArgs& args,
+                                                  const std::string& nonce,
+                                                  Stub& stub) {
   v1::AppraiseRequest request;
   ASSIGN_OR_RETURN(const Bytes evidence, ReadFile(args.file, kMaxEvidence));
   request.set_evidence(std::string(AsText(evidence)));
-  ASSIGN_OR_RETURN_WITH(const Bytes nonce, ParseHex(args.nonce), "--nonce");
-  request.set_nonce(std::string(AsText(nonce)));
+  request.set_nonce(nonce);
   request.set_vm_uuid(args.vm);
   request.set_post_quantum(args.post_quantum);
+  return CallVerifier(args.connection, &Stub::Appraise, request, stub);
+}
+
+absl::StatusOr<v1::AppraiseResponse> AskHost(const AppraiseArgs& args,
+                                             const std::string& nonce,
+                                             Stub& stub) {
+  v1::RequestAttestationRequest request;
+  request.set_vm_uuid(args.vm);
+  request.set_nonce(nonce);
+  request.set_post_quantum(args.post_quantum);
+  return CallVerifier(args.connection, &Stub::RequestAttestation, request,
+                      stub);
+}
+
+absl::StatusOr<bool> Appraise(const AppraiseArgs& args, std::ostream& out) {
+  if (args.file.empty() && args.vm.empty()) {
+    return absl::InvalidArgumentError("give a file, or --vm to ask its host");
+  }
+  ASSIGN_OR_RETURN_WITH(const Bytes nonce, ParseHex(args.nonce), "--nonce");
   ASSIGN_OR_RETURN(const auto channel, Connect(args.connection));
   const auto stub = v1::Verifier::NewStub(channel);
-  ASSIGN_OR_RETURN(
-      const v1::AppraiseResponse result,
-      CallVerifier(args.connection, &Stub::Appraise, request, *stub));
+  const std::string wanted(AsText(nonce));
+  ASSIGN_OR_RETURN(const v1::AppraiseResponse result,
+                   args.file.empty() ? AskHost(args, wanted, *stub)
+                                     : AppraiseFile(args, wanted, *stub));
   if (!args.out.empty()) {
     RETURN_IF_ERROR(WriteFileAtomic(
         args.out, AsBytes(args.post_quantum ? result.ear_pq() : result.ear())));

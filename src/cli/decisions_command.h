@@ -9,7 +9,7 @@
 namespace vmattest::cli {
 
 struct AppraiseArgs {
-  std::string file;   // evidence
+  std::string file;   // evidence; empty: the verifier asks the VM's host
   std::string nonce;  // hex
   std::string vm;
   std::string out;  // file for the result's JWT
@@ -18,8 +18,8 @@ struct AppraiseArgs {
   VerifierArgs connection;
 };
 
-// `vmattest appraise`: evidence to the verifier. 0: trusted. 1: not, with
-// reasons. 2: usage. 3: no verifier, or it refused.
+// `vmattest appraise`: evidence to the verifier, or a VM that it shall ask about.
+// 0: trusted. 1: not, with reasons. 2: usage. 3: no verifier, or it refused.
 int RunAppraise(const AppraiseArgs& args, std::ostream& out = std::cout);
 
 struct DecisionsArgs {

@@ -6,24 +6,13 @@
 #include "base/bytes.h"
 #include "cli/attestation_client.h"
 #include "cli/exit_code.h"
+#include "cli/message_json.h"
 #include "cli/print.h"
 #include "fmt/chrono.h"
 #include "fmt/format.h"
-#include "google/protobuf/util/json_util.h"
 
 namespace vmattest::cli {
 namespace {
-
-std::string Json(const google::protobuf::Message& message) {
-  google::protobuf::util::JsonPrintOptions options;
-  options.always_print_primitive_fields = true;
-  std::string json;
-  if (!google::protobuf::util::MessageToJsonString(message, &json, options)
-           .ok()) {
-    return "{}";
-  }
-  return json;
-}
 
 std::string Time(int64_t unix_ms) {
   return fmt::format("{:%Y-%m-%dT%H:%M:%S}Z",

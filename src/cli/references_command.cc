@@ -3,9 +3,9 @@
 #include "base/bytes.h"
 #include "base/file.h"
 #include "cli/exit_code.h"
+#include "cli/message_json.h"
 #include "cli/print.h"
 #include "fmt/format.h"
-#include "google/protobuf/util/json_util.h"
 #include "vmattest/v1/verifier.grpc.pb.h"
 
 namespace vmattest::cli {
@@ -14,18 +14,6 @@ namespace {
 using Stub = v1::Verifier::Stub;
 
 constexpr size_t kMaxFile = 4u << 20;
-
-std::string Json(const google::protobuf::Message& message) {
-  google::protobuf::util::JsonPrintOptions options;
-  options.always_print_primitive_fields = true;
-  options.preserve_proto_field_names = true;
-  std::string json;
-  if (!google::protobuf::util::MessageToJsonString(message, &json, options)
-           .ok()) {
-    return "{}";
-  }
-  return json;
-}
 
 absl::Status Write(const std::string& content, const ReferencesArgs& args,
                    std::ostream& out) {

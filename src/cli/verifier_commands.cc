@@ -5,6 +5,7 @@
 
 #include "CLI/Config.hpp"
 #include "CLI/Formatter.hpp"
+#include "cli/connection_options.h"
 #include "cli/decisions_command.h"
 #include "cli/hosts_command.h"
 #include "cli/references_command.h"
@@ -15,26 +16,10 @@ namespace {
 using Run = std::function<int()>;
 
 void AddVerifier(CLI::App& app, VerifierArgs& args) {
-  const char* group = "Where the verifier is";
-  app.add_option("--verifier-socket", args.socket, "Unix socket")
-      ->capture_default_str()
-      ->envname("VMATTEST_VERIFIER_SOCKET")
-      ->group(group);
-  app.add_option("--verifier", args.address,
-                 "HOST:PORT instead, with mutual TLS")
-      ->group(group);
-  app.add_option("--cert", args.certificate, "PEM certificate of this client")
-      ->group(group);
-  app.add_option("--key", args.private_key, "its PEM key")->group(group);
-  app.add_option("--ca", args.authority,
-                 "PEM authorities that vouch for the verifier")
-      ->group(group);
-  app.add_option_function<int>(
-         "--timeout",
-         [&args](int seconds) { args.timeout = std::chrono::seconds(seconds); },
-         "seconds that a call may take")
-      ->check(CLI::PositiveNumber)
-      ->group(group);
+  AddConnectionOptions(app,
+                       {"verifier", "--verifier-socket",
+                        "VMATTEST_VERIFIER_SOCKET", "--verifier"},
+                       args);
 }
 
 // A command whose arguments live as long as the parser's callbacks do.
@@ -133,7 +118,9 @@ void AddReferences(CLI::App& app, Run* run) {
 void AddAppraise(CLI::App& app, Run* run) {
   auto [appraise, args] = AddOne<AppraiseArgs>(
       app, "appraise", "Have a verifier judge evidence", run, RunAppraise);
-  appraise->add_option("file", args->file, "evidence")->required();
+  appraise->add_option(
+      "file", args->file,
+      "evidence; without, the verifier asks the host of the VM in --vm");
   appraise->add_option("--nonce", args->nonce,
                        "hex; the evidence must hold it");
   appraise->add_option("--vm", args->vm, "UUID that it must be about");

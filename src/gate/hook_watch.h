@@ -39,11 +39,15 @@ class HookWatch {
  private:
   [[nodiscard]] absl::Status CheckFile() const;
   [[nodiscard]] absl::Status CheckLibvirtd() const;
+  [[nodiscard]] bool SameAsProgram(const std::filesystem::path& file) const
+      EXCLUDES_LOCK(mutex_);
 
   const LaunchSessions& sessions_;
   const Options options_;
   mutable Mutex mutex_;
   std::string unasked_ GUARDED_BY(mutex_);  // a VM that started without us
+  // Identities of the hook and the program when they were last found the same.
+  mutable std::string same_ GUARDED_BY(mutex_);
 };
 
 // The hook's place below libvirt's folder of hooks.

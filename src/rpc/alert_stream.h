@@ -19,9 +19,6 @@ AlertReactor* StartAlertStream(const VerificationParts& parts,
                                const v1::WatchAlertsRequest& request,
                                Authority authority);
 
-// A stream that ends at once.
-AlertReactor* RefuseAlertStream(const absl::Status& status);
-
 }  // namespace vmattest::rpc
 
 #endif  // VMATTEST_RPC_ALERT_STREAM_H_

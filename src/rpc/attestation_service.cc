@@ -5,6 +5,7 @@
 
 #include "fmt/format.h"
 #include "rpc/call_context.h"
+#include "rpc/pumped_stream.h"
 #include "wire/codec.h"
 
 namespace vmattest::rpc {
@@ -228,11 +229,11 @@ EventReactor* AttestationService::WatchEvents(
     const v1::WatchEventsRequest* request) {
   absl::StatusOr<Authority> authority = Authorize(*context, "WatchEvents");
   if (!authority.ok()) {
-    return RefuseEventStream(authority.status());
+    return RefuseStream<v1::WatchEventsResponse>(authority.status());
   }
   if (!request->vm().empty()) {
     if (const absl::Status checked = CheckVm(request->vm()); !checked.ok()) {
-      return RefuseEventStream(checked);
+      return RefuseStream<v1::WatchEventsResponse>(checked);
     }
   }
   return StartEventStream(parts_.events, *request, *std::move(authority));
@@ -255,16 +256,16 @@ EventLogReactor* AttestationService::GetEventLog(
     const v1::GetEventLogRequest* request) {
   const auto authority = Authorize(*context, "GetEventLog");
   if (!authority.ok()) {
-    return RefuseEventLog(authority.status());
+    return RefuseStream<v1::GetEventLogResponse>(authority.status());
   }
   // It names every VM of the host.
   if (!authority->allows_all_vms()) {
-    return RefuseEventLog(
+    return RefuseStream<v1::GetEventLogResponse>(
         absl::PermissionDeniedError("the event log is about every VM"));
   }
   absl::StatusOr<Bytes> nonce = Nonce(request->nonce());
   if (!nonce.ok()) {
-    return RefuseEventLog(nonce.status());
+    return RefuseStream<v1::GetEventLogResponse>(nonce.status());
   }
   return StreamEventLog([this, nonce = *std::move(nonce),
                          deadline = DeadlineOf(*context, parts_.clock)](

@@ -4,6 +4,7 @@
 
 #include "fmt/format.h"
 #include "rpc/call_context.h"
+#include "rpc/run_authorized.h"
 #include "rpc/verifier_conversions.h"
 #include "wire/messages.h"
 
@@ -37,17 +38,9 @@ template <class Request, class Response, class Work>
 grpc::ServerUnaryReactor* EnrollmentService::Run(
     const grpc::CallbackServerContext& context, std::string_view method,
     const Request& request, Response* response, Work work) {
-  auto authority =
-      authorizer_.Authorize(fmt::format("vmattest.v1.Enrollment/{}", method),
-                            IdentitiesOf(*context.auth_context()));
-  if (!authority.ok()) {
-    return AnswerNow(response, absl::StatusOr<Response>(authority.status()));
-  }
-  return RunOn(parts_.requests, response,
-               [authority = *std::move(authority), request,
-                work = std::move(work)]() -> absl::StatusOr<Response> {
-                 return work(authority, request);
-               });
+  return RunAuthorized(
+      authorizer_, fmt::format("vmattest.v1.Enrollment/{}", method), context,
+      parts_.requests, request, response, std::move(work));
 }
 
 grpc::ServerUnaryReactor* EnrollmentService::BeginEnrollment(

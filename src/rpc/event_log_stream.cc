@@ -131,9 +131,4 @@ EventLogReactor* StreamEventLog(
   return std::make_shared<Stream>()->Start(fetch);
 }
 
-EventLogReactor* RefuseEventLog(const absl::Status& status) {
-  return StreamEventLog(
-      [&status](const attestor::HostLogDone& done) { done(status); });
-}
-
 }  // namespace vmattest::rpc

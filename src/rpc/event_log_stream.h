@@ -4,7 +4,6 @@
 #include <functional>
 
 #include "attestor/attestor.h"
-#include "base/status.h"
 #include "grpcpp/support/server_callback.h"
 #include "vmattest/v1/attestation.pb.h"
 
@@ -16,9 +15,6 @@ using EventLogReactor = grpc::ServerWriteReactor<v1::GetEventLogResponse>;
 // before this returns, and must answer once, from any thread.
 EventLogReactor* StreamEventLog(
     const std::function<void(attestor::HostLogDone)>& fetch);
-
-// A stream that ends at once.
-EventLogReactor* RefuseEventLog(const absl::Status& status);
 
 }  // namespace vmattest::rpc
 

@@ -35,9 +35,6 @@ EventReactor* StartEventStream(const EventStreamParts& parts,
                                const v1::WatchEventsRequest& request,
                                Authority authority);
 
-// A stream that ends at once.
-EventReactor* RefuseEventStream(const absl::Status& status);
-
 }  // namespace vmattest::rpc
 
 #endif  // VMATTEST_RPC_EVENT_STREAM_H_

@@ -5,6 +5,8 @@
 
 #include "fmt/format.h"
 #include "rpc/call_context.h"
+#include "rpc/pumped_stream.h"
+#include "rpc/run_authorized.h"
 #include "rpc/verifier_conversions.h"
 #include "wire/messages.h"
 
@@ -59,17 +61,9 @@ template <class Request, class Response, class Work>
 grpc::ServerUnaryReactor* VerifierService::Run(
     const grpc::CallbackServerContext& context, std::string_view method,
     const Request& request, Response* response, Work work) {
-  auto authority =
-      authorizer_.Authorize(fmt::format("vmattest.v1.Verifier/{}", method),
-                            IdentitiesOf(*context.auth_context()));
-  if (!authority.ok()) {
-    return AnswerNow(response, absl::StatusOr<Response>(authority.status()));
-  }
-  return RunOn(parts_.requests, response,
-               [authority = *std::move(authority), request,
-                work = std::move(work)]() -> absl::StatusOr<Response> {
-                 return work(authority, request);
-               });
+  return RunAuthorized(authorizer_,
+                       fmt::format("vmattest.v1.Verifier/{}", method), context,
+                       parts_.requests, request, response, std::move(work));
 }
 
 absl::StatusOr<v1::AppraiseResponse> VerifierService::DoAppraise(
@@ -229,7 +223,7 @@ AlertReactor* VerifierService::WatchAlerts(
       authorizer_.Authorize("vmattest.v1.Verifier/WatchAlerts",
                             IdentitiesOf(*context->auth_context()));
   if (!authority.ok()) {
-    return RefuseAlertStream(authority.status());
+    return RefuseStream<v1::WatchAlertsResponse>(authority.status());
   }
   return StartAlertStream(parts_, *request, *std::move(authority));
 }

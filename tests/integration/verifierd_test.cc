@@ -1,15 +1,19 @@
 // vmattest-verifierd as a program, with a vmattestd and a real TPM that it
 // learns to know.
+#include <openssl/hmac.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 
+#include "base/bytes.h"
 #include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "nlohmann/json.hpp"
 #include "support/daemon_process.h"
+#include "support/https_receiver.h"
 #include "support/matchers.h"
 #include "support/swtpm.h"
 #include "support/temp_dir.h"
@@ -34,6 +38,7 @@ using testing::TestNode;
 using testing::TestPki;
 
 constexpr char kHostUri[] = "spiffe://t/host-1";
+constexpr char kVerifierUri[] = "spiffe://t/verifier";
 constexpr char kVm[] = "11111111-2222-3333-4444-000000000001";
 
 // A real vmattest-verifierd in a folder of its own.
@@ -75,6 +80,10 @@ class VerifierProcess {
   }
   ~VerifierProcess() { Kill(); }
 
+  // From the next start on.
+  void Configure(const std::string& name, const std::string& yaml) {
+    dir_.Write("verifierd.conf.d/" + name, yaml);
+  }
   void Start() {
     pid_ = fork();
     if (pid_ == 0) {
@@ -209,6 +218,90 @@ TEST_F(VerifierdTest, HostEnrolsAndWhatItSaysIsJudgedAlsoAfterKill9) {
   const Ran refused = Appraise(Evidence("e4"));
   EXPECT_EQ(refused.exit_code, 1);
   EXPECT_THAT(refused.out, HasSubstr("host-revoked"));
+}
+
+// "t=SECONDS,v1=HEX" of the body, with the secret that both know.
+bool IsSigned(const std::string& request, const std::string& secret) {
+  const size_t at = request.find("Vmattest-Signature: t=");
+  const size_t head = request.find("\r\n\r\n");
+  if (at == std::string::npos || head == std::string::npos) {
+    return false;
+  }
+  const size_t seconds = at + 22;
+  const size_t comma = request.find(",v1=", seconds);
+  const std::string signed_text =
+      request.substr(seconds, comma - seconds) + "." + request.substr(head + 4);
+  Bytes mac(32);
+  HMAC(EVP_sha256(), secret.data(), static_cast<int>(secret.size()),
+       AsBytes(signed_text).data(), signed_text.size(), mac.data(), nullptr);
+  return request.substr(comma + 4, 64) == ToHex(mac);
+}
+
+TEST_F(VerifierdTest, AnOwnerAsksTheHostSimulatesWatchesAndIsTold) {
+  AwaitEnrolled();
+  EXPECT_EQ(Appraise(Evidence("e1")).exit_code, 1);
+
+  const uint16_t port = testing::UnusedPort();
+  const CertificateFiles server = pki_.IssueServer();
+  std::filesystem::create_directories(daemon_.folder() / "conf.d");
+  std::ofstream(daemon_.folder() / "conf.d/50-tcp.yaml") << fmt::format(
+      "listen: {{tcp: {{address: \"127.0.0.1:{}\", certificate: {}, "
+      "private_key: {}, client_ca: {}, clients: [{{identity: \"{}\", "
+      "role: read, vms: [\"*\"]}}]}}}}\n",
+      port, server.certificate.string(), server.private_key.string(),
+      pki_.ca().string(), kVerifierUri);
+  ASSERT_EQ(daemon_.Stop(), 0) << daemon_.log();
+  daemon_.Start();
+
+  const std::string secret = "a secret of thirty-two bytes, or so";
+  const fs::path secret_file = dir_.Write("webhook-secret", secret);
+  fs::permissions(secret_file, fs::perms::owner_read);
+  const testing::HttpsReceiver receiver(server.certificate, server.private_key);
+  const CertificateFiles client = pki_.IssueClient("verifier", kVerifierUri);
+  verifier_.Configure(
+      "60-ask.yaml",
+      fmt::format("verification:\n"
+                  "  hosts: [{{host_id: {}, address: \"127.0.0.1:{}\"}}]\n"
+                  "  host_tls: {{certificate: {}, private_key: {}, ca: {}}}\n"
+                  "  webhook: {{url: \"{}\", secret_file: {}, ca: {}}}\n",
+                  verifier_.Host()["host_id"].get<std::string>(), port,
+                  client.certificate.string(), client.private_key.string(),
+                  pki_.ca().string(), receiver.url(), secret_file.string(),
+                  pki_.ca().string()));
+  verifier_.Kill();
+  verifier_.Start();
+
+  const Ran refused = verifier_.Vmattest({"appraise", "--vm", kVm});
+  EXPECT_EQ(refused.exit_code, 1) << refused.err;
+  EXPECT_THAT(refused.out, HasSubstr("reference-none"));
+  const Ran alert = verifier_.Vmattest(
+      {"decisions", "watch", "--after", "1", "--count", "1", "--json"});
+  EXPECT_EQ(alert.exit_code, 0) << alert.err;
+  EXPECT_THAT(alert.out, HasSubstr("reference-none"));
+  ASSERT_TRUE(Eventually([&receiver] { return !receiver.requests().empty(); }))
+      << verifier_.log();
+  const std::string told = receiver.requests().front();
+  EXPECT_THAT(told, HasSubstr(kVm));
+  EXPECT_TRUE(IsSigned(told, secret)) << told;
+
+  Approve();
+  const Ran good = verifier_.Vmattest(
+      {"appraise", "--vm", kVm, "--nonce", "000102030405060708090a0b0c0d0e0f"});
+  EXPECT_EQ(good.exit_code, 0) << good.out << good.err;
+
+  // What was learned holds; with another name it would not.
+  const std::string yaml = testing::Slurp(dir_.path() / "web.yaml");
+  const Ran same = verifier_.Vmattest(
+      {"references", "simulate", (dir_.path() / "web.yaml").string()});
+  EXPECT_EQ(same.exit_code, 1) << same.err;  // e1 was refused then
+  std::string other = yaml;
+  const size_t name = other.find("- web\n");
+  ASSERT_NE(name, std::string::npos) << yaml;
+  other.replace(name, 6, "- mail\n");
+  const Ran flips = verifier_.Vmattest(
+      {"references", "simulate", dir_.Write("other.yaml", other).string()});
+  EXPECT_EQ(flips.exit_code, 1) << flips.err;
+  EXPECT_THAT(flips.out, HasSubstr("trusted -> refused"));
 }
 
 }  // namespace

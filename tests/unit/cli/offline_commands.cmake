@@ -23,4 +23,4 @@ vmattest_test(reference_commands_test
   SOURCES ${CMAKE_CURRENT_LIST_DIR}/reference_commands_test.cc
   LIBS vmattest::cli_offline vmattest::wire vmattest::evidence_builder
        nlohmann_json::nlohmann_json
-  LABELS unit no-tsan)
+  LABELS unit)

@@ -50,6 +50,17 @@ TEST_F(HookWatchTest, AnInstalledHookIsInOrder) {
   EXPECT_THAT(Watch().Check(), IsOk());
 }
 
+TEST_F(HookWatchTest, AHookChangedAfterItWasFoundInOrderIsTold) {
+  if (geteuid() != 0) {
+    GTEST_SKIP() << "the hook must be root's";
+  }
+  const HookWatch watch = Watch();
+  EXPECT_THAT(watch.Check(), IsOk());
+  EXPECT_THAT(watch.Check(), IsOk());
+  dir_.Write("hooks/qemu.d/vmattest", "another");
+  ExpectFault(watch, "is not the vmattest-hook of this build");
+}
+
 TEST_F(HookWatchTest, AMissingHookIsTold) {
   std::filesystem::remove(hook_);
   ExpectFault(Watch(), "is missing");

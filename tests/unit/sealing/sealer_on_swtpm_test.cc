@@ -76,7 +76,7 @@ class SealerOnSwtpm : public ::testing::Test {
   const testing::TempDir dir_;
   testing::Swtpm swtpm_;
   testing::TpmProxy proxy_{swtpm_.socket()};
-  const SystemClock clock_;
+  const SystemClock clock_{};
 };
 
 TEST_F(SealerOnSwtpm, CrowdOnASlowTpmTakesFewQuotes) {

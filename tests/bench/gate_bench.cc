@@ -1,0 +1,177 @@
+// What the launch gate adds to `virsh start`: a real libvirtd starts the same
+// VM in turn with vmattest-hook and with a script that does nothing in its
+// place.
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <stdexcept>
+#include <vector>
+
+#include "base/file.h"
+#include "document/document.h"
+#include "fmt/format.h"
+#include "reference/reference.h"
+#include "support/daemon_process.h"
+#include "support/libvirt_host.h"
+#include "support/swtpm.h"
+
+namespace vmattest {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::DaemonProcess;
+using testing::LibvirtHost;
+
+constexpr char kUuid[] = "a045410c-221a-45fb-b0ef-341be7ce6025";
+constexpr double kLimitMs = 50;  // p99
+
+void Require(bool good, const std::string& what) {
+  if (!good) {
+    throw std::runtime_error(what);
+  }
+}
+
+class GateBed {
+ public:
+  GateBed() {
+    absl::StatusOr<std::unique_ptr<LibvirtHost>> host = LibvirtHost::Up("gate");
+    Require(host.ok(), std::string(host.status().message()));
+    host_ = *std::move(host);
+    const std::string folder = host_->folder();
+    fs::create_directories(host_->folder() / "approvers");
+    fs::create_directories(host_->folder() / "references");
+    Write("approvers/a.pub", document::PublicKeyToJson(approver_.public_key()));
+    Write("disk", std::string(1u << 20, 'd'));
+    Sign();
+    daemon_ = std::make_unique<DaemonProcess>(DaemonProcess::Options{
+        .libvirt_uri = host_->uri(),
+        .tcti = tpm_.tcti(),
+        .more = fmt::format("gate:\n"
+                            "  enabled: true\n"
+                            "  hook_socket: {0}/hook.sock\n"
+                            "  approvers: {0}/approvers\n"
+                            "  references: {0}/references\n"
+                            "  hooks_dir: {0}/host/etc/hooks\n",
+                            folder)});
+    Require(testing::Eventually([this] { return Install() == 0; }),
+            daemon_->log());
+    Require(host_->StopLibvirtd("TERM").ok() && host_->StartLibvirtd().ok(),
+            "libvirtd does not restart");
+    hook_ = host_->folder() / "host/etc/hooks/qemu.d/vmattest";
+    fs::copy_file(hook_, host_->folder() / "real");
+    Write("nothing", "#!/bin/sh\nexit 0\n");
+    fs::permissions(host_->folder() / "nothing", fs::perms::owner_all);
+    Write(
+        "vm.xml",
+        fmt::format("<domain type='qemu'><name>web</name><uuid>{}</uuid>"
+                    "<memory unit='MiB'>16</memory><vcpu>1</vcpu><os>"
+                    "<type arch='x86_64' machine='pc'>hvm</type></os><devices>"
+                    "<emulator>/usr/bin/qemu-system-x86_64</emulator>"
+                    "<disk type='file' device='disk'><driver name='qemu' "
+                    "type='raw'/><source file='{}/disk'/><target dev='vda' "
+                    "bus='virtio'/></disk></devices></domain>",
+                    kUuid, folder));
+    Require(host_->Virsh({"define", folder + "/vm.xml"}).ok(), "define");
+    (void)StartMs("real");  // asks the verifier, and keeps what it says
+  }
+
+  // Milliseconds of one `virsh start` with that program as libvirt's hook.
+  double StartMs(const char* program) {
+    fs::copy_file(host_->folder() / program, hook_.string() + ".new",
+                  fs::copy_options::overwrite_existing);
+    fs::rename(hook_.string() + ".new", hook_);
+    const auto begin = std::chrono::steady_clock::now();
+    const auto started = host_->Virsh({"start", "web", "--paused"});
+    const auto end = std::chrono::steady_clock::now();
+    Require(started.ok(),
+            std::string(started.status().message()) + daemon_->log());
+    Require(host_->Virsh({"destroy", "web"}).ok(), "destroy");
+    return std::chrono::duration<double, std::milli>(end - begin).count();
+  }
+
+ private:
+  int Install() {
+    return testing::RunToEnd(
+               {DaemonProcess::CommandLine(), "hook", "install", "--state-dir",
+                (daemon_->folder() / "state").string(), "--hooks-dir",
+                (host_->folder() / "host/etc/hooks").string()})
+        .exit_code;
+  }
+  void Write(const std::string& name, const std::string& content) {
+    std::ofstream(host_->folder() / name, std::ios::binary) << content;
+  }
+  // Everything about this VM is approved; what counts here is the time.
+  void Sign() {
+    reference::Reference any;
+    const int64_t now = SystemClock().Now().time_since_epoch().count();
+    any.header = {.issued_unix_ms = now,
+                  .not_before_unix_ms = now - 60'000,
+                  .not_after_unix_ms = now + 3'600'000,
+                  .signature_algorithms = approver_.algorithms()};
+    any.mode = reference::GateMode::kEnforce;
+    any.revision = 1;
+    any.name = "any";
+    any.vm_uuids = {kUuid};
+    any.content = "full";
+    any.accept_other_leaves = true;
+    any.rules = {{.path = "name",
+                  .kind = reference::LeafRule::Kind::kEqual,
+                  .type = {},
+                  .values = {"web"}}};
+    const absl::StatusOr<Bytes> document =
+        approver_.Sign(document::kReferencePayloadType, reference::Encode(any));
+    Require(document.ok(), "sign");
+    Write("references/any", std::string(AsText(*document)));
+  }
+
+  testing::Swtpm tpm_;
+  document::PrivateKey approver_ =
+      *document::PrivateKey::Generate("approver", std::nullopt);
+  std::unique_ptr<LibvirtHost> host_;
+  std::unique_ptr<DaemonProcess> daemon_;
+  fs::path hook_;
+};
+
+double Percentile(std::vector<double> samples, double part) {
+  std::sort(samples.begin(), samples.end());
+  const auto at =
+      static_cast<size_t>(part * static_cast<double>(samples.size()));
+  return samples[std::min(at, samples.size() - 1)];
+}
+
+void BM_StartUnderTheGate(benchmark::State& state) {
+  if (const std::string why = LibvirtHost::WhyNot(); !why.empty()) {
+    state.SkipWithError(why.c_str());
+    return;
+  }
+  GateBed bed;
+  std::vector<double> nothing;
+  std::vector<double> gate;
+  for (auto step : state) {
+    nothing.push_back(bed.StartMs("nothing"));
+    gate.push_back(bed.StartMs("real"));
+    state.SetIterationTime(gate.back() / 1000);
+  }
+  const double usual = Percentile(nothing, 0.5);
+  const double added = Percentile(gate, 0.99) - usual;
+  state.counters["start_p50_ms"] = usual;
+  state.counters["start_p99_ms"] = Percentile(nothing, 0.99);
+  state.counters["added_p50_ms"] = Percentile(gate, 0.5) - usual;
+  // Both ends: against the usual start, and against the slowest ones.
+  state.counters["added_p99_ms"] = added;
+  state.counters["p99_over_p99_ms"] =
+      Percentile(gate, 0.99) - Percentile(nothing, 0.99);
+  state.counters["limit_ratio"] = kLimitMs / added;
+}
+BENCHMARK(BM_StartUnderTheGate)
+    ->Iterations(100)
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond);
+
+}  // namespace
+}  // namespace vmattest
+
+BENCHMARK_MAIN();
