@@ -18,8 +18,9 @@ struct AppraiseArgs {
   VerifierArgs connection;
 };
 
-// `vmattest appraise`: evidence to the verifier, or a VM that it shall ask about.
-// 0: trusted. 1: not, with reasons. 2: usage. 3: no verifier, or it refused.
+// `vmattest appraise`: evidence to the verifier, or a VM that it shall ask
+// about. 0: trusted. 1: not, with reasons. 2: usage. 3: no verifier, or it
+// refused.
 int RunAppraise(const AppraiseArgs& args, std::ostream& out = std::cout);
 
 struct DecisionsArgs {
