@@ -15,15 +15,20 @@ namespace vmattest::cli {
 namespace {
 
 constexpr size_t kSerialSize = 16;
-constexpr size_t kHostIdBytes = 32;
+// An EK's digest, of SHA-256 or, for EKs of P-384, of SHA-384.
+constexpr size_t kMinHostId = 32;
+constexpr size_t kMaxHostId = 64;
 constexpr int64_t kMinuteMs = 60'000;
 constexpr uint32_t kMostMinutes = 7 * 24 * 60;
 
 absl::StatusOr<std::string> Sign(const BreakGlassArgs& args) {
   ASSIGN_OR_RETURN_WITH(const Uuid vm, ParseUuid(args.vm), "--vm");
   ASSIGN_OR_RETURN_WITH(const Bytes host, ParseHex(args.host_id), "--host-id");
-  if (host.size() != kHostIdBytes) {
-    return absl::InvalidArgumentError("--host-id: 64 hexadecimal digits");
+  if (host.size() < kMinHostId || host.size() > kMaxHostId) {
+    return absl::InvalidArgumentError(fmt::format(
+        "--host-id: {} to {} hexadecimal digits, as `vmattest host-identity` "
+        "prints them",
+        2 * kMinHostId, 2 * kMaxHostId));
   }
   if (args.minutes == 0 || args.minutes > kMostMinutes) {
     return absl::InvalidArgumentError(

@@ -37,6 +37,20 @@ absl::Status Put(Stub& stub, const ReferencesArgs& args, std::ostream& out) {
   return absl::OkStatus();
 }
 
+absl::Status PutOrder(Stub& stub, const ReferencesArgs& args,
+                      std::ostream& out) {
+  ASSIGN_OR_RETURN(const Bytes document, ReadFile(args.file, kMaxFile));
+  v1::PutBreakGlassRequest request;
+  request.set_document(std::string(AsText(document)));
+  ASSIGN_OR_RETURN(
+      const v1::PutBreakGlassResponse put,
+      CallVerifier(args.connection, &Stub::PutBreakGlass, request, stub));
+  out << (args.json ? Json(put)
+                    : fmt::format("order {}", ToHex(AsBytes(put.serial()))))
+      << "\n";
+  return absl::OkStatus();
+}
+
 absl::Status List(Stub& stub, const ReferencesArgs& args, std::ostream& out) {
   ASSIGN_OR_RETURN(const v1::ListReferencesResponse list,
                    CallVerifier(args.connection, &Stub::ListReferences,
@@ -131,6 +145,9 @@ int RunReferences(const ReferencesArgs& args, std::ostream& out) {
   switch (args.action) {
     case ReferencesArgs::Action::kPut:
       done = Put(*stub, args, out);
+      break;
+    case ReferencesArgs::Action::kPutOrder:
+      done = PutOrder(*stub, args, out);
       break;
     case ReferencesArgs::Action::kList:
       done = List(*stub, args, out);

@@ -9,9 +9,16 @@
 namespace vmattest::cli {
 
 struct ReferencesArgs {
-  enum class Action : uint8_t { kPut, kList, kGet, kLearn, kSimulate };
+  enum class Action : uint8_t {
+    kPut,
+    kList,
+    kGet,
+    kLearn,
+    kSimulate,
+    kPutOrder
+  };
   Action action = Action::kList;
-  std::string file;  // of put: a document; of simulate: that, or YAML
+  std::string file;  // a document; of simulate: that, or YAML
   std::string name;  // of get and learn
   uint64_t revision = 0;
   std::string vm;     // of learn
@@ -21,7 +28,8 @@ struct ReferencesArgs {
   VerifierArgs connection;
 };
 
-// `vmattest references`: the reference values that a verifier has. 0: done,
+// `vmattest references`, the reference values that a verifier has, and
+// `vmattest orders put`, a break-glass order on its way to a host. 0: done,
 // and, of simulate, nothing would flip. 1: something would. 2: usage. 3: no
 // verifier, or it refused.
 int RunReferences(const ReferencesArgs& args, std::ostream& out = std::cout);

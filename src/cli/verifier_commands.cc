@@ -115,6 +115,17 @@ void AddReferences(CLI::App& app, Run* run) {
                        "pieces of evidence, newest first; else 1000");
 }
 
+void AddOrders(CLI::App& app, Run* run) {
+  CLI::App* orders =
+      app.add_subcommand("orders", "Break-glass orders on their way to a host");
+  orders->require_subcommand(1);
+  auto [put, args] = AddOne<ReferencesArgs>(
+      *orders, "put", "Have the verifier hand a signed order to its host", run,
+      RunReferences);
+  args->action = ReferencesArgs::Action::kPutOrder;
+  put->add_option("file", args->file, "of `break-glass`")->required();
+}
+
 void AddAppraise(CLI::App& app, Run* run) {
   auto [appraise, args] = AddOne<AppraiseArgs>(
       app, "appraise", "Have a verifier judge evidence", run, RunAppraise);
@@ -164,6 +175,7 @@ void AddDecisions(CLI::App& app, Run* run) {
 void AddVerifierCommands(CLI::App& app, Run* run) {
   AddHosts(app, run);
   AddReferences(app, run);
+  AddOrders(app, run);
   AddAppraise(app, run);
   AddDecisions(app, run);
 }

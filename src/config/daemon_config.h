@@ -68,6 +68,7 @@ struct VerifierClient {
   std::filesystem::path certificate;
   std::filesystem::path private_key;
   std::filesystem::path ca;
+  std::string server_name;  // empty: the address's host
 };
 
 enum class LaunchMode { kEnforce, kWarn, kLearn };
@@ -78,7 +79,8 @@ struct GateConfig {
   LaunchMode default_mode = LaunchMode::kEnforce;
   uint32_t deadline_ms = 0;
   std::filesystem::path approvers;
-  std::string verifier;
+  std::optional<std::string> verifier;  // HOST:PORT; none: embedded
+  std::vector<std::filesystem::path> verifier_keys;  // files; with `verifier`
   std::filesystem::path references;
   std::filesystem::path hooks_dir;
   bool pause_on_drift = true;

@@ -18,6 +18,7 @@ constexpr uint32_t kPersistentLast = 0x817FFFFF;
 constexpr uint32_t kHandlesUsed = 0x40;
 constexpr uint32_t kOwnerNvFirst = 0x01800000;  // owner's NV indexes
 constexpr uint32_t kOwnerNvLast = 0x01BFFFFF;
+constexpr std::string_view kEmbedded = "embedded";
 constexpr std::string_view kKeyAuthCredential = "vmattest.key-auth";
 
 class Checker : private KeyChecks {
@@ -394,8 +395,11 @@ class Checker : private KeyChecks {
     }
     const v1::VerifierClientConfig& in = in_.verifier();
     VerifierClient& to = out_.verifier.emplace();
-    RETURN_IF_ERROR(HostPort("verifier.address", in.address()));
-    to.address = in.address();
+    const std::string& of_gate = in_.gate().verifier();
+    to.address =
+        in.address().empty() && of_gate != kEmbedded ? of_gate : in.address();
+    RETURN_IF_ERROR(HostPort("verifier.address", to.address));
+    to.server_name = in.server_name();
     ASSIGN_OR_RETURN(to.certificate,
                      SecretPath("verifier.certificate", in.certificate()));
     ASSIGN_OR_RETURN(to.private_key,
@@ -419,10 +423,7 @@ class Checker : private KeyChecks {
       return Error("gate.default_mode", "must be enforce, warn or learn");
     }
     to.default_mode = mode->second;
-    if (in.verifier() != "embedded") {
-      return Error("gate.verifier", "must be embedded");
-    }
-    to.verifier = in.verifier();
+    RETURN_IF_ERROR(GateVerifier(in, to));
     if (in.on_drift() != "pause" && in.on_drift() != "alert") {
       return Error("gate.on_drift", "must be pause or alert");
     }
@@ -435,6 +436,41 @@ class Checker : private KeyChecks {
     to.threads = in.threads();
     to.max_waiting = in.max_waiting();
     return GateFolders(in, to);
+  }
+
+  // One verifier for both: what the gate asks about must be enrolled there.
+  absl::Status GateVerifier(const v1::GateConfig& in, GateConfig& to) const {
+    for (int i = 0; i < in.verifier_keys_size(); ++i) {
+      ASSIGN_OR_RETURN(to.verifier_keys.emplace_back(),
+                       SecretPath(fmt::format("gate.verifier_keys[{}]", i),
+                                  in.verifier_keys(i)));
+    }
+    if (in.verifier() == kEmbedded) {
+      return to.verifier_keys.empty()
+                 ? absl::OkStatus()
+                 : Error("gate.verifier_keys",
+                         "the embedded verifier has a key of its own");
+    }
+    if (!HostPort("gate.verifier", in.verifier()).ok()) {
+      return Error("gate.verifier", "must be embedded or HOST:PORT");
+    }
+    if (!out_.verifier) {
+      return Error("gate.verifier",
+                   "needs verifier.certificate, private_key and ca");
+    }
+    if (out_.verifier->address != in.verifier()) {
+      return Error("gate.verifier",
+                   fmt::format("must be verifier.address, {}, where this host "
+                               "enrols",
+                               out_.verifier->address));
+    }
+    if (to.verifier_keys.empty()) {
+      return Error("gate.verifier_keys",
+                   "must name the verifier's keys: a key that only the wire "
+                   "tells proves nothing");
+    }
+    to.verifier = in.verifier();
+    return absl::OkStatus();
   }
 
   absl::Status GateFolders(const v1::GateConfig& in, GateConfig& to) const {

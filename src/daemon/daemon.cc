@@ -36,6 +36,7 @@
 #include "ops/health.h"
 #include "ops/metrics.h"
 #include "process/state_dir.h"
+#include "rpc/client/grpc_launch_verifier.h"
 #include "rpc/client/host_enroller.h"
 #include "rpc/client/tls_channel.h"
 #include "rpc/host_services.h"
@@ -194,6 +195,7 @@ struct Daemon::Owners {
   attestor::Attestor attestor;
   attestor::Lifecycle lifecycle;
   std::unique_ptr<rpc::HostEnroller> enroller;
+  std::shared_ptr<gate::LaunchVerifier> remote;
   std::optional<ThreadPool> enroll_pool;  // gone before what it uses
   std::unique_ptr<GateHost> gate;         // null: gate.enabled is not set
 
@@ -373,9 +375,10 @@ absl::Status Daemon::Owners::EnrollWith(
       auto channel,
       rpc::TlsChannel(verifier.address, {.certificate = verifier.certificate,
                                          .private_key = verifier.private_key,
-                                         .ca = verifier.ca}));
-  enroller =
-      std::make_unique<rpc::HostEnroller>(signer, std::move(channel), clock);
+                                         .ca = verifier.ca,
+                                         .server_name = verifier.server_name}));
+  enroller = std::make_unique<rpc::HostEnroller>(signer, channel, clock);
+  remote = std::make_shared<rpc::GrpcLaunchVerifier>(std::move(channel));
   enroll_pool.emplace("enroll", 1, 1);
   return absl::OkStatus();
 }
@@ -399,7 +402,8 @@ absl::Status Daemon::Owners::MakeGate() {
                               .health = health,
                               .clock = clock,
                               .salted = salted,
-                              .unmanaged = [this] { return Unmanaged(); }}));
+                              .unmanaged = [this] { return Unmanaged(); },
+                              .remote = remote}));
   return gate->Listen();
 }
 

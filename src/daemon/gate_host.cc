@@ -6,6 +6,8 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "daemon/config_values.h"
+#include "daemon/gate_verifier.h"
+#include "daemon/policy_feed.h"
 #include "daemon/setup.h"
 #include "fmt/format.h"
 #include "gate/drift_watch.h"
@@ -13,14 +15,12 @@
 #include "gate/hook_trust.h"
 #include "gate/hook_watch.h"
 #include "gate/launch_gate.h"
-#include "gate/local_verifier.h"
 #include "gate/socket/hook_server.h"
 #include "ipc/program_path.h"
 
 namespace vmattest::daemon {
 namespace {
 
-constexpr std::chrono::seconds kPolicyDeadline{10};
 // The daemon's own answer must come before the hook gives up on it.
 constexpr std::chrono::milliseconds kMargin{1000};
 
@@ -62,27 +62,30 @@ gate::HookServer::Options ServerOptions(const config::GateConfig& config) {
 
 struct GateHost::Work {
   Work(const config::DaemonConfig& config_in, Parts parts_in,
-       gate::GateKey key_in, token::TokenSigner tokens,
+       gate::GateKey key_in, GateVerifier verifier_in,
        std::unique_ptr<gate::PolicyStore> policy_in,
        std::filesystem::path hook_program);
   void Note(std::string kind, std::map<std::string, std::string> facts);
   gate::GateReply Decide(const gate::GateCall& call, MonotonicTime deadline);
   gate::GateReply Busy(const gate::GateCall& call) const;
   void Look();
+  void LookSoon();
   absl::Status WriteTrust();
+  [[nodiscard]] std::vector<std::string> Defined() const;
 
   const config::DaemonConfig config;
   const Parts parts;
   const std::filesystem::path folder = config.state_dir / "gate";
   const gate::GateKey key;
   const std::unique_ptr<gate::PolicyStore> policy;
-  gate::LocalVerifier verifier;
+  const GateVerifier verifier;
   gate::VerdictCache verdicts{folder / "verdicts"};
   gate::LaunchSessions sessions;
   gate::EvidenceMaker evidence;
   gate::LaunchGate gate;
   gate::HookWatch hook;
   gate::DriftWatch drift;
+  PolicyFeed feed;
   std::atomic<bool> looking = false;
   std::string trusted_host;  // of the thread that looks
   ThreadPool look_pool{"gate-look", 1, 2};
@@ -90,17 +93,14 @@ struct GateHost::Work {
 };
 
 GateHost::Work::Work(const config::DaemonConfig& config_in, Parts parts_in,
-                     gate::GateKey key_in, token::TokenSigner tokens,
+                     gate::GateKey key_in, GateVerifier verifier_in,
                      std::unique_ptr<gate::PolicyStore> policy_in,
                      std::filesystem::path hook_program)
     : config(config_in),
       parts(std::move(parts_in)),
       key(std::move(key_in)),
       policy(std::move(policy_in)),
-      verifier(std::move(tokens), parts.clock,
-               {.references = config.gate.references,
-                .approvers = config.gate.approvers,
-                .identity = [this] { return parts.signer.state().identity; }}),
+      verifier(std::move(verifier_in)),
       sessions(parts.clock),
       evidence(parts.signer, parts.clock, {.unmanaged = parts.unmanaged}),
       gate({.digester = parts.digester,
@@ -108,7 +108,7 @@ GateHost::Work::Work(const config::DaemonConfig& config_in, Parts parts_in,
             .inspector = parts.inspector,
             .make_parser = parts.make_parser,
             .evidence = evidence,
-            .verifier = verifier,
+            .verifier = *verifier.verifier,
             .policy = *policy,
             .verdicts = verdicts,
             .sessions = sessions,
@@ -119,7 +119,7 @@ GateHost::Work::Work(const config::DaemonConfig& config_in, Parts parts_in,
                   Note(std::move(kind), std::move(facts));
                 },
             .clock = parts.clock},
-           GateOptions(config, parts, verifier.keys())),
+           GateOptions(config, parts, verifier.keys)),
       hook(sessions, {.hooks = config.gate.hooks_dir,
                       .program = std::move(hook_program),
                       .called = folder / "called"}),
@@ -132,7 +132,12 @@ GateHost::Work::Work(const config::DaemonConfig& config_in, Parts parts_in,
                         std::map<std::string, std::string> facts) {
                    Note(std::move(kind), std::move(facts));
                  }},
-            config.gate.pause_on_drift) {}
+            config.gate.pause_on_drift),
+      feed({.verifier = *verifier.verifier,
+            .policy = *policy,
+            .defined = [this] { return Defined(); },
+            .asked = [this] { LookSoon(); },
+            .clock = parts.clock}) {}
 
 void GateHost::Work::Note(std::string kind,
                           std::map<std::string, std::string> facts) {
@@ -143,6 +148,9 @@ gate::GateReply GateHost::Work::Decide(const gate::GateCall& call,
                                        MonotonicTime deadline) {
   hook.NoteCall();
   gate::GateReply reply = gate.Decide(call, deadline);
+  if (reply.code == "gate-no-reference") {
+    feed.Want(reply.vm_uuid);
+  }
   key.Sign(call, reply);
   return reply;
 }
@@ -166,14 +174,17 @@ gate::GateReply GateHost::Work::Busy(const gate::GateCall& call) const {
 absl::Status GateHost::Work::WriteTrust() {
   const auto identity = parts.signer.state().identity;
   const std::string host = identity ? identity->host_id : "";
-  if (!trusted_host.empty() && trusted_host == host) {
+  std::error_code ignored;
+  if ((!trusted_host.empty() && trusted_host == host) ||
+      (host.empty() &&
+       std::filesystem::exists(folder / "hook.json", ignored))) {
     return absl::OkStatus();
   }
   gate::HookTrust trust;
   trust.socket = config.gate.hook_socket;
   trust.deadline = std::chrono::milliseconds(config.gate.deadline_ms) + kMargin;
   ASSIGN_OR_RETURN(trust.gate_key_pem, key.ToPem());
-  trust.verifier_keys = verifier.keys();
+  trust.verifier_keys = verifier.keys;
   trust.host_id = host;
   RETURN_IF_ERROR(WriteFileAtomic(folder / "hook.json",
                                   AsBytes(gate::ToJson(trust)), 0600));
@@ -182,26 +193,37 @@ absl::Status GateHost::Work::WriteTrust() {
 }
 
 void GateHost::Work::Look() {
-  const auto held =
-      verifier.GetHostPolicy(parts.clock.Monotonic() + kPolicyDeadline);
-  absl::Status status = held.status();
-  if (held.ok()) {
-    const absl::StatusOr<size_t> taken = policy->Take(*held);
-    status = taken.status();
-    if (taken.ok() && *taken > 0) {
-      log::Info("policy was read", {{"new", std::to_string(*taken)}});
-    }
-  }
+  absl::Status status = Annotate(WriteTrust(), "gate");
   if (status.ok()) {
-    status = WriteTrust();
+    status = feed.status();
   }
-  status = Annotate(status, "gate");
   if (status.ok()) {
     status = hook.Check();
   }
   parts.health.Set("gate", status);
   drift.Look();
-  looking = false;
+}
+
+void GateHost::Work::LookSoon() {
+  if (!looking.exchange(true) && !look_pool
+                                      .Submit([this] {
+                                        looking = false;
+                                        Look();
+                                      })
+                                      .ok()) {
+    looking = false;
+  }
+}
+
+std::vector<std::string> GateHost::Work::Defined() const {
+  std::vector<std::string> uuids;
+  const auto domains = parts.hypervisor.ListDomains();
+  if (domains.ok()) {
+    for (const hypervisor::Domain& domain : *domains) {
+      uuids.push_back(ToString(domain.uuid));
+    }
+  }
+  return uuids;
 }
 
 GateHost::GateHost(std::unique_ptr<Work> work) : work_(std::move(work)) {}
@@ -209,6 +231,7 @@ GateHost::GateHost(std::unique_ptr<Work> work) : work_(std::move(work)) {}
 GateHost::~GateHost() {
   StopListening();
   work_->server.reset();
+  work_->feed.Stop();
   work_->look_pool.Shutdown();
 }
 
@@ -222,9 +245,9 @@ absl::StatusOr<std::unique_ptr<GateHost>> GateHost::Make(
   }
   ASSIGN_OR_RETURN_WITH(EcPrivateKey key,
                         gate::LoadOrMakeKey(folder / "gate-key.pem"), "gate");
-  ASSIGN_OR_RETURN_WITH(EcPrivateKey verifier,
-                        gate::LoadOrMakeKey(folder / "verifier-key.pem"),
-                        "gate");
+  ASSIGN_OR_RETURN(GateVerifier verifier,
+                   MakeGateVerifier(config.gate, folder, parts.remote,
+                                    parts.signer, parts.clock));
   ASSIGN_OR_RETURN(auto policy,
                    gate::PolicyStore::Open(
                        {.folder = folder,
@@ -236,9 +259,12 @@ absl::StatusOr<std::unique_ptr<GateHost>> GateHost::Make(
       "gate.hook_program");
   auto host = std::unique_ptr<GateHost>(new GateHost(std::make_unique<Work>(
       config, std::move(parts), gate::GateKey(std::move(key)),
-      token::TokenSigner(std::move(verifier)), std::move(policy),
-      std::move(program))));
-  host->work_->Look();
+      std::move(verifier), std::move(policy), std::move(program))));
+  if (config.gate.verifier) {
+    host->work_->feed.Kick();
+  } else {
+    host->work_->feed.Ask();
+  }
   return host;
 }
 
@@ -267,11 +293,8 @@ void GateHost::StopListening() {
 }
 
 void GateHost::Tick() {
-  Work& work = *work_;
-  if (!work.looking.exchange(true) &&
-      !work.look_pool.Submit([&work] { work.Look(); }).ok()) {
-    work.looking = false;
-  }
+  work_->feed.Kick();
+  work_->LookSoon();
 }
 
 void GateHost::OnConnected() { work_->parts.next.OnConnected(); }

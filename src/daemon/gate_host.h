@@ -21,10 +21,10 @@
 
 namespace vmattest::daemon {
 
-// The launch gate with everything that it needs: policy, verifier, hook socket,
-// self-check, drift watch. Also the observer that libvirt's events go through
-// on their way to `next`, so that a start without the hook is seen. Health:
-// component "gate".
+// The launch gate with everything that it needs: policy and its feed, verifier,
+// hook socket, self-check, drift watch. Also the observer that libvirt's events
+// go through on their way to `next`, so that a start without the hook is seen.
+// Health: component "gate".
 class GateHost final : public hypervisor::HypervisorObserver {
  public:
   struct Parts {
@@ -41,6 +41,7 @@ class GateHost final : public hypervisor::HypervisorObserver {
     const Clock& clock;
     std::function<bool(const Uuid&)> salted;
     std::function<uint64_t()> unmanaged;
+    std::shared_ptr<gate::LaunchVerifier> remote;  // with gate.verifier
   };
   // Everything but the socket. Errors name the key.
   static absl::StatusOr<std::unique_ptr<GateHost>> Make(
@@ -53,7 +54,7 @@ class GateHost final : public hypervisor::HypervisorObserver {
   // Opens the hook socket and writes what `vmattest hook install` copies.
   absl::Status Listen();
   void StopListening();
-  // Reads policy again, looks for drift, checks the hook. Never blocks.
+  // Asks for policy again, looks for drift, checks the hook. Never blocks.
   void Tick();
 
   void OnConnected() override;

@@ -132,4 +132,13 @@ absl::StatusOr<std::vector<PublicKey>> LoadPublicKeys(
   return keys;
 }
 
+absl::StatusOr<std::vector<PublicKey>> LoadKeysIfAny(
+    const std::filesystem::path& folder) {
+  std::error_code error;
+  if (folder.empty() || (!std::filesystem::exists(folder, error) && !error)) {
+    return std::vector<PublicKey>();
+  }
+  return LoadPublicKeys(folder);
+}
+
 }  // namespace vmattest::document

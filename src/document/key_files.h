@@ -25,6 +25,11 @@ absl::StatusOr<PublicKey> LoadPublicKey(const std::filesystem::path& path);
 absl::StatusOr<std::vector<PublicKey>> LoadPublicKeys(
     const std::filesystem::path& folder);
 
+// The same for those who may sign: a folder that is not there, or an empty
+// path, is nobody.
+absl::StatusOr<std::vector<PublicKey>> LoadKeysIfAny(
+    const std::filesystem::path& folder);
+
 }  // namespace vmattest::document
 
 #endif  // VMATTEST_DOCUMENT_KEY_FILES_H_

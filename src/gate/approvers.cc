@@ -2,9 +2,7 @@
 
 #include <algorithm>
 #include <system_error>
-#include <utility>
 
-#include "base/file.h"
 #include "fmt/format.h"
 
 namespace vmattest::gate {
@@ -12,7 +10,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t kMaxKeyFile = 64u << 10;
 constexpr size_t kMaxFiles = 10'000;
 
 }  // namespace
@@ -36,26 +33,6 @@ absl::StatusOr<std::vector<fs::path>> FilesIn(const fs::path& folder) {
   }
   std::sort(files.begin(), files.end());
   return files;
-}
-
-absl::StatusOr<std::vector<document::PublicKey>> LoadApprovers(
-    const fs::path& folder) {
-  std::vector<document::PublicKey> keys;
-  if (folder.empty()) {
-    return keys;
-  }
-  ASSIGN_OR_RETURN(const std::vector<fs::path> files, FilesIn(folder));
-  for (const fs::path& file : files) {
-    if (file.extension() != ".pub") {
-      continue;
-    }
-    ASSIGN_OR_RETURN(const Bytes text, ReadFile(file, kMaxKeyFile));
-    ASSIGN_OR_RETURN_WITH(document::PublicKey key,
-                          document::ParsePublicKey(AsText(text)),
-                          file.string());
-    keys.push_back(std::move(key));
-  }
-  return keys;
 }
 
 absl::StatusOr<reference::Reference> OpenReference(

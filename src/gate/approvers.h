@@ -10,18 +10,13 @@
 #include "document/document.h"
 #include "reference/reference.h"
 
-// Folders of keys and documents. Callable from any thread; these block on the
-// disk.
+// Documents that approvers signed, and their folders. Callable from any thread;
+// these block on the disk.
 
 namespace vmattest::gate {
 
 // The regular files of a folder by name, at most 10,000. No folder: none.
 absl::StatusOr<std::vector<std::filesystem::path>> FilesIn(
-    const std::filesystem::path& folder);
-
-// The keys in *.pub of a folder; an empty path: nobody's. INVALID_ARGUMENT
-// names the file.
-absl::StatusOr<std::vector<document::PublicKey>> LoadApprovers(
     const std::filesystem::path& folder);
 
 // A reference that one of them signed. INVALID_ARGUMENT: why it is none.

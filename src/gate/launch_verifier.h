@@ -30,11 +30,16 @@ class LaunchVerifier {
 
   // The signed documents that concern this host, whole, newest revisions.
   struct HostPolicy {
-    std::vector<Bytes> references;  // v1.SignedDocument
+    std::vector<Bytes> references;   // v1.SignedDocument
+    std::vector<Bytes> break_glass;  // the same, orders that have not run out
     Bytes host_record;
     uint64_t revocation_epoch = 0;
+    bool revoked = false;  // this host; then there are no documents
   };
-  virtual absl::StatusOr<HostPolicy> GetHostPolicy(MonotonicTime deadline) = 0;
+  // `vm_uuids`: VMs that this host may have to start, beside those that it
+  // sent evidence about.
+  virtual absl::StatusOr<HostPolicy> GetHostPolicy(
+      const std::vector<std::string>& vm_uuids, MonotonicTime deadline) = 0;
 };
 
 }  // namespace vmattest::gate

@@ -5,6 +5,7 @@
 #include "appraisal/appraise.h"
 #include "base/file.h"
 #include "crypto/digest.h"
+#include "document/key_files.h"
 #include "gate/approvers.h"
 #include "wire/codec.h"
 
@@ -60,9 +61,9 @@ absl::StatusOr<std::string> LocalVerifier::Appraise(
 }
 
 absl::StatusOr<LaunchVerifier::HostPolicy> LocalVerifier::GetHostPolicy(
-    MonotonicTime /*deadline*/) {
+    const std::vector<std::string>& /*vm_uuids*/, MonotonicTime /*deadline*/) {
   ASSIGN_OR_RETURN(const std::vector<document::PublicKey> approvers,
-                   LoadApprovers(options_.approvers));
+                   document::LoadKeysIfAny(options_.approvers));
   ASSIGN_OR_RETURN(const std::vector<std::filesystem::path> files,
                    FilesIn(options_.references));
   HostPolicy policy;

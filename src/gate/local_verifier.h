@@ -42,7 +42,8 @@ class LocalVerifier final : public LaunchVerifier {
       EXCLUDES_LOCK(mutex_);
   // Reads the folder; documents that nobody signed are left to the caller to
   // refuse. Appraise uses what was read last.
-  absl::StatusOr<HostPolicy> GetHostPolicy(MonotonicTime deadline) override
+  absl::StatusOr<HostPolicy> GetHostPolicy(
+      const std::vector<std::string>& vm_uuids, MonotonicTime deadline) override
       EXCLUDES_LOCK(mutex_);
   [[nodiscard]] std::vector<token::VerificationKey> keys() const {
     return signer_.keys();

@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "document/key_files.h"
 #include "gate/approvers.h"
 #include "vmattest/v1/document.pb.h"
 
@@ -70,7 +71,7 @@ absl::StatusOr<std::unique_ptr<PolicyStore>> PolicyStore::Open(
   RETURN_IF_ERROR(MakeFolder(store->options_.folder / "policy"));
   RETURN_IF_ERROR(MakeFolder(store->options_.folder / "break-glass"));
   ASSIGN_OR_RETURN_WITH(store->approvers_,
-                        LoadApprovers(store->options_.approvers),
+                        document::LoadKeysIfAny(store->options_.approvers),
                         "gate.approvers");
   RETURN_IF_ERROR(store->Load());
   return store;
@@ -144,7 +145,9 @@ PolicyStore::Effective PolicyStore::For(const std::string& vm_uuid,
 }
 
 absl::StatusOr<size_t> PolicyStore::Take(
-    const LaunchVerifier::HostPolicy& policy) {
+    const LaunchVerifier::HostPolicy& policy, WallTime now) {
+  // First what takes something away.
+  RETURN_IF_ERROR(RaiseEpoch(policy.revocation_epoch));
   size_t taken = 0;
   const fs::path folder = options_.folder / "policy";
   for (const Bytes& bytes : policy.references) {
@@ -163,14 +166,46 @@ absl::StatusOr<size_t> PolicyStore::Take(
     Keep(*std::move(reference));
     ++taken;
   }
-  const MutexLock lock(mutex_);
-  if (policy.revocation_epoch > epoch_) {
-    RETURN_IF_ERROR(WriteFileAtomic(
-        folder / "epoch", AsBytes(std::to_string(policy.revocation_epoch)),
-        0600));
-    epoch_ = policy.revocation_epoch;
+  for (const Bytes& bytes : policy.break_glass) {
+    ASSIGN_OR_RETURN(const bool is_new, TakeOrder(bytes, now));
+    taken += is_new ? 1 : 0;
   }
   return taken;
+}
+
+absl::Status PolicyStore::RaiseEpoch(uint64_t epoch) {
+  const MutexLock lock(mutex_);
+  if (epoch > epoch_) {
+    RETURN_IF_ERROR(WriteFileAtomic(options_.folder / "policy" / "epoch",
+                                    AsBytes(std::to_string(epoch)), 0600));
+    epoch_ = epoch;
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> PolicyStore::TakeOrder(ByteView bytes, WallTime now) {
+  const document::Opened opened =
+      document::Open(bytes, document::kBreakGlassPayloadType, approvers_);
+  v1::BreakGlassOrder order;
+  if (!opened.verdict.trusted() ||
+      !order.ParseFromArray(opened.payload.data(),
+                            static_cast<int>(opened.payload.size())) ||
+      order.serial().size() != kSerialSize) {
+    SayLeftOut("of the verifier", opened.verdict.trusted()
+                                      ? "malformed"
+                                      : WhyNotTrusted(opened.verdict));
+    return false;
+  }
+  const std::string serial = ToHex(AsBytes(order.serial()));
+  const fs::path file = options_.folder / "break-glass" / (serial + ".order");
+  const MutexLock lock(mutex_);
+  std::error_code ignored;
+  if (used_.contains(serial) || fs::exists(file, ignored) ||
+      now.time_since_epoch().count() > order.header().not_after_unix_ms()) {
+    return false;
+  }
+  RETURN_IF_ERROR(WriteFileAtomic(file, bytes, 0600));
+  return true;
 }
 
 absl::StatusOr<PolicyStore::BreakGlass> PolicyStore::UseBreakGlass(

@@ -23,7 +23,8 @@ namespace vmattest::gate {
 //
 //   FOLDER/policy/NAME.document   the newest revision of each reference
 //   FOLDER/policy/epoch           the verifier's revocation epoch
-//   FOLDER/break-glass/*          orders; somebody puts them there
+//   FOLDER/break-glass/*          orders; somebody puts them there, or the
+//                                 verifier sends them (SERIAL.order)
 //   FOLDER/break-glass/used       serials of those that were used
 //
 // A document once taken stays until it expires or a higher revision comes: who
@@ -49,10 +50,10 @@ class PolicyStore {
   [[nodiscard]] Effective For(const std::string& vm_uuid, WallTime now) const
       EXCLUDES_LOCK(mutex_);
 
-  // What the verifier holds for this host. Each document is checked; returns
-  // how many were new.
-  absl::StatusOr<size_t> Take(const LaunchVerifier::HostPolicy& policy)
-      EXCLUDES_LOCK(mutex_);
+  // What the verifier holds for this host: an epoch that only grows, and
+  // documents, of which each is checked. Returns how many were new.
+  absl::StatusOr<size_t> Take(const LaunchVerifier::HostPolicy& policy,
+                              WallTime now) EXCLUDES_LOCK(mutex_);
 
   struct BreakGlass {
     std::string reason;
@@ -69,6 +70,10 @@ class PolicyStore {
  private:
   explicit PolicyStore(Options options) : options_(std::move(options)) {}
   absl::Status Load() EXCLUDES_LOCK(mutex_);
+  absl::Status RaiseEpoch(uint64_t epoch) EXCLUDES_LOCK(mutex_);
+  // Whether it is one that was not there.
+  absl::StatusOr<bool> TakeOrder(ByteView document, WallTime now)
+      EXCLUDES_LOCK(mutex_);
   bool IsNewer(const reference::Reference& reference) const
       REQUIRES_LOCK(mutex_);
   void Keep(reference::Reference reference) REQUIRES_LOCK(mutex_);

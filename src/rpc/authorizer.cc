@@ -60,6 +60,7 @@ const std::map<std::string, Roles, std::less<>>& Methods() {
       {"vmattest.v1.Verifier/GetDecision", kLookers},
       {"vmattest.v1.Verifier/WatchAlerts", kLookers},
       {"vmattest.v1.Verifier/PutReference", kOwners},
+      {"vmattest.v1.Verifier/PutBreakGlass", kOwners},
       {"vmattest.v1.Verifier/ListReferences", kLookers},
       {"vmattest.v1.Verifier/GetReference", kLookers},
       {"vmattest.v1.Verifier/LearnReference", kOwners},

@@ -7,6 +7,7 @@
 #include "verification/appraiser.h"
 #include "verification/decision_log.h"
 #include "verification/host_registry.h"
+#include "verification/order_book.h"
 #include "verification/reference_book.h"
 
 namespace vmattest::rpc {
@@ -16,6 +17,7 @@ struct VerificationParts {
   verification::VerifierStore& store;
   verification::HostRegistry& hosts;
   verification::ReferenceBook& references;
+  verification::OrderBook& orders;
   verification::Appraiser& appraiser;
   verification::DecisionLog& log;
   Executor& requests;  // blocking work

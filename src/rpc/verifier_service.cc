@@ -15,6 +15,7 @@ namespace {
 
 using verification::Appraiser;
 using verification::DecisionEntry;
+using verification::OrderBook;
 using verification::ReferenceBook;
 using verification::ReferenceEntry;
 
@@ -23,6 +24,7 @@ constexpr int32_t kMaxDecisions = 1000;
 constexpr uint32_t kDefaultSimulated = 1000;
 constexpr uint32_t kMaxSimulated = 100'000;
 constexpr size_t kMaxName = 63;
+constexpr int kMaxAskedVms = 4096;
 
 absl::Status ReferenceReason(absl::Status status) {
   return Reasoned(
@@ -32,6 +34,14 @@ absl::Status ReferenceReason(absl::Status status) {
        {absl::StatusCode::kPermissionDenied, "VM_DENIED"},
        {absl::StatusCode::kFailedPrecondition, "REFERENCE_REVISION"},
        {absl::StatusCode::kInvalidArgument, "REFERENCE_INVALID"}});
+}
+
+absl::Status OrderReason(absl::Status status) {
+  return Reasoned(std::move(status),
+                  {{absl::StatusCode::kAlreadyExists, "ORDER_KNOWN"},
+                   {absl::StatusCode::kPermissionDenied, "VM_DENIED"},
+                   {absl::StatusCode::kResourceExhausted, "TOO_MANY_ORDERS"},
+                   {absl::StatusCode::kInvalidArgument, "ORDER_INVALID"}});
 }
 
 absl::Status AppraiseReason(absl::Status status) {
@@ -361,22 +371,62 @@ grpc::ServerUnaryReactor* VerifierService::Simulate(
              });
 }
 
+grpc::ServerUnaryReactor* VerifierService::PutBreakGlass(
+    grpc::CallbackServerContext* context,
+    const v1::PutBreakGlassRequest* request,
+    v1::PutBreakGlassResponse* response) {
+  return Run(
+      *context, "PutBreakGlass", *request, response,
+      [this](const Authority& authority, const v1::PutBreakGlassRequest& put)
+          -> absl::StatusOr<v1::PutBreakGlassResponse> {
+        const absl::StatusOr<OrderBook::Put> stored = parts_.orders.PutDocument(
+            AsBytes(put.document()), MayOf(authority));
+        if (!stored.ok()) {
+          return OrderReason(stored.status());
+        }
+        if (!stored->verdict.trusted()) {
+          return Refusal(stored->verdict, "DOCUMENT_REFUSED");
+        }
+        v1::PutBreakGlassResponse wire;
+        wire.set_serial(wire::ToField(stored->order.serial));
+        return wire;
+      });
+}
+
+// A host that was revoked learns that, and the epoch that voids what it keeps.
 absl::StatusOr<v1::GetHostPolicyResponse> VerifierService::DoGetHostPolicy(
-    const Authority& authority) {
-  const auto host = parts_.hosts.EnrolledHostOf(authority.identity());
+    const Authority& authority, const v1::GetHostPolicyRequest& request) {
+  const auto host = parts_.hosts.DecidedHostOf(authority.identity());
   if (!host.ok()) {
     return HostStateReason(host.status());
   }
-  ASSIGN_OR_RETURN(const std::vector<Bytes> references,
-                   parts_.appraiser.ReferencesForHost(host->host_id));
   v1::GetHostPolicyResponse wire;
-  for (const Bytes& document : references) {
-    wire.add_references(wire::ToField(document));
-  }
   ASSIGN_OR_RETURN(const Bytes record, parts_.hosts.RecordOf(*host));
   wire.set_host_record(wire::ToField(record));
   ASSIGN_OR_RETURN(const uint64_t epoch, parts_.store.RevocationEpoch());
   wire.set_revocation_epoch(epoch);
+  wire.set_revoked(host->state == verification::HostEntry::State::kRevoked);
+  if (wire.revoked()) {
+    return wire;
+  }
+  if (request.vm_uuids_size() > kMaxAskedVms) {
+    return FieldError("vm_uuids",
+                      fmt::format("are more than {}", kMaxAskedVms));
+  }
+  std::vector<std::string> asked;
+  for (const std::string& field : request.vm_uuids()) {
+    ASSIGN_OR_RETURN(asked.emplace_back(), VmUuid(field, false));
+  }
+  ASSIGN_OR_RETURN(const std::vector<Bytes> references,
+                   parts_.appraiser.ReferencesForHost(host->host_id, asked));
+  for (const Bytes& document : references) {
+    wire.add_references(wire::ToField(document));
+  }
+  ASSIGN_OR_RETURN(const std::vector<Bytes> orders,
+                   parts_.orders.ForHost(host->host_id));
+  for (const Bytes& document : orders) {
+    wire.add_break_glass(wire::ToField(document));
+  }
   return wire;
 }
 
@@ -386,8 +436,8 @@ grpc::ServerUnaryReactor* VerifierService::GetHostPolicy(
     v1::GetHostPolicyResponse* response) {
   return Run(
       *context, "GetHostPolicy", *request, response,
-      [this](const Authority& authority, const v1::GetHostPolicyRequest&) {
-        return DoGetHostPolicy(authority);
+      [this](const Authority& authority, const v1::GetHostPolicyRequest& get) {
+        return DoGetHostPolicy(authority, get);
       });
 }
 

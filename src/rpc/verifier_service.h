@@ -43,6 +43,10 @@ class VerifierService final : public v1::Verifier::CallbackService {
       grpc::CallbackServerContext* context,
       const v1::PutReferenceRequest* request,
       v1::PutReferenceResponse* response) override;
+  grpc::ServerUnaryReactor* PutBreakGlass(
+      grpc::CallbackServerContext* context,
+      const v1::PutBreakGlassRequest* request,
+      v1::PutBreakGlassResponse* response) override;
   grpc::ServerUnaryReactor* ListReferences(
       grpc::CallbackServerContext* context,
       const v1::ListReferencesRequest* request,
@@ -81,7 +85,7 @@ class VerifierService final : public v1::Verifier::CallbackService {
       const Authority& authority, const v1::SimulateRequest& request,
       MonotonicTime deadline);
   absl::StatusOr<v1::GetHostPolicyResponse> DoGetHostPolicy(
-      const Authority& authority);
+      const Authority& authority, const v1::GetHostPolicyRequest& request);
 
   const VerificationParts parts_;
   const Authorizer& authorizer_;

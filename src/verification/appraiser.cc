@@ -1,5 +1,6 @@
 #include "verification/appraiser.h"
 
+#include <algorithm>
 #include <limits>
 #include <set>
 #include <utility>
@@ -275,10 +276,12 @@ absl::StatusOr<Appraiser::Simulation> Appraiser::Simulate(
 }
 
 absl::StatusOr<std::vector<Bytes>> Appraiser::ReferencesForHost(
-    const std::string& host_id) {
+    const std::string& host_id, const std::vector<std::string>& asked) {
   ASSIGN_OR_RETURN(std::vector<std::string> vms,
                    parts_.store.VmsOfHost(host_id, kMostVmsOfHost));
   vms.emplace_back("*");
+  const std::set<std::string> seen_with(vms.begin(), vms.end());
+  vms.insert(vms.end(), asked.begin(), asked.end());
   const WallTime now = parts_.clock.Now();
   std::set<std::pair<std::string, uint64_t>> seen;
   std::vector<Bytes> documents;
@@ -287,14 +290,16 @@ absl::StatusOr<std::vector<Bytes>> Appraiser::ReferencesForHost(
     ASSIGN_OR_RETURN(const std::vector<ReferenceEntry> entries,
                      parts_.references.EntriesFor(vm, now));
     for (const ReferenceEntry& entry : entries) {
-      if (!seen.emplace(entry.name, entry.revision).second) {
+      if (seen.contains({entry.name, entry.revision})) {
         continue;
       }
       ASSIGN_OR_RETURN(const std::optional<ReferenceEntry> whole,
                        parts_.store.FindReference(entry.name, entry.revision));
-      if (!whole) {
+      if (!whole ||
+          (!seen_with.contains(vm) && !LetsRun(whole->document, host_id))) {
         continue;
       }
+      seen.emplace(entry.name, entry.revision);
       bytes += whole->document.size();
       if (bytes > kMostPolicyBytes) {
         return absl::ResourceExhaustedError(
@@ -305,6 +310,17 @@ absl::StatusOr<std::vector<Bytes>> Appraiser::ReferencesForHost(
     }
   }
   return documents;
+}
+
+// What nobody signed lets nobody run anything.
+bool Appraiser::LetsRun(ByteView document, const std::string& host_id) const {
+  const auto opened = parts_.references.OpenDocument(document);
+  if (!opened.ok() || !opened->verdict.trusted()) {
+    return false;
+  }
+  const std::vector<std::string>& hosts = opened->reference.host_ids;
+  return hosts.empty() ||
+         std::find(hosts.begin(), hosts.end(), host_id) != hosts.end();
 }
 
 std::string Appraiser::JwkSet() const {

@@ -85,10 +85,11 @@ class Appraiser {
                                       size_t most, const MayVm& may,
                                       MonotonicTime deadline);
 
-  // What concerns one host: references for VMs that it was seen with, and
-  // those of every VM.
+  // What concerns one host: references for VMs that it was seen with, those of
+  // every VM, and of `asked`, VMs that it names itself, those that let it run
+  // them.
   absl::StatusOr<std::vector<Bytes>> ReferencesForHost(
-      const std::string& host_id);
+      const std::string& host_id, const std::vector<std::string>& asked = {});
 
   [[nodiscard]] std::string JwkSet() const;
 
@@ -107,6 +108,8 @@ class Appraiser {
   absl::StatusOr<std::vector<reference::Reference>> CountingNow(
       const std::string& vm_uuid);
   absl::StatusOr<std::string> HostOf(const std::string& vm_uuid);
+  [[nodiscard]] bool LetsRun(ByteView document,
+                             const std::string& host_id) const;
   absl::StatusOr<Bytes> AskHosts(const Demand& demand, const Bytes& nonce);
 
   const Parts parts_;

@@ -42,6 +42,12 @@ enrollment::HostState FromState(HostEntry::State state) {
   return enrollment::HostState::kRevoked;
 }
 
+absl::Status NotEnrolled(const HostEntry& host) {
+  return absl::FailedPreconditionError(
+      fmt::format("host {} is {}", host.host_id,
+                  enrollment::ToString(FromState(host.state))));
+}
+
 enrollment::EkTrust FromTrust(std::string_view text) {
   for (const enrollment::EkTrust trust :
        {enrollment::EkTrust::kCertificate, enrollment::EkTrust::kOperator}) {
@@ -271,15 +277,21 @@ absl::StatusOr<HostEntry> HostRegistry::Get(const std::string& host_id) {
 
 absl::StatusOr<HostEntry> HostRegistry::EnrolledHostOf(
     const std::string& client) {
+  ASSIGN_OR_RETURN(HostEntry host, DecidedHostOf(client));
+  return host.state == HostEntry::State::kEnrolled
+             ? absl::StatusOr<HostEntry>(std::move(host))
+             : NotEnrolled(host);
+}
+
+absl::StatusOr<HostEntry> HostRegistry::DecidedHostOf(
+    const std::string& client) {
   ASSIGN_OR_RETURN(std::optional<HostEntry> host,
                    parts_.store.FindHostOfClient(client));
   if (!host) {
     return absl::NotFoundError(fmt::format("{} has no host", client));
   }
-  if (host->state != HostEntry::State::kEnrolled) {
-    return absl::FailedPreconditionError(
-        fmt::format("host {} is {}", host->host_id,
-                    enrollment::ToString(FromState(host->state))));
+  if (host->state == HostEntry::State::kPending) {
+    return NotEnrolled(*host);
   }
   return *std::move(host);
 }

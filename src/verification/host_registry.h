@@ -57,6 +57,8 @@ class HostRegistry {
   // Of a client that is a host: NOT_FOUND, FAILED_PRECONDITION (not enrolled,
   // or revoked).
   absl::StatusOr<HostEntry> EnrolledHostOf(const std::string& client);
+  // The same of a client whose host was revoked, too.
+  absl::StatusOr<HostEntry> DecidedHostOf(const std::string& client);
   // The authority's word, renewed if it is about to run out.
   absl::StatusOr<Bytes> RecordOf(const HostEntry& host);
 

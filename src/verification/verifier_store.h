@@ -55,6 +55,18 @@ struct ReferenceEntry {
                          const ReferenceEntry&) = default;
 };
 
+// An order that lets one VM start on one host, as its approver signed it.
+struct BreakGlassEntry {
+  Bytes serial;
+  std::string vm_uuid;
+  std::string host_id;
+  int64_t not_after_unix_ms = 0;
+  int64_t stored_unix_ms = 0;
+  Bytes document;
+  friend bool operator==(const BreakGlassEntry&,
+                         const BreakGlassEntry&) = default;
+};
+
 // Something that happened, in one sequence: decisions, and changes of what
 // decisions rest on.
 struct DecisionEntry {
@@ -149,6 +161,20 @@ class VerifierStore {
   // more.
   virtual absl::StatusOr<std::vector<ReferenceEntry>> ReferencesOf(
       const std::string& vm_uuid, int64_t now_unix_ms) = 0;
+
+  struct BreakGlassWrite {
+    BreakGlassEntry order;
+    size_t most = 0;  // of its host, that have not run out
+    std::optional<DecisionEntry> event;
+  };
+  // Orders that had run out when this one came are dropped. ALREADY_EXISTS:
+  // its serial is there. RESOURCE_EXHAUSTED: its host has `most`. Returns the
+  // event's sequence, 0 without one.
+  virtual absl::StatusOr<uint64_t> PutBreakGlass(
+      const BreakGlassWrite& write) = 0;
+  // Those that have not run out, by serial.
+  virtual absl::StatusOr<std::vector<BreakGlassEntry>> BreakGlassOf(
+      const std::string& host_id, int64_t now_unix_ms) = 0;
 
   struct DecisionWrite {
     DecisionEntry decision;

@@ -88,11 +88,10 @@ absl::StatusOr<VerifierKeys> LoadVerifierKeys(const fs::path& folder,
 
 absl::StatusOr<std::vector<document::PublicKey>> LoadApprovers(
     const fs::path& folder) {
-  auto keys = document::LoadPublicKeys(folder.string());
-  if (absl::IsNotFound(keys.status())) {
+  auto keys = document::LoadKeysIfAny(folder);
+  if (keys.ok() && keys->empty()) {
     log::Warning("nobody can approve references",
                  {{"folder", folder.string()}});
-    return std::vector<document::PublicKey>();
   }
   return keys;
 }

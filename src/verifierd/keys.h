@@ -27,8 +27,8 @@ absl::StatusOr<VerifierKeys> LoadVerifierKeys(
     const std::filesystem::path& folder, bool post_quantum,
     const std::string& module);
 
-// Every *.pub of a folder (document::LoadPublicKeys). A folder that is not
-// there, or empty, approves nothing.
+// Every *.pub of a folder (document::LoadKeysIfAny), with a warning if that
+// is nobody.
 absl::StatusOr<std::vector<document::PublicKey>> LoadApprovers(
     const std::filesystem::path& folder);
 

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "fmt/format.h"
 #include "process/state_dir.h"
@@ -72,7 +73,11 @@ struct VerificationStack::Owners {
         references({.store = *store,
                     .log = log,
                     .clock = clock,
-                    .approvers = std::move(approvers)}),
+                    .approvers = approvers}),
+        orders({.store = *store,
+                .log = log,
+                .clock = clock,
+                .approvers = std::move(approvers)}),
         hosts({.store = *store,
                .log = log,
                .ek_roots = roots,
@@ -97,6 +102,7 @@ struct VerificationStack::Owners {
   verification::DecisionLog log;
   verification::HostAnchors anchors;
   verification::ReferenceBook references;
+  verification::OrderBook orders;
   verification::HostRegistry hosts;
   verification::Appraiser appraiser;
 };
@@ -116,6 +122,9 @@ absl::StatusOr<std::unique_ptr<VerificationStack>> VerificationStack::Open(
                         "verification.approvers");
   ASSIGN_OR_RETURN(auto store, verification::SqliteVerifierStore::Open(
                                    options.folder / "verifier.db"));
+  RETURN_IF_ERROR(
+      WriteFileAtomic(options.folder / "result-keys.json",
+                      AsBytes(token::ToJwkSet(keys.results.keys()))));
   std::unique_ptr<rpc::GrpcHostClient> client;
   if (settings.host_tls) {
     ASSIGN_OR_RETURN_WITH(
@@ -148,6 +157,7 @@ rpc::VerificationParts VerificationStack::Parts(Executor& requests,
   return {.store = *owners_->store,
           .hosts = owners_->hosts,
           .references = owners_->references,
+          .orders = owners_->orders,
           .appraiser = owners_->appraiser,
           .log = owners_->log,
           .requests = requests,

@@ -118,6 +118,41 @@ TEST_P(VerifierStoreContract, KnowsNothingAtFirst) {
   EXPECT_THAT(store_->FindEvidence(1).value(), IsEmpty());
 }
 
+TEST_P(VerifierStoreContract, OrdersAreKeptUntilTheyRunOut) {
+  const auto order = [](uint8_t serial, const std::string& host,
+                        int64_t until) {
+    return verification::BreakGlassEntry{.serial = Bytes(16, serial),
+                                         .vm_uuid = "vm",
+                                         .host_id = host,
+                                         .not_after_unix_ms = until,
+                                         .stored_unix_ms = 50,
+                                         .document = Bytes(300, serial)};
+  };
+  const auto put = [this](const verification::BreakGlassEntry& entry,
+                          size_t most = 2) {
+    return store_->PutBreakGlass(
+        {.order = entry, .most = most, .event = Decision("vm", true)});
+  };
+  EXPECT_THAT(store_->BreakGlassOf("h", 1).value(), IsEmpty());
+  EXPECT_EQ(put(order(2, "h", 100)).value(), 1u);
+  EXPECT_EQ(put(order(1, "h", 200)).value(), 2u);
+  EXPECT_EQ(put(order(3, "other", 100)).value(), 3u);
+  EXPECT_THAT(store_->BreakGlassOf("h", 100).value(),
+              ElementsAre(order(1, "h", 200), order(2, "h", 100)));
+  EXPECT_THAT(store_->BreakGlassOf("h", 101).value(),
+              ElementsAre(order(1, "h", 200)));
+  EXPECT_THAT(put(order(1, "h", 300), 9), StatusIs(kExists));
+  EXPECT_THAT(put(order(4, "h", 300)),
+              StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_EQ(store_->LastSequence().value(), 3u);
+  auto later = order(4, "h", 300);
+  later.stored_unix_ms = 150;
+  EXPECT_EQ(put(later).value(), 4u);
+  EXPECT_THAT(store_->BreakGlassOf("h", 0).value(),
+              ElementsAre(order(1, "h", 200), later));
+  EXPECT_THAT(store_->BreakGlassOf("other", 0).value(), IsEmpty());
+}
+
 TEST_P(VerifierStoreContract, ReturnsTheHostThatWasPut) {
   const HostEntry host = Host("a");
   EXPECT_EQ(store_->PutHost({.host = host}).value(), 0u);

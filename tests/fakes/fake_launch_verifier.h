@@ -48,7 +48,8 @@ class FakeLaunchVerifier final : public gate::LaunchVerifier {
     }
     return signer_.SignEs256(ear);
   }
-  absl::StatusOr<HostPolicy> GetHostPolicy(MonotonicTime) override {
+  absl::StatusOr<HostPolicy> GetHostPolicy(const std::vector<std::string>&,
+                                           MonotonicTime) override {
     return policy;
   }
 

@@ -7,6 +7,7 @@
 
 namespace vmattest::testing {
 
+using verification::BreakGlassEntry;
 using verification::DecisionEntry;
 using verification::DecisionQuery;
 using verification::HostEntry;
@@ -206,6 +207,41 @@ absl::StatusOr<std::vector<ReferenceEntry>> FakeVerifierStore::ReferencesOf(
     all.push_back(reference);
   }
   return all;
+}
+
+absl::StatusOr<uint64_t> FakeVerifierStore::PutBreakGlass(
+    const BreakGlassWrite& write) {
+  const MutexLock lock(mutex_);
+  RETURN_IF_ERROR(failure_);
+  const BreakGlassEntry& order = write.order;
+  std::erase_if(orders_, [&order](const auto& item) {
+    return item.second.not_after_unix_ms < order.stored_unix_ms;
+  });
+  if (orders_.contains(order.serial)) {
+    return absl::AlreadyExistsError("the order's serial is known");
+  }
+  const auto others =
+      std::count_if(orders_.begin(), orders_.end(), [&order](const auto& item) {
+        return item.second.host_id == order.host_id;
+      });
+  if (static_cast<size_t>(others) >= write.most) {
+    return absl::ResourceExhaustedError("the host has enough orders");
+  }
+  orders_[order.serial] = order;
+  return write.event ? Add(*write.event) : 0;
+}
+
+absl::StatusOr<std::vector<BreakGlassEntry>> FakeVerifierStore::BreakGlassOf(
+    const std::string& host_id, int64_t now_unix_ms) {
+  const MutexLock lock(mutex_);
+  RETURN_IF_ERROR(failure_);
+  std::vector<BreakGlassEntry> found;
+  for (const auto& [serial, order] : orders_) {
+    if (order.host_id == host_id && order.not_after_unix_ms >= now_unix_ms) {
+      found.push_back(order);
+    }
+  }
+  return found;
 }
 
 uint64_t FakeVerifierStore::Add(const DecisionEntry& decision) {

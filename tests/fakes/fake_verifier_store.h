@@ -34,6 +34,10 @@ class FakeVerifierStore final : public verification::VerifierStore {
   absl::StatusOr<std::vector<verification::ReferenceEntry>> ReferencesOf(
       const std::string& vm_uuid, int64_t now_unix_ms) override;
 
+  absl::StatusOr<uint64_t> PutBreakGlass(const BreakGlassWrite& write) override;
+  absl::StatusOr<std::vector<verification::BreakGlassEntry>> BreakGlassOf(
+      const std::string& host_id, int64_t now_unix_ms) override;
+
   absl::StatusOr<uint64_t> Append(const std::vector<DecisionWrite>& decisions,
                                   size_t keep_evidence) override;
   absl::StatusOr<std::vector<verification::DecisionEntry>> Decisions(
@@ -67,6 +71,7 @@ class FakeVerifierStore final : public verification::VerifierStore {
   uint64_t epoch_ GUARDED_BY(mutex_) = 0;
   std::map<std::pair<std::string, uint64_t>, verification::ReferenceEntry>
       references_ GUARDED_BY(mutex_);
+  std::map<Bytes, verification::BreakGlassEntry> orders_ GUARDED_BY(mutex_);
   std::map<uint64_t, verification::DecisionEntry> decisions_ GUARDED_BY(mutex_);
   std::map<uint64_t, verification::RecordedEvidence> evidence_
       GUARDED_BY(mutex_);

@@ -10,6 +10,7 @@
 #include "gmock/gmock.h"
 #include "reference/reference.h"
 #include "support/daemon_process.h"
+#include "support/idle_kernel.h"
 #include "support/libvirt_host.h"
 #include "support/matchers.h"
 #include "support/swtpm.h"
@@ -21,27 +22,13 @@ namespace {
 using reference::GateMode;
 using testing::DaemonProcess;
 using ::testing::HasSubstr;
+using testing::IdleKernel;
 using testing::IsOk;
 using testing::LibvirtHost;
 using testing::Slurp;
 using testing::Swtpm;
 
 constexpr char kUuid[] = "a045410c-221a-45fb-b0ef-341be7ce6025";
-
-// Enough of a kernel for QEMU to load, which then does nothing for ever.
-std::string IdleKernel() {
-  std::string kernel(16384, '\0');
-  kernel[0x1f1] = 1;  // sectors of set-up code
-  kernel[0x1fe] = '\x55';
-  kernel[0x1ff] = '\xaa';
-  kernel.replace(0x200, 2, "\xeb\xfe");  // jmp to itself
-  kernel.replace(0x202, 4, "HdrS");
-  kernel[0x206] = '\x0c';
-  kernel[0x207] = '\x02';
-  kernel[0x211] = 1;
-  kernel.replace(0x22c, 4, "\xff\xff\xff\x7f");
-  return kernel;
-}
 
 struct Vm {
   std::string name = "web";

@@ -11,6 +11,7 @@
 #include "support/soft_tpm.h"
 #include "verification/appraiser.h"
 #include "verification/host_registry.h"
+#include "verification/order_book.h"
 
 namespace vmattest::testing {
 
@@ -54,6 +55,7 @@ class VerifierRig {
   verification::DecisionLog log;
   verification::HostAnchors anchors;
   verification::ReferenceBook references;
+  verification::OrderBook orders;
   verification::HostRegistry hosts;
   verification::Appraiser appraiser;
 };

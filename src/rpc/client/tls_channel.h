@@ -16,6 +16,8 @@ struct ClientTls {
   std::filesystem::path certificate;
   std::filesystem::path private_key;
   std::filesystem::path ca;  // of the other side
+  // The name that its certificate must have; empty: the address's host.
+  std::string server_name;
 };
 
 // Connects when it is first used, and again when it broke. Errors as

@@ -9,7 +9,7 @@ namespace {
 constexpr int kApplicationId = 0x564D4156;
 
 // kSteps[n] leads from version n to n + 1. Never changed once released.
-constexpr std::array<const char*, 1> kSteps = {R"sql(
+constexpr std::array<const char*, 2> kSteps = {R"sql(
 CREATE TABLE counter(
   id INTEGER PRIMARY KEY CHECK (id = 0),
   last_sequence INTEGER NOT NULL,
@@ -74,6 +74,16 @@ CREATE TABLE evidence(
   trusted INTEGER NOT NULL,
   evidence BLOB NOT NULL) STRICT;
 CREATE INDEX evidence_by_vm ON evidence(vm_uuid, sequence);
+)sql",
+                                               R"sql(
+CREATE TABLE break_glass(
+  serial BLOB PRIMARY KEY,
+  vm_uuid TEXT NOT NULL,
+  host_id TEXT NOT NULL,
+  not_after_unix_ms INTEGER NOT NULL,
+  stored_unix_ms INTEGER NOT NULL,
+  document BLOB NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX break_glass_by_host ON break_glass(host_id, serial);
 )sql"};
 
 constexpr std::pair<sqlite::StatementHandle Statements::*, const char*>
@@ -129,6 +139,14 @@ constexpr std::pair<sqlite::StatementHandle Statements::*, const char*>
          "not_before_unix_ms<=?2 AND not_after_unix_ms>?2) ORDER BY name"},
         {&Statements::claims,
          "SELECT vm_uuid FROM claim WHERE name=? AND revision=? ORDER BY 1"},
+
+        {&Statements::put_order, "INSERT INTO break_glass VALUES(?,?,?,?,?,?)"},
+        {&Statements::find_order, "SELECT 1 FROM break_glass WHERE serial=?"},
+        {&Statements::orders_of,
+         "SELECT * FROM break_glass WHERE host_id=? AND not_after_unix_ms>=? "
+         "ORDER BY serial"},
+        {&Statements::drop_orders,
+         "DELETE FROM break_glass WHERE not_after_unix_ms<?"},
 
         {&Statements::next_sequence,
          "UPDATE counter SET last_sequence=last_sequence+1 "

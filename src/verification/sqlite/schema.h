@@ -30,6 +30,11 @@ struct Statements {
   sqlite::StatementHandle references_of;
   sqlite::StatementHandle claims;
 
+  sqlite::StatementHandle put_order;
+  sqlite::StatementHandle find_order;
+  sqlite::StatementHandle orders_of;
+  sqlite::StatementHandle drop_orders;
+
   sqlite::StatementHandle next_sequence;
   sqlite::StatementHandle last_sequence;
   sqlite::StatementHandle add_decision;

@@ -5,7 +5,7 @@
 #include "fmt/format.h"
 #include "verification/sqlite/rows.h"
 
-// Hosts and references; decisions are in sqlite_decisions.cc.
+// Hosts, references and orders; decisions are in sqlite_decisions.cc.
 
 namespace vmattest::verification {
 
@@ -265,6 +265,69 @@ absl::StatusOr<std::vector<ReferenceEntry>> SqliteVerifierStore::ReferencesOf(
   sqlite::Query query = database_.Execute(statements_.references_of);
   query.Bind(vm_uuid).Bind(now_unix_ms);
   return References(query);
+}
+
+absl::StatusOr<std::vector<BreakGlassEntry>> SqliteVerifierStore::Orders(
+    const std::string& host_id, int64_t now_unix_ms) {
+  sqlite::Query query = database_.Execute(statements_.orders_of);
+  query.Bind(host_id).Bind(now_unix_ms);
+  std::vector<BreakGlassEntry> orders;
+  while (true) {
+    ASSIGN_OR_RETURN(const bool row, query.Step());
+    if (!row) {
+      return orders;
+    }
+    orders.push_back({.serial = query.Blob(0),
+                      .vm_uuid = query.Text(1),
+                      .host_id = query.Text(2),
+                      .not_after_unix_ms = query.Integer(3),
+                      .stored_unix_ms = query.Integer(4),
+                      .document = query.Blob(5)});
+  }
+}
+
+absl::StatusOr<std::vector<BreakGlassEntry>> SqliteVerifierStore::BreakGlassOf(
+    const std::string& host_id, int64_t now_unix_ms) {
+  const MutexLock lock(mutex_);
+  return Orders(host_id, now_unix_ms);
+}
+
+absl::StatusOr<uint64_t> SqliteVerifierStore::PutBreakGlass(
+    const BreakGlassWrite& write) {
+  const BreakGlassEntry& order = write.order;
+  const MutexLock lock(mutex_);
+  sqlite::Transaction transaction(database_);
+  RETURN_IF_ERROR(transaction.Begin());
+  {
+    sqlite::Query query = database_.Execute(statements_.drop_orders);
+    RETURN_IF_ERROR(query.Bind(order.stored_unix_ms).Run());
+  }
+  {
+    sqlite::Query query = database_.Execute(statements_.find_order);
+    ASSIGN_OR_RETURN(const bool row, query.Bind(ByteView(order.serial)).Step());
+    if (row) {
+      return absl::AlreadyExistsError("the order's serial is known");
+    }
+  }
+  ASSIGN_OR_RETURN(const std::vector<BreakGlassEntry> others,
+                   Orders(order.host_id, order.stored_unix_ms));
+  if (others.size() >= write.most) {
+    return absl::ResourceExhaustedError(fmt::format(
+        "host {} has {} orders already", order.host_id, others.size()));
+  }
+  {
+    sqlite::Query query = database_.Execute(statements_.put_order);
+    RETURN_IF_ERROR(query.Bind(ByteView(order.serial))
+                        .Bind(order.vm_uuid)
+                        .Bind(order.host_id)
+                        .Bind(order.not_after_unix_ms)
+                        .Bind(order.stored_unix_ms)
+                        .Bind(ByteView(order.document))
+                        .Run());
+  }
+  ASSIGN_OR_RETURN(const uint64_t sequence, AddEvent(write.event));
+  RETURN_IF_ERROR(transaction.Commit());
+  return sequence;
 }
 
 }  // namespace vmattest::verification

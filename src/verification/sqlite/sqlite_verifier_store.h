@@ -45,6 +45,10 @@ class SqliteVerifierStore final : public VerifierStore {
   absl::StatusOr<std::vector<ReferenceEntry>> ReferencesOf(
       const std::string& vm_uuid, int64_t now_unix_ms) override;
 
+  absl::StatusOr<uint64_t> PutBreakGlass(const BreakGlassWrite& write) override;
+  absl::StatusOr<std::vector<BreakGlassEntry>> BreakGlassOf(
+      const std::string& host_id, int64_t now_unix_ms) override;
+
   // sqlite_decisions.cc
   absl::StatusOr<uint64_t> Append(const std::vector<DecisionWrite>& decisions,
                                   size_t keep_evidence) override;
@@ -77,6 +81,8 @@ class SqliteVerifierStore final : public VerifierStore {
   absl::Status AddClaims(ReferenceEntry& reference) REQUIRES_LOCK(mutex_);
   absl::Status CheckClaims(const ReferenceEntry& reference)
       REQUIRES_LOCK(mutex_);
+  absl::StatusOr<std::vector<BreakGlassEntry>> Orders(
+      const std::string& host_id, int64_t now_unix_ms) REQUIRES_LOCK(mutex_);
   absl::StatusOr<uint64_t> AddDecision(const DecisionEntry& decision)
       REQUIRES_LOCK(mutex_);
   absl::StatusOr<uint64_t> AddEvent(const std::optional<DecisionEntry>& event)

@@ -42,6 +42,41 @@ TEST_F(DaemonConfigTest, EmptyFileGivesTheDefaults) {
   EXPECT_EQ(config.content, Content::kChain);
 }
 
+constexpr std::string_view kRemote =
+    "verifier: {certificate: /c, private_key: /k, ca: /a, server_name: v}\n";
+
+TEST_F(DaemonConfigTest, GateAsksTheVerifierThatThisHostEnrolsWith) {
+  ASSERT_OK_AND_ASSIGN(
+      const DaemonConfig config,
+      Load(std::string(kRemote) +
+           "gate: {verifier: \"v.example:9444\", verifier_keys: [/keys]}\n"));
+  EXPECT_EQ(config.gate.verifier, "v.example:9444");
+  EXPECT_THAT(config.gate.verifier_keys, ElementsAre("/keys"));
+  ASSERT_TRUE(config.verifier.has_value());
+  EXPECT_EQ(config.verifier->address, "v.example:9444");
+  EXPECT_EQ(config.verifier->server_name, "v");
+  ASSERT_OK_AND_ASSIGN(const DaemonConfig embedded, Load(""));
+  EXPECT_FALSE(embedded.gate.verifier.has_value());
+}
+
+TEST_F(DaemonConfigTest, AVerifierOfTheGateWithoutPinnedKeysOrTlsIsRefused) {
+  const auto refused = [this](std::string_view head, std::string_view gate,
+                              const char* key) {
+    EXPECT_THAT(Load(fmt::format("{}gate: {{{}}}\n", head, gate)),
+                StatusIs(kInvalid, HasSubstr(key)));
+  };
+  refused(kRemote, "verifier: \"v:1\"", "gate.verifier_keys: must name");
+  refused("", "verifier: \"v:1\", verifier_keys: [/k]", "gate.verifier: needs");
+  refused(kRemote, "verifier: v, verifier_keys: [/k]", "must be HOST:PORT");
+  refused("", "verifier_keys: [/k]", "a key of its own");
+  refused(kRemote, "verifier: \"v:1\", verifier_keys: [k]",
+          "gate.verifier_keys[0]");
+  refused(
+      "verifier: {address: \"w:1\", certificate: /c, private_key: /k, ca: "
+      "/a}\n",
+      "verifier: \"v:1\", verifier_keys: [/k]", "must be verifier.address");
+}
+
 TEST_F(DaemonConfigTest, DropInsWinInTheOrderOfTheirNamesEnvironmentLast) {
   std::filesystem::create_directory(dir_.path() / "conf.d");
   dir_.Write("conf.d/20-b.yaml", "log_level: error\n");

@@ -61,6 +61,10 @@ TEST(KeyFilesTest, AFolderOfPublicKeysIsReadByName) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("c.pub")));
   EXPECT_THAT(LoadPublicKeys(dir.path() / "none"),
               StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_TRUE(LoadKeysIfAny(dir.path() / "none")->empty());
+  EXPECT_TRUE(LoadKeysIfAny("")->empty());
+  EXPECT_THAT(LoadKeysIfAny(dir.path()),
+              StatusIs(absl::StatusCode::kInvalidArgument));
   EXPECT_THAT(LoadPrivateKey(dir.path() / "none"),
               StatusIs(absl::StatusCode::kNotFound));
 }

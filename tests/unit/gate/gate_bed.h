@@ -16,9 +16,9 @@
 #include "gate/policy_store.h"
 #include "reference/reference.h"
 #include "signing/local_signer.h"
+#include "support/break_glass.h"
 #include "support/temp_dir.h"
 #include "unit/attestor/attestor_bed.h"
-#include "vmattest/v1/document.pb.h"
 
 namespace vmattest::testing {
 
@@ -85,29 +85,15 @@ struct GateBed {
   }
   void Approve(const std::string& vm, reference::GateMode mode,
                uint64_t revision = 1) {
-    (void)*policy->Take(
-        {.references = {Reference(vm, mode, revision)}, .host_record = {}});
+    (void)*policy->Take({.references = {Reference(vm, mode, revision)}},
+                        clock.Now());
   }
   void BreakGlass(const std::string& vm, const std::string& host,
                   const document::PrivateKey& key, int64_t valid_ms) {
-    v1::BreakGlassOrder order;
-    const int64_t now = clock.Now().time_since_epoch().count();
-    order.mutable_header()->set_version(1);
-    order.mutable_header()->set_issued_unix_ms(now - 2000);
-    order.mutable_header()->set_not_before_unix_ms(now - 2000);
-    order.mutable_header()->set_not_after_unix_ms(now + valid_ms);
-    for (const std::string& algorithm : key.algorithms()) {
-      order.mutable_header()->add_signature_algorithms(algorithm);
-    }
-    order.set_vm_uuid(Uuid(vm));
-    order.set_host_id(host);
-    order.set_serial(std::string(16, static_cast<char>('a' + orders++)));
-    order.set_reason("the disk must be saved");
-    std::string payload;
-    order.SerializeToString(&payload);
-    dir.Write(
-        "break-glass/order" + std::to_string(orders),
-        AsText(*key.Sign(document::kBreakGlassPayloadType, AsBytes(payload))));
+    ++orders;
+    dir.Write("break-glass/order" + std::to_string(orders),
+              AsText(SignedOrder(key, clock.Now(), Uuid(vm), host,
+                                 static_cast<char>('a' + orders), valid_ms)));
   }
   static std::string Uuid(const std::string& vm) {
     return ToString(FakeHypervisor::UuidOf(vm));

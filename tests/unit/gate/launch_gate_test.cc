@@ -183,8 +183,8 @@ TEST_F(LaunchGateTest, OnlyAnApproversSignatureMakesAVmLearnOrWarn) {
   const document::PrivateKey stranger =
       *document::PrivateKey::Generate("stranger", std::nullopt);
   const auto taken = bed_.policy->Take(
-      {.references = {bed_.Reference("web", GateMode::kLearn, 1, stranger)},
-       .host_record = {}});
+      {.references = {bed_.Reference("web", GateMode::kLearn, 1, stranger)}},
+      bed_.clock.Now());
   EXPECT_EQ(taken.value_or(9), 0U);
   ExpectDenied(bed_.Ask("web", "prepare", "<metadata>learn</metadata>"),
                "gate-no-reference");

@@ -38,6 +38,7 @@ const std::map<std::string, Roles>& Expected() {
       {"vmattest.v1.Verifier/GetDecision", kLookers},
       {"vmattest.v1.Verifier/WatchAlerts", kLookers},
       {"vmattest.v1.Verifier/PutReference", kOwners},
+      {"vmattest.v1.Verifier/PutBreakGlass", kOwners},
       {"vmattest.v1.Verifier/ListReferences", kLookers},
       {"vmattest.v1.Verifier/GetReference", kLookers},
       {"vmattest.v1.Verifier/LearnReference", kOwners},

@@ -64,6 +64,7 @@ class VerifierServerTest : public ::testing::Test {
     return {.store = rig_.store,
             .hosts = rig_.hosts,
             .references = rig_.references,
+            .orders = rig_.orders,
             .appraiser = rig_.appraiser,
             .log = rig_.log,
             .requests = requests_,
