@@ -25,6 +25,7 @@
 #include "cli/measure_command.h"
 #include "cli/print.h"
 #include "cli/reference_commands.h"
+#include "cli/register_image_command.h"
 #include "cli/seal_command.h"
 #include "cli/verifier_commands.h"
 #include "cli/verify_command.h"
@@ -277,6 +278,25 @@ void AddHook(CLI::App& app, Run* run) {
                 "Take it away again");
 }
 
+void AddGate(CLI::App& app, Run* run) {
+  CLI::App* gate = app.add_subcommand("gate", "The launch gate");
+  gate->require_subcommand(1);
+  Command<RegisterImageArgs> command(
+      *gate, "register-image",
+      "Say which file a VM was saved to, so that it may be restored from it",
+      run,
+      [](const RegisterImageArgs& args) { return RunRegisterImage(args); });
+  RegisterImageArgs& args = *command.args;
+  command.app->add_option("domain", args.domain, "its name or UUID")
+      ->required();
+  command.app->add_option("file", args.file, "as `virsh save` wrote it")
+      ->required();
+  command.app->add_option("--hook-socket", args.hook_socket, "the daemon's")
+      ->capture_default_str();
+  command.app->add_option("--timeout", args.timeout_seconds, "in seconds")
+      ->capture_default_str();
+}
+
 void AddVerify(CLI::App& app, Run* run) {
   Command<VerifyArgs> command(
       app, "verify", "Check evidence or a disclosure offline", run,
@@ -467,6 +487,7 @@ void AddCommands(CLI::App& app, Run* run) {
   AddVerifierCommands(app, run);
   AddKeys(app, run);
   AddHook(app, run);
+  AddGate(app, run);
   AddBreakGlass(app, run);
   AddSeal(app, run);
   AddEventLog(app, run);

@@ -66,6 +66,11 @@ struct GateHost::Work {
        std::unique_ptr<gate::PolicyStore> policy_in,
        std::filesystem::path hook_program);
   void Note(std::string kind, std::map<std::string, std::string> facts);
+  std::function<void(std::string, std::map<std::string, std::string>)> Noter() {
+    return [this](std::string kind, std::map<std::string, std::string> facts) {
+      Note(std::move(kind), std::move(facts));
+    };
+  }
   gate::GateReply Decide(const gate::GateCall& call, MonotonicTime deadline);
   gate::GateReply Busy(const gate::GateCall& call) const;
   void Look();
@@ -81,6 +86,8 @@ struct GateHost::Work {
   const GateVerifier verifier;
   gate::VerdictCache verdicts{folder / "verdicts"};
   gate::LaunchSessions sessions;
+  gate::SavedImages images;
+  gate::DiskContinuity disks;
   gate::EvidenceMaker evidence;
   gate::LaunchGate gate;
   gate::HookWatch hook;
@@ -102,6 +109,12 @@ GateHost::Work::Work(const config::DaemonConfig& config_in, Parts parts_in,
       policy(std::move(policy_in)),
       verifier(std::move(verifier_in)),
       sessions(parts.clock),
+      images(folder / "images", parts.clock, Noter()),
+      disks(folder / "disks", {.digester = parts.digester,
+                               .hashing = &parts.hashing,
+                               .make_parser = parts.make_parser,
+                               .clock = parts.clock,
+                               .note = Noter()}),
       evidence(parts.signer, parts.clock, {.unmanaged = parts.unmanaged}),
       gate({.digester = parts.digester,
             .hashing = &parts.hashing,
@@ -112,12 +125,10 @@ GateHost::Work::Work(const config::DaemonConfig& config_in, Parts parts_in,
             .policy = *policy,
             .verdicts = verdicts,
             .sessions = sessions,
+            .images = images,
+            .disks = disks,
             .store = parts.store,
-            .note =
-                [this](std::string kind,
-                       std::map<std::string, std::string> facts) {
-                  Note(std::move(kind), std::move(facts));
-                },
+            .note = Noter(),
             .clock = parts.clock},
            GateOptions(config, parts, verifier.keys)),
       hook(sessions, {.hooks = config.gate.hooks_dir,
@@ -127,11 +138,7 @@ GateHost::Work::Work(const config::DaemonConfig& config_in, Parts parts_in,
              .digester = parts.digester,
              .make_parser = parts.make_parser,
              .sessions = sessions,
-             .note =
-                 [this](std::string kind,
-                        std::map<std::string, std::string> facts) {
-                   Note(std::move(kind), std::move(facts));
-                 }},
+             .note = Noter()},
             config.gate.pause_on_drift),
       feed({.verifier = *verifier.verifier,
             .policy = *policy,
@@ -146,7 +153,9 @@ void GateHost::Work::Note(std::string kind,
 
 gate::GateReply GateHost::Work::Decide(const gate::GateCall& call,
                                        MonotonicTime deadline) {
-  hook.NoteCall();
+  if (call.operation != gate::kRegisterImage) {
+    hook.NoteCall();
+  }
   gate::GateReply reply = gate.Decide(call, deadline);
   if (reply.code == "gate-no-reference") {
     feed.Want(reply.vm_uuid);
@@ -304,8 +313,13 @@ void GateHost::OnDisconnected(const absl::Status& why) {
 }
 
 void GateHost::OnLifecycle(const hypervisor::LifecycleEvent& event) {
+  if (event.kind == hypervisor::LifecycleKind::kStopped ||
+      event.kind == hypervisor::LifecycleKind::kCrashed) {
+    work_->images.Ended(ToString(event.uuid), event.saved);
+  }
   if (event.kind == hypervisor::LifecycleKind::kStarted &&
       !work_->hook.NoteStarted(ToString(event.uuid), event.name)) {
+    work_->images.StartedUnseen(ToString(event.uuid));
     log::Error("a VM started without the launch gate", {{"vm", event.name}});
     work_->Note("gate-bypassed", {{"vm_uuid", ToString(event.uuid)},
                                   {"vm_name", event.name.substr(0, 512)}});

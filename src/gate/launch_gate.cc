@@ -50,6 +50,9 @@ bool LeavesFirmwareOpen(const std::vector<ConfigLeaf>& leaves) {
 }  // namespace
 
 GateReply LaunchGate::Decide(const GateCall& call, MonotonicTime deadline) {
+  if (call.operation == kRegisterImage) {
+    return RegisterImage(call, deadline);
+  }
   if (!IsGated(call.operation)) {
     return Told(call);
   }
@@ -85,6 +88,9 @@ GateReply LaunchGate::Told(const GateCall& call) {
     if (ended) {
       parts_.sessions.Erase(subject->uuid);
     }
+    if (call.operation == "release") {
+      Ended(call, subject->uuid);
+    }
   }
   return reply;
 }
@@ -105,9 +111,7 @@ Judgement LaunchGate::Judge(const Launch& launch, LaunchSession& session) {
     return JudgeStarted(launch, session);
   }
   if (operation == "restore") {
-    return Deny("gate-saved-memory",
-                "it would start from saved memory, and this image is not "
-                "registered; start it afresh (virsh start --force-boot)");
+    return JudgeRestore(launch, session);
   }
   return JudgePrepare(launch, session);
 }
@@ -117,6 +121,8 @@ Judgement LaunchGate::JudgePrepare(const Launch& launch,
   const bool migrating = launch.call.operation == "migrate";
   if (migrating) {
     session.incoming = true;
+    session.image.reset();
+    session.image_xml.clear();
   } else {
     LaunchSession fresh;
     fresh.vm_name = session.vm_name;
@@ -124,16 +130,31 @@ Judgement LaunchGate::JudgePrepare(const Launch& launch,
     // Of the operation that led to this launch.
     fresh.incoming = session.incoming && !session.prepared;
     fresh.break_glass = session.break_glass && !session.prepared;
-    fresh.prepare_xml = launch.call.xml;
+    // Not if that restore came to nothing and this is another launch.
+    if (!session.prepared && session.image &&
+        IsImageUnchanged(launch, session)) {
+      fresh.image = std::move(session.image);
+      fresh.prepare_xml = std::move(session.image_xml);
+    } else {
+      fresh.prepare_xml = launch.call.xml;
+    }
     fresh.prepared = true;
     session = std::move(fresh);
+  }
+  // What was saved carries what libvirt filled in when it ran.
+  const absl::StatusOr<std::string> xml =
+      session.image
+          ? measurement::AsDefined(launch.call.xml, session.prepare_xml)
+          : launch.call.xml;
+  if (!xml.ok()) {
+    return DenyFor("gate-measuring", "measuring", xml.status());
   }
   const absl::StatusOr<TpmClock> measured_at =
       parts_.evidence.ReadClock(launch.deadline);
   if (!measured_at.ok()) {
     return DenyFor("gate-tpm", "reading the TPM's clock", measured_at.status());
   }
-  const absl::StatusOr<Measured> measured = Measure(launch, launch.call.xml);
+  const absl::StatusOr<Measured> measured = Measure(launch, *xml);
   if (!measured.ok()) {
     return DenyFor("gate-measuring", "measuring", measured.status());
   }
@@ -174,7 +195,8 @@ Judgement LaunchGate::JudgeStart(const Launch& launch, LaunchSession& session) {
   if (launch.policy.mode == GateMode::kLearn) {
     Learn(launch, *measured, *measured_at);
   }
-  Judgement judgement = JudgeMeasured(launch, *measured, *measured_at);
+  Judgement judgement =
+      JudgeDisks(launch, *xml, JudgeMeasured(launch, *measured, *measured_at));
   session.ear = judgement.ear;
   return judgement;
 }
@@ -200,12 +222,17 @@ Judgement LaunchGate::JudgeStarted(const Launch& launch,
         "gate-changed",
         fmt::format("leaf {} is not as it was approved a moment before", leaf));
   }
+  if (session.image && !IsImageUnchanged(launch, session)) {
+    return Deny("gate-image-changed",
+                "its saved memory was written to, or closed, while libvirt "
+                "read it");
+  }
   const Verdict running = CheckRunning(
       launch.call.qemu,
       {.vm_uuid = launch.uuid,
        .leaves = session.leaves,
        .files = session.files,
-       .incoming = session.incoming},
+       .incoming = session.incoming || session.image.has_value()},
       [this, &launch](const std::string& path, const MeasuredFile& measured) {
         const absl::StatusOr<image::ContentDigest> again =
             parts_.digester.Digest({.path = path,
@@ -251,6 +278,25 @@ GateReply LaunchGate::Apply(const Launch& launch, LaunchSession& session,
     reply.basis = mode == GateMode::kWarn ? Basis::kWarn : Basis::kBreakGlass;
     reply.ear.clear();
   }
+  // A cold start's vCPUs ran before `started`; a restored VM's did not.
+  if (launch.call.operation == "started" && !launch.uuid.empty() &&
+      (reply.allowed || !session.image)) {
+    const absl::Status kept = Launched(launch, session, reply);
+    if (!kept.ok() && mode == GateMode::kEnforce && !session.break_glass) {
+      Judgement refused = DenyFor("gate-state", "keeping what it is", kept);
+      reply = {.allowed = false,
+               .basis = Basis::kNone,
+               .code = std::move(refused.code),
+               .sentence = std::move(refused.sentence),
+               .vm_uuid = launch.uuid,
+               .ear = {},
+               .signature_r = {},
+               .signature_s = {}};
+    } else if (!kept.ok()) {
+      log::Error("what a VM left at its last stop may count again",
+                 {{"vm", launch.name}, {"why", kept.ToString()}});
+    }
+  }
   Remember(launch, std::move(session), reply.allowed);
   Record(launch, reply);
   return reply;
@@ -289,7 +335,8 @@ bool LaunchGate::BreaksGlass(const Launch& launch, LaunchSession& session) {
 void LaunchGate::Remember(const Launch& launch, LaunchSession session,
                           bool allowed) {
   const std::string& operation = launch.call.operation;
-  if (launch.uuid.empty() || (operation == "restore" && !session.break_glass)) {
+  // `restore` comes also for a VM that runs: libvirt refuses that itself.
+  if (launch.uuid.empty() || (operation == "restore" && Runs(launch.uuid))) {
     return;
   }
   if (!allowed) {
@@ -347,6 +394,8 @@ void LaunchGate::Learn(const Launch& launch, const Measured& measured,
       measured.measurement.tree.leaves.end(), [](const ConfigLeaf& leaf) {
         return leaf.type == LeafType::kUnavailable;
       });
+  learned.disk_continuity =
+      launch.policy.reference && launch.policy.reference->disk_continuity;
   learned.content = measurement::ToString(measured.content);
   learned.inside = inspection::ToString(measured.inside);
   const std::string yaml = reference::ToYaml(learned);

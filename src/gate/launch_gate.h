@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/executor.h"
 #include "base/uuid.h"
+#include "gate/disk_continuity.h"
 #include "gate/evidence_maker.h"
 #include "gate/judgement.h"
 #include "gate/launch_sessions.h"
@@ -19,6 +20,7 @@
 #include "gate/policy_store.h"
 #include "gate/protocol/messages.h"
 #include "gate/recording_digester.h"
+#include "gate/saved_images.h"
 #include "gate/verdict_cache.h"
 #include "image/content_digest.h"
 #include "image/header_parser.h"
@@ -39,7 +41,8 @@ namespace vmattest::gate {
 //
 // `prepare` is the first binding look, `start` (everything is ready, QEMU does
 // not run yet) the second, on what libvirt filled in meanwhile; `started` looks
-// at the process. `restore` and `migrate` only refuse early. Whatever cannot be
+// at the process. `restore` asks whether the saved memory is known, `migrate`
+// only refuses early. Whatever cannot be
 // decided is refused where the mode is enforce, with a code and a sentence of
 // its own. Callable from any thread; blocks until `deadline` at most, but for
 // reading files.
@@ -55,6 +58,8 @@ class LaunchGate {
     PolicyStore& policy;
     VerdictCache& verdicts;
     LaunchSessions& sessions;
+    SavedImages& images;
+    DiskContinuity& disks;
     inventory::VmStore& store;  // for salts
     // Takes an event for the host event log; must not block.
     std::function<void(std::string kind,
@@ -77,7 +82,7 @@ class LaunchGate {
   LaunchGate(const LaunchGate&) = delete;
   LaunchGate& operator=(const LaunchGate&) = delete;
 
-  // Everything but the signature.
+  // Everything but the signature. Also the answer to kRegisterImage.
   GateReply Decide(const GateCall& call, MonotonicTime deadline);
 
  private:
@@ -102,6 +107,18 @@ class LaunchGate {
   Judgement JudgePrepare(const Launch& launch, LaunchSession& session);
   Judgement JudgeStart(const Launch& launch, LaunchSession& session);
   Judgement JudgeStarted(const Launch& launch, LaunchSession& session);
+  // launch_memory.cc: saved memory, and disks.
+  bool Runs(const std::string& vm_uuid) const;
+  Judgement JudgeRestore(const Launch& launch, LaunchSession& session);
+  bool IsImageUnchanged(const Launch& launch,
+                        const LaunchSession& session) const;
+  // `judgement`, or the disks' refusal.
+  Judgement JudgeDisks(const Launch& launch, std::string_view xml,
+                       Judgement judgement);
+  absl::Status Launched(const Launch& launch, const LaunchSession& session,
+                        const GateReply& reply);
+  void Ended(const GateCall& call, const std::string& vm_uuid);
+  GateReply RegisterImage(const GateCall& call, MonotonicTime deadline);
   // A verdict on what was measured: a kept one, or the verifier's.
   Judgement JudgeMeasured(const Launch& launch, const Measured& measured,
                           const TpmClock& measured_at);

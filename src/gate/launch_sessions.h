@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/mutex.h"
+#include "gate/open_file.h"
 #include "gate/recording_digester.h"
 #include "reference/reference.h"
 #include "vmattest/types/config_leaf.h"
@@ -26,6 +27,9 @@ struct LaunchSession {
   bool incoming = false;     // `migrate` was let in before
   bool break_glass = false;  // an order was used for this launch
   bool drifted = false;      // a difference was found, and told
+  // `restore` was let in before: its memory, and how it was defined then.
+  std::optional<OpenFileDigest> image;
+  std::string image_xml;
   std::string ear;
   // As of `start`: the leaves without content (what live XML is compared
   // with), with it, and the files.

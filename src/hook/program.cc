@@ -18,6 +18,7 @@
 #include "hook/hook_config.h"
 #include "hook/qemu_facts.h"
 #include "hook/reply_check.h"
+#include "hook/saved_memory.h"
 #include "ipc/channel.h"
 
 namespace vmattest::hook {
@@ -78,9 +79,15 @@ absl::StatusOr<gate::GateReply> Ask(const HookConfig& config,
                                     MonotonicTime deadline) {
   ASSIGN_OR_RETURN(UniqueFd socket, Connect(config.socket, deadline));
   ipc::Channel channel(std::move(socket), gate::kMaxGateCall);
-  RETURN_IF_ERROR(channel.Send({gate::Encode(call), {}}, deadline));
-  ASSIGN_OR_RETURN(const ipc::Message message, channel.Receive(deadline));
-  return gate::ParseReply(message.bytes);
+  ipc::Message message{gate::Encode(call), {}};
+  for (const gate::HandedFile& handed : call.handed) {
+    ASSIGN_OR_RETURN(UniqueFd file,
+                     ipc::Duplicate(handed.file->get(), handed.path));
+    message.descriptors.push_back(std::move(file));
+  }
+  RETURN_IF_ERROR(channel.Send(message, deadline));
+  ASSIGN_OR_RETURN(const ipc::Message reply, channel.Receive(deadline));
+  return gate::ParseReply(reply.bytes);
 }
 
 int Refuse(const gate::GateCall& call, std::string_view sentence) {
@@ -182,6 +189,8 @@ int RunHook(int argc, char** argv) {
   if (xml.ok()) {
     call.xml = *std::move(xml);
   }
+  call.handed =
+      FindSavedMemory(call, {.libvirtd = fmt::format("/proc/{}", getppid())});
   std::error_code error;
   const std::filesystem::path program =
       std::filesystem::read_symlink("/proc/self/exe", error);

@@ -2,8 +2,8 @@
 
 #include <utility>
 
-#include "base/uuid.h"
 #include "crypto/ecdsa.h"
+#include "gate/protocol/save_image_header.h"
 #include "gate/protocol/verdict_token.h"
 
 namespace vmattest::hook {
@@ -38,19 +38,7 @@ Verdict CheckVerdict(const gate::GateCall& call, const gate::GateReply& reply,
 
 }  // namespace
 
-std::string UuidOf(std::string_view xml) {
-  constexpr std::string_view kBegin = "<uuid>";
-  const size_t begin = xml.find(kBegin);
-  const size_t end = begin == std::string_view::npos
-                         ? std::string_view::npos
-                         : xml.find("</uuid>", begin);
-  if (end == std::string_view::npos) {
-    return "";
-  }
-  const size_t from = begin + kBegin.size();
-  const absl::StatusOr<Uuid> uuid = ParseUuid(xml.substr(from, end - from));
-  return uuid.ok() ? ToString(*uuid) : "";
-}
+std::string UuidOf(std::string_view xml) { return gate::FirstUuid(xml); }
 
 Verdict CheckReply(const gate::GateCall& call, const gate::GateReply& reply,
                    const HookConfig& config, WallTime now) {
@@ -62,8 +50,9 @@ Verdict CheckReply(const gate::GateCall& call, const gate::GateReply& reply,
     return Pass();
   }
   const std::string basis(gate::ToString(reply.basis));
-  const bool deferred_elsewhere =
-      reply.basis == Basis::kDeferred && call.operation != "prepare";
+  const bool deferred_elsewhere = reply.basis == Basis::kDeferred &&
+                                  call.operation != "prepare" &&
+                                  call.operation != "restore";
   const bool told_of_gated =
       reply.basis == Basis::kNotGated && gate::IsGated(call.operation);
   if (deferred_elsewhere || told_of_gated ||

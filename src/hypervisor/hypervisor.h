@@ -55,6 +55,7 @@ struct LifecycleEvent {
   Uuid uuid;
   std::string name;
   LifecycleKind kind = LifecycleKind::kDefined;
+  bool saved = false;  // kStopped: because its memory was saved
 };
 
 // The domains of one hypervisor connection. Calls block on the hypervisor and

@@ -187,6 +187,7 @@ v1::ReferenceDocument ToMessage(const Reference& reference) {
   }
   message.set_comment(reference.comment);
   message.set_disk_continuity(reference.disk_continuity);
+  message.set_accept_unrecorded_disks(reference.accept_unrecorded_disks);
   return message;
 }
 
@@ -208,6 +209,7 @@ absl::StatusOr<Reference> FromMessage(const v1::ReferenceDocument& message) {
                                   : message.verdict_seconds();
   reference.comment = message.comment();
   reference.disk_continuity = message.disk_continuity();
+  reference.accept_unrecorded_disks = message.accept_unrecorded_disks();
   return reference;
 }
 

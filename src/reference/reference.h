@@ -66,6 +66,7 @@ struct Reference {
   bool accept_cached_content = true;
   bool accept_unavailable = false;
   bool disk_continuity = false;
+  bool accept_unrecorded_disks = false;
   // Host.
   std::vector<std::string> host_ids;
   std::map<uint32_t, std::vector<Bytes>> pcrs;

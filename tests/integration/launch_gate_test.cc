@@ -1,201 +1,39 @@
 // The launch gate on real parts: libvirtd with vmattest-hook, QEMU, swtpm,
 // vmattestd with its embedded verifier.
 #include <csignal>
-#include <fstream>
 #include <thread>
 
-#include "base/file.h"
-#include "document/document.h"
-#include "fmt/format.h"
-#include "gmock/gmock.h"
-#include "reference/reference.h"
-#include "support/daemon_process.h"
-#include "support/idle_kernel.h"
-#include "support/libvirt_host.h"
-#include "support/matchers.h"
-#include "support/swtpm.h"
-#include "support/vectors.h"
+#include "integration/launch_gate_bed.h"
 
 namespace vmattest {
 namespace {
 
 using reference::GateMode;
 using testing::DaemonProcess;
+using testing::GateVm;
 using ::testing::HasSubstr;
-using testing::IdleKernel;
 using testing::IsOk;
-using testing::LibvirtHost;
+using testing::kGateVmUuid;
 using testing::Slurp;
-using testing::Swtpm;
 
-constexpr char kUuid[] = "a045410c-221a-45fb-b0ef-341be7ce6025";
-
-struct Vm {
-  std::string name = "web";
-  std::string uuid = kUuid;
-  std::string cmdline = "quiet";
-  std::string mac = "52:54:00:00:00:01";
-  std::string disk = "disk";
-  std::string devices;
-  std::string end;
-  std::string attributes;
-};
-
-class LaunchGateTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    VMATTEST_REQUIRE_LIBVIRT_HOST();
-    ASSERT_OK_AND_ASSIGN(host_, LibvirtHost::Up("gate"));
-    for (const char* folder : {"approvers", "references"}) {
-      std::filesystem::create_directories(host_->folder() / folder);
-    }
-    Write("vmlinuz", IdleKernel());
-    Write("initrd", std::string(8192, 'i'));
-    Write("disk", std::string(1u << 20, 'd'));
-    std::filesystem::copy_file("/usr/share/seabios/bios-256k.bin",
-                               host_->folder() / "bios");
-    Write("approvers/a.pub", document::PublicKeyToJson(approver_.public_key()));
-    daemon_ = std::make_unique<DaemonProcess>(DaemonProcess::Options{
-        .libvirt_uri = host_->uri(),
-        .tcti = tpm_.tcti(),
-        .more = fmt::format("measurement: {{content: full}}\n"
-                            "gate:\n"
-                            "  enabled: true\n"
-                            "  hook_socket: {0}/hook.sock\n"
-                            "  approvers: {0}/approvers\n"
-                            "  references: {0}/references\n"
-                            "  hooks_dir: {0}/host/etc/hooks\n",
-                            host_->folder().string())});
-  }
-  void InstallHook() {
-    const std::filesystem::path trust =
-        daemon_->folder() / "state/gate/hook.json";
-    ASSERT_TRUE(testing::Eventually([&trust] {
-      return std::filesystem::exists(trust) &&
-             Slurp(trust).find("host_id") != std::string::npos;
-    })) << daemon_->log();
-    const testing::Ran ran = Hook("install");
-    ASSERT_EQ(ran.exit_code, 0) << ran.err;
-    RestartLibvirtd();
-    EXPECT_EQ(Hook("status").exit_code, 0);
-  }
-  testing::Ran Hook(const std::string& verb) {
-    return testing::RunToEnd(
-        {DaemonProcess::CommandLine(), "hook", verb, "--state-dir",
-         (daemon_->folder() / "state").string(), "--hooks-dir",
-         (host_->folder() / "host/etc/hooks").string()});
-  }
-  void RestartLibvirtd() {
-    ASSERT_THAT(host_->StopLibvirtd("TERM"), IsOk());
-    ASSERT_THAT(host_->StartLibvirtd(), IsOk());
-  }
-  void RestartDaemon() {
-    daemon_->Stop();
-    daemon_->Start();
-    ASSERT_TRUE(testing::Eventually([this] {
-      return daemon_->Vmattest({"call", "get-host-identity"}).exit_code == 0 ||
-             daemon_->Vmattest({"host-identity"}).exit_code == 0;
-    })) << daemon_->log();
-  }
-
-  void Write(const std::string& name, const std::string& content) {
-    std::ofstream(host_->folder() / name, std::ios::binary) << content;
-  }
-  std::string Xml(const Vm& vm) {
-    return fmt::format(
-        "<domain type='qemu'{7}><name>{0}</name><uuid>{1}</uuid>"
-        "<memory unit='MiB'>16</memory><vcpu>1</vcpu><os>"
-        "<type arch='x86_64' machine='pc'>hvm</type>"
-        "<loader type='rom'>{2}/bios</loader>"
-        "<kernel>{2}/vmlinuz</kernel><initrd>{2}/initrd</initrd>"
-        "<cmdline>{3}</cmdline></os><features><acpi/></features>"
-        "<on_reboot>destroy</on_reboot><devices>"
-        "<emulator>/usr/bin/qemu-system-x86_64</emulator>"
-        "<disk type='file' device='disk'><driver name='qemu' type='raw'/>"
-        "<source file='{2}/{8}'/><target dev='vda' bus='virtio'/></disk>"
-        "<interface type='user'><mac address='{4}'/>"
-        "<model type='virtio'/></interface>{5}</devices>{6}</domain>",
-        vm.name, vm.uuid, host_->folder().string(), vm.cmdline, vm.mac,
-        vm.devices, vm.end, vm.attributes, vm.disk);
-  }
-  void Define(const Vm& vm) {
-    Write("vm.xml", Xml(vm));
-    ASSERT_THAT(host_->Virsh({"define", host_->folder() / "vm.xml"}), IsOk());
-  }
-  // virsh's error; empty if the VM started.
-  std::string Start(const std::string& name = "web") {
-    const auto started = host_->Virsh({"start", name});
-    return started.ok() ? "" : std::string(started.status().message());
-  }
-  std::string State(const std::string& name = "web") {
-    return host_->Virsh({"domstate", name}).value_or("unknown");
-  }
-  void Destroy(const std::string& name = "web") {
-    // It says "not running" where libvirt itself saw QEMU's end first.
-    host_->Virsh({"destroy", name}).status().IgnoreError();
-    ASSERT_TRUE(testing::Eventually([this, &name] {
-      return State(name).find("shut off") != std::string::npos;
-    }));
-  }
-  void Sign(reference::Reference reference, GateMode mode, uint64_t revision) {
-    const int64_t now = SystemClock().Now().time_since_epoch().count();
-    reference.header = {.issued_unix_ms = now,
-                        .not_before_unix_ms = now - 60'000,
-                        .not_after_unix_ms = now + 3'600'000,
-                        .signature_algorithms = approver_.algorithms()};
-    reference.mode = mode;
-    reference.revision = revision;
-    ASSERT_OK_AND_ASSIGN(const Bytes document,
-                         approver_.Sign(document::kReferencePayloadType,
-                                        reference::Encode(reference)));
-    Write("references/" + reference.name, std::string(AsText(document)));
-  }
-  // An approver lets the VM learn, starts it once, and signs what was learned.
-  void Approve(const Vm& vm) {
-    reference::Reference learn;
-    learn.name = "vm-" + vm.uuid;
-    learn.vm_uuids = {vm.uuid};
-    learn.content = "full";
-    learn.rules = {{.path = "name",
-                    .kind = reference::LeafRule::Kind::kAny,
-                    .type = {},
-                    .values = {}}};
-    Sign(learn, GateMode::kLearn, 1);
-    RestartDaemon();
-    Define(vm);
-    ASSERT_EQ(Start(vm.name), "") << daemon_->log();
-    Destroy(vm.name);
-    const std::string yaml =
-        Slurp(daemon_->folder() / "state/gate/learned" / (vm.uuid + ".yaml"));
-    ASSERT_OK_AND_ASSIGN(reference::Reference learned,
-                         reference::FromYaml(yaml));
-    Sign(learned, GateMode::kEnforce, 2);
-    RestartDaemon();
-  }
-
-  Swtpm tpm_;
-  document::PrivateKey approver_ =
-      *document::PrivateKey::Generate("approver", std::nullopt);
-  std::unique_ptr<LibvirtHost> host_;
-  std::unique_ptr<DaemonProcess> daemon_;
-};
+class LaunchGateTest : public testing::LaunchGateBed {};
 
 TEST_F(LaunchGateTest, OnlyWhatWasApprovedStarts) {
   InstallHook();
-  const Vm approved;
+  const GateVm approved;
   Approve(approved);
   EXPECT_EQ(Start(), "") << daemon_->log();
   EXPECT_THAT(State(), HasSubstr("running"));
   Destroy();
 
-  const auto refuse = [this](const Vm& vm, const char* leaf) {
+  const auto refuse = [this](const GateVm& vm, const char* leaf) {
     Define(vm);
     const std::string error = Start();
     EXPECT_THAT(error, HasSubstr(leaf)) << daemon_->log();
     EXPECT_THAT(error, HasSubstr("gate-refused"));
     EXPECT_THAT(State(), HasSubstr("shut off"));
   };
-  Vm vm;
+  GateVm vm;
   vm.cmdline = "quiet init=/bin/sh";
   refuse(vm, "os/cmdline");
   vm = {};
@@ -230,7 +68,7 @@ TEST_F(LaunchGateTest, OnlyWhatWasApprovedStarts) {
 
 TEST_F(LaunchGateTest, FaultsRefuseStartsAndLeaveWhatRunsAlone) {
   InstallHook();
-  const Vm approved;
+  const GateVm approved;
   Approve(approved);
   Define({.name = "stranger",
           .uuid = "a045410c-221a-45fb-b0ef-341be7ce6026",
@@ -297,7 +135,7 @@ TEST_F(LaunchGateTest, TwoHundredCallsAtOnceEachGetTheirOwnVerdict) {
   RestartDaemon();
   constexpr int kCalls = 200;
   for (int i = 0; i < kCalls; ++i) {
-    Vm vm;
+    GateVm vm;
     vm.name = fmt::format("vm{}", i);
     vm.uuid = fmt::format("a045410c-221a-45fb-b0ef-{:012d}", i);
     vm.cmdline = i % 2 == 0 ? "quiet" : "init=/bin/sh";
@@ -341,7 +179,7 @@ TEST_F(LaunchGateTest, StartsAtOnceDoNotHoldUpLibvirt) {
   constexpr int kVms = 12;
   std::vector<std::string> names;
   for (int i = 0; i < kVms; ++i) {
-    Vm vm;
+    GateVm vm;
     vm.name = fmt::format("vm{}", i);
     vm.uuid = fmt::format("a045410c-221a-45fb-b0ef-{:012d}", i);
     vm.mac = fmt::format("52:54:00:00:01:{:02x}", i);
@@ -397,9 +235,9 @@ TEST_F(LaunchGateTest, ABreakGlassOrderStartsAVmOnce) {
   const std::string host_id =
       trust.substr(trust.find("\"host_id\": \"") + 12, 64);
   const testing::Ran ran = testing::RunToEnd(
-      {DaemonProcess::CommandLine(), "break-glass", "--vm", kUuid, "--host-id",
-       host_id, "--reason", "the disk must be saved", "--key", key, "--out",
-       (daemon_->folder() / "state/gate/break-glass/order").string()});
+      {DaemonProcess::CommandLine(), "break-glass", "--vm", kGateVmUuid,
+       "--host-id", host_id, "--reason", "the disk must be saved", "--key", key,
+       "--out", (daemon_->folder() / "state/gate/break-glass/order").string()});
   ASSERT_EQ(ran.exit_code, 0) << ran.err;
   EXPECT_EQ(Start(), "") << daemon_->log();
   EXPECT_THAT(daemon_->log(), HasSubstr("glass was broken"));

@@ -24,6 +24,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+using testing::CertificateFiles;
 using testing::DaemonProcess;
 using testing::Eventually;
 using ::testing::HasSubstr;

@@ -117,6 +117,11 @@ Bytes Encode(const GateCall& call) {
       to.set_writable(file.writable);
     }
   }
+  for (const HandedFile& file : call.handed) {
+    auto& to = *message.add_handed();
+    to.set_role(file.role);
+    to.set_path(file.path);
+  }
   return Serialise(message);
 }
 
@@ -142,11 +147,32 @@ absl::StatusOr<GateCall> ParseCall(ByteView bytes) {
                 .sub_operation = message.sub_operation(),
                 .extra = message.extra(),
                 .xml = message.xml(),
-                .qemu = std::nullopt};
+                .qemu = std::nullopt,
+                .handed = {}};
   if (message.has_qemu()) {
     ASSIGN_OR_RETURN_WITH(call.qemu, ParseQemu(message.qemu()), "call");
   }
+  RETURN_IF_ERROR(Limit(
+      "call.handed", static_cast<size_t>(message.handed_size()), kMaxHanded));
+  for (const auto& file : message.handed()) {
+    RETURN_IF_ERROR(Limit("call.handed.role", file.role().size(), kMaxName));
+    RETURN_IF_ERROR(Limit("call.handed.path", file.path().size(), kMaxName));
+    call.handed.push_back({file.role(), file.path(), nullptr});
+  }
   return call;
+}
+
+absl::Status Attach(std::vector<UniqueFd> descriptors, GateCall& call) {
+  if (descriptors.size() != call.handed.size()) {
+    return absl::InvalidArgumentError(
+        fmt::format("call.handed: {} files, and {} descriptors",
+                    call.handed.size(), descriptors.size()));
+  }
+  for (size_t i = 0; i < descriptors.size(); ++i) {
+    call.handed[i].file =
+        std::make_shared<const UniqueFd>(std::move(descriptors[i]));
+  }
+  return absl::OkStatus();
 }
 
 Bytes Encode(const GateReply& reply) {

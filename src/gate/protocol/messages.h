@@ -2,12 +2,14 @@
 #define VMATTEST_GATE_PROTOCOL_MESSAGES_H_
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/handles.h"
 #include "base/status.h"
 
 // What vmattest-hook and the daemon say to each other (proto/vmattest/internal/
@@ -22,6 +24,7 @@ inline constexpr size_t kMaxGateCall = kMaxHookXml + (4u << 20);
 inline constexpr size_t kMaxGateReply = 512u << 10;
 inline constexpr size_t kMaxQemuArguments = 8192;
 inline constexpr size_t kMaxQemuFiles = 4096;
+inline constexpr size_t kMaxHanded = 8;  // ipc::kMaxDescriptors
 
 struct OpenFile {
   std::string path;
@@ -38,6 +41,21 @@ struct QemuFacts {
   std::vector<OpenFile> files;
 };
 
+// Roles of handed files.
+inline constexpr std::string_view kSavedImage = "saved-image";
+inline constexpr std::string_view kVtpmState = "vtpm-state";
+
+// A file whose descriptor travels with the call: the daemon reads what the hook
+// found, whatever lies at that path for the daemon.
+struct HandedFile {
+  std::string role;
+  std::string path;
+  std::shared_ptr<const UniqueFd> file;  // null until Attach()
+};
+
+// Not libvirt's: `vmattest gate register-image` says it on the hook's socket.
+inline constexpr std::string_view kRegisterImage = "register-image";
+
 struct GateCall {
   Bytes nonce;
   std::string domain;
@@ -46,6 +64,7 @@ struct GateCall {
   std::string extra;
   std::string xml;
   std::optional<QemuFacts> qemu;
+  std::vector<HandedFile> handed;
 };
 
 // Why a launch may go on.
@@ -53,8 +72,8 @@ enum class Basis : uint8_t {
   kNone,         // it may not
   kVerdict,      // a verdict that was made for this call: its nonce is in it
   kKeptVerdict,  // one from before that still holds (rule S16)
-  kDeferred,     // `prepare` alone: libvirt chooses firmware later, `start`
-                 // decides
+  kDeferred,     // `prepare`: libvirt chooses firmware later; `restore`: the
+                 // image is known; `start` decides
   kWarn,         // mode warn: refused, but let through
   kLearn,        // mode learn
   kBreakGlass,   // a signed order
@@ -77,6 +96,9 @@ struct GateReply {
 Bytes Encode(const GateCall& call);
 // INVALID_ARGUMENT names the field: also for sizes past the limits above.
 absl::StatusOr<GateCall> ParseCall(ByteView bytes);
+// Gives the call the descriptors that came with it. INVALID_ARGUMENT: not as
+// many as it names.
+absl::Status Attach(std::vector<UniqueFd> descriptors, GateCall& call);
 Bytes Encode(const GateReply& reply);
 absl::StatusOr<GateReply> ParseReply(ByteView bytes);
 

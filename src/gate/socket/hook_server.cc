@@ -120,13 +120,15 @@ void HookServer::Listen() {
 void HookServer::Serve(const std::shared_ptr<ipc::Channel>& channel,
                        bool busy) {
   const auto now = [] { return std::chrono::steady_clock::now(); };
-  const absl::StatusOr<ipc::Message> message =
-      channel->Receive(now() + options_.io);
+  absl::StatusOr<ipc::Message> message = channel->Receive(now() + options_.io);
   absl::StatusOr<GateCall> call =
       message.ok() ? ParseCall(message->bytes) : message.status();
-  if (!call.ok()) {
+  const absl::Status whole =
+      call.ok() ? Attach(std::move(message->descriptors), *call)
+                : call.status();
+  if (!whole.ok()) {
     log::Warning("a call of the hook cannot be read",
-                 {{"why", call.status().ToString()}});
+                 {{"why", whole.ToString()}});
     return;
   }
   const GateReply reply =

@@ -256,6 +256,8 @@ int LibvirtHypervisor::Link::OnEvent(virConnectPtr, virDomainPtr domain,
   }
   told.name = virDomainGetName(domain);
   told.kind = *kind;
+  told.saved = event == VIR_DOMAIN_EVENT_STOPPED &&
+               detail == VIR_DOMAIN_EVENT_STOPPED_SAVED;
   Held<ObserverGate>(opaque)->Lifecycle(told);
   return 0;
 }

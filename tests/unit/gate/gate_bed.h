@@ -37,26 +37,30 @@ struct GateBed {
                                        .approvers = dir.path() / "approvers",
                                        .default_mode = default_mode});
     gate = std::make_unique<gate::LaunchGate>(
-        gate::LaunchGate::Parts{
-            .digester = digester,
-            .hashing = nullptr,
-            .inspector = nullptr,
-            .make_parser = image::MakeDirectHeaderParser,
-            .evidence = evidence,
-            .verifier = verifier,
-            .policy = *policy,
-            .verdicts = verdicts,
-            .sessions = sessions,
-            .store = store,
-            .note =
-                [this](std::string kind,
-                       std::map<std::string, std::string> facts) {
-                  notes.emplace_back(std::move(kind), std::move(facts));
-                },
-            .clock = clock},
+        gate::LaunchGate::Parts{.digester = digester,
+                                .hashing = nullptr,
+                                .inspector = nullptr,
+                                .make_parser = image::MakeDirectHeaderParser,
+                                .evidence = evidence,
+                                .verifier = verifier,
+                                .policy = *policy,
+                                .verdicts = verdicts,
+                                .sessions = sessions,
+                                .images = images,
+                                .disks = disks,
+                                .store = store,
+                                .note = Noter(),
+                                .clock = clock},
         gate::LaunchGate::Options{.salted = {},
                                   .verifier_keys = verifier.keys(),
                                   .learned = dir.path() / "learned"});
+  }
+  // Also from the threads that read images and disks.
+  gate::SavedImages::Note Noter() {
+    return [this](std::string kind, std::map<std::string, std::string> facts) {
+      const MutexLock lock(notes_mutex);
+      notes.emplace_back(std::move(kind), std::move(facts));
+    };
   }
   reference::Header Header(const document::PrivateKey& key) const {
     const int64_t now = clock.Now().time_since_epoch().count();
@@ -125,6 +129,7 @@ struct GateBed {
   }
   std::string HostId() { return signer.state().identity->host_id; }
   std::vector<std::string> Kinds() const {
+    const MutexLock lock(notes_mutex);
     std::vector<std::string> kinds;
     for (const auto& [kind, facts] : notes) {
       kinds.push_back(kind);
@@ -149,7 +154,15 @@ struct GateBed {
   gate::EvidenceMaker evidence{signer, clock, {}};
   gate::VerdictCache verdicts{dir.path() / "verdicts"};
   gate::LaunchSessions sessions{clock};
+  mutable Mutex notes_mutex;
   std::vector<std::pair<std::string, std::map<std::string, std::string>>> notes;
+  gate::SavedImages images{dir.path() / "images", clock, Noter()};
+  gate::DiskContinuity disks{dir.path() / "disks",
+                             {.digester = digester,
+                              .hashing = nullptr,
+                              .make_parser = image::MakeDirectHeaderParser,
+                              .clock = clock,
+                              .note = Noter()}};
   std::unique_ptr<gate::PolicyStore> policy;
   std::unique_ptr<gate::LaunchGate> gate;
   int orders = 0;

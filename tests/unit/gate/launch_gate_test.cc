@@ -214,9 +214,9 @@ TEST_F(LaunchGateTest, OrdersForOthersOrByOthersOrTooLateBreakNothing) {
   ExpectDenied(bed_.Ask("web", "prepare"), "gate-no-reference");
 }
 
-TEST_F(LaunchGateTest, SavedMemoryDoesNotStartUnderEnforce) {
+TEST_F(LaunchGateTest, SavedMemoryThatNobodyKnowsDoesNotStartUnderEnforce) {
   bed_.Approve("web", GateMode::kEnforce);
-  ExpectDenied(bed_.Ask("web", "restore"), "gate-saved-memory");
+  ExpectDenied(bed_.Ask("web", "restore"), "gate-image-unknown");
   EXPECT_TRUE(bed_.Ask("web", "prepare").allowed);
 }
 

@@ -41,6 +41,7 @@ Reference Full() {
   reference.accept_cached_content = false;
   reference.accept_unavailable = true;
   reference.disk_continuity = true;
+  reference.accept_unrecorded_disks = true;
   reference.host_ids = {"ab12", "cd34"};
   reference.pcrs = {{0, {Bytes(32, 1)}}, {7, {Bytes(32, 1), Bytes(32, 2)}}};
   reference.required_signatures = {"tpm2-quote", "ml-dsa-65"};

@@ -1,0 +1,241 @@
+// What a VM leaves behind when it stops, on real parts: saved memory (rule
+// S12) and disks.
+#include <csignal>
+
+#include "integration/launch_gate_bed.h"
+
+namespace vmattest {
+namespace {
+
+using testing::DaemonProcess;
+using testing::Eventually;
+using testing::GateVm;
+using ::testing::HasSubstr;
+using testing::IsOk;
+using testing::kGateVmUuid;
+using testing::Slurp;
+
+// The guest writes to its disk, so the reference does not bind its content.
+void LeaveDiskOpen(reference::Reference& reference) {
+  reference.content = "chain";
+}
+
+class LaunchGateMemoryTest : public testing::LaunchGateBed {
+ protected:
+  static GateVm WithVtpm() {
+    GateVm vm;
+    vm.devices =
+        "<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>";
+    return vm;
+  }
+  void Start() { ASSERT_EQ(LaunchGateBed::Start(), "") << daemon_->log(); }
+  // virsh's error; empty if it was done.
+  std::string Virsh(const std::vector<std::string>& words) {
+    const auto done = host_->Virsh(words);
+    return done.ok() ? "" : std::string(done.status().message());
+  }
+  std::filesystem::path File(const std::string& name) {
+    return host_->folder() / name;
+  }
+  void Save(const std::string& image, const std::string& vm = "web") {
+    ASSERT_EQ(Virsh({"save", vm, File(image)}), "") << daemon_->log();
+  }
+  std::string Restore(const std::string& image) {
+    return Virsh({"restore", File(image)});
+  }
+  testing::Ran Register(const std::string& image,
+                        const std::string& vm = "web") {
+    return testing::RunToEnd({DaemonProcess::CommandLine(), "gate",
+                              "register-image", vm, File(image),
+                              "--hook-socket", File("hook.sock")});
+  }
+  void Copy(const std::filesystem::path& from,
+            const std::filesystem::path& to) {
+    std::filesystem::copy_file(
+        from, to, std::filesystem::copy_options::overwrite_existing);
+  }
+  std::filesystem::path ManagedImage() {
+    return File("host/lib/qemu/save/web.save");
+  }
+  std::filesystem::path VtpmState() {
+    return File("host/lib/swtpm") / kGateVmUuid / "tpm2/tpm2-00.permall";
+  }
+  static void FlipLastByte(const std::filesystem::path& file) {
+    std::string content = Slurp(file);
+    content.back() ^= 1;
+    std::ofstream(file, std::ios::binary) << content;
+  }
+};
+
+TEST_F(LaunchGateMemoryTest, S12_ASavedVmIsRestoredOnceFromItsRegisteredImage) {
+  InstallHook();
+  Approve(WithVtpm(), LeaveDiskOpen);
+  Start();
+  EXPECT_EQ(Register("vmlinuz").exit_code, 1);
+  Save("image");
+  EXPECT_THAT(Restore("image"), HasSubstr("gate-image-unknown"));
+  const testing::Ran registered = Register("image");
+  ASSERT_EQ(registered.exit_code, 0) << registered.err << daemon_->log();
+
+  Copy(File("image"), File("altered"));
+  FlipLastByte(File("altered"));
+  EXPECT_THAT(Restore("altered"), HasSubstr("gate-image-unknown"));
+  EXPECT_THAT(State(), HasSubstr("shut off"));
+
+  EXPECT_EQ(Restore("image"), "") << daemon_->log();
+  EXPECT_THAT(State(), HasSubstr("running"));
+  Destroy();
+  EXPECT_THAT(Restore("image"), HasSubstr("gate-image-used"));
+  EXPECT_THAT(State(), HasSubstr("shut off"));
+  // It was not saved when it stopped last.
+  EXPECT_THAT(Register("image").err, HasSubstr("gate-image-refused"));
+  Start();
+}
+
+TEST_F(LaunchGateMemoryTest, S12_AManagedSaveIsKnownWithoutAWordAndCountsOnce) {
+  InstallHook();
+  Approve(WithVtpm(), LeaveDiskOpen);
+  Start();
+  ASSERT_EQ(Virsh({"managedsave", "web"}), "");
+  Copy(ManagedImage(), File("kept"));
+  Start();
+  EXPECT_THAT(State(), HasSubstr("running"));
+
+  // Saved again by a daemon that was not there when it started.
+  RestartDaemon();
+  ASSERT_EQ(Virsh({"managedsave", "web"}), "");
+  Copy(ManagedImage(), File("second"));
+  Copy(File("kept"), ManagedImage());
+  EXPECT_THAT(LaunchGateBed::Start(), HasSubstr("gate-image-used"));
+  Copy(File("second"), ManagedImage());
+  FlipLastByte(ManagedImage());
+  EXPECT_THAT(LaunchGateBed::Start(), HasSubstr("gate-image-unknown"));
+  Copy(File("second"), ManagedImage());
+  Start();
+
+  // A cold start in between, and the memory is of the past.
+  ASSERT_EQ(Virsh({"managedsave", "web"}), "");
+  Copy(ManagedImage(), File("third"));
+  ASSERT_EQ(Virsh({"start", "web", "--force-boot"}), "") << daemon_->log();
+  Destroy();
+  EXPECT_THAT(Restore("third"), HasSubstr("gate-image-used"));
+}
+
+TEST_F(LaunchGateMemoryTest, S12_AnotherVmsMemoryIsRefused) {
+  InstallHook();
+  GateVm other;
+  other.name = "dbs";
+  other.uuid = "a045410c-221a-45fb-b0ef-341be7ce6026";
+  other.mac = "52:54:00:00:00:09";
+  other.disk = "other";
+  Write("other", std::string(1u << 20, 'o'));
+  Approve({}, LeaveDiskOpen);
+  Approve(other, LeaveDiskOpen);
+  ASSERT_EQ(LaunchGateBed::Start("dbs"), "");
+  Save("image", "dbs");
+  EXPECT_EQ(Register("image", "web").exit_code, 1);
+  EXPECT_EQ(Register("image", "dbs").exit_code, 0);
+
+  // Made out to be the other's.
+  std::string image = Slurp(File("image"));
+  const auto replace = [&image](const std::string& from,
+                                const std::string& to) {
+    for (size_t at = 0; (at = image.find(from, at)) != std::string::npos;) {
+      image.replace(at, from.size(), to);
+    }
+  };
+  replace(other.uuid, kGateVmUuid);
+  replace("<name>dbs<", "<name>web<");
+  Write("forged", image);
+  EXPECT_THAT(Restore("forged"), HasSubstr("gate-image-unknown"));
+  EXPECT_THAT(State(), HasSubstr("shut off"));
+  EXPECT_EQ(Restore("image"), "") << daemon_->log();
+}
+
+TEST_F(LaunchGateMemoryTest, S12_AVtpmThatIsNotTheSavedOneIsRefused) {
+  InstallHook();
+  Approve(WithVtpm(), LeaveDiskOpen);
+  Copy(VtpmState(), File("old-vtpm"));
+  Start();
+  ASSERT_EQ(Virsh({"managedsave", "web"}), "");
+  Copy(VtpmState(), File("vtpm"));
+  ASSERT_NE(Slurp(File("vtpm")), Slurp(File("old-vtpm")));
+  Copy(File("old-vtpm"), VtpmState());
+  EXPECT_THAT(LaunchGateBed::Start(), HasSubstr("gate-vtpm-state"));
+  Copy(File("vtpm"), VtpmState());
+  Start();
+}
+
+TEST_F(LaunchGateMemoryTest, S12_ASnapshotsMemoryIsNotRevertedTo) {
+  InstallHook();
+  ASSERT_EQ(testing::RunToEnd({"qemu-img", "create", "-q", "-f", "qcow2",
+                               File("disk.qcow2"), "4M"})
+                .exit_code,
+            0);
+  GateVm vm;
+  vm.disk = "disk.qcow2";
+  vm.disk_format = "qcow2";
+  Approve(vm, LeaveDiskOpen);
+  Start();
+  ASSERT_EQ(Virsh({"snapshot-create-as", "web", "before"}), "");
+  Destroy();
+  EXPECT_THAT(Virsh({"snapshot-revert", "web", "before"}),
+              HasSubstr("gate-saved-memory"));
+  EXPECT_TRUE(Eventually(
+      [this] { return State().find("shut off") != std::string::npos; }));
+  Start();
+}
+
+TEST_F(LaunchGateMemoryTest, ADiskThatWasChangedWhileTheVmWasOffIsNamed) {
+  InstallHook();
+  const auto recorded = [this](size_t times) {
+    return Eventually([this, times] {
+      const std::string log = daemon_->log();
+      size_t seen = 0;
+      for (size_t at = 0;
+           (at = log.find("VM's disks were recorded", at)) != std::string::npos;
+           ++at) {
+        ++seen;
+      }
+      return seen >= times;
+    });
+  };
+  int references = 0;
+  Approve({}, [&](reference::Reference& reference) {
+    reference.content = "chain";
+    reference.disk_continuity = true;
+    // What was learned is signed once the stop is recorded.
+    ASSERT_TRUE(references++ == 0 || recorded(1)) << daemon_->log();
+  });
+  Start();
+  const std::string before = Slurp(File("disk"));
+  std::string written = before;
+  written[4096] = 'g';
+  Write("disk", written);  // as the guest would
+  Destroy();
+  ASSERT_TRUE(recorded(2)) << daemon_->log();
+
+  // Bytes changed behind the VM's back, and an old disk put back.
+  std::string tampered = written;
+  tampered[70'000] = 't';
+  for (const std::string& other : {tampered, before}) {
+    Write("disk", other);
+    const std::string error = LaunchGateBed::Start();
+    EXPECT_THAT(error, HasSubstr("disk[vda]/chain[0]/content: expected "));
+    EXPECT_THAT(error, HasSubstr("gate-disk-continuity"));
+    EXPECT_THAT(State(), HasSubstr("shut off"));
+  }
+  Write("disk", written);
+  Start();
+
+  // Nobody saw it stop.
+  daemon_->Signal(SIGKILL);
+  daemon_->Wait();
+  Destroy();
+  daemon_->Start();
+  ASSERT_TRUE(daemon_->AwaitServing()) << daemon_->log();
+  EXPECT_THAT(LaunchGateBed::Start(), HasSubstr("gate-disk-no-record"));
+}
+
+}  // namespace
+}  // namespace vmattest
