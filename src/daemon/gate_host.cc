@@ -78,6 +78,7 @@ struct GateHost::Work {
   const std::unique_ptr<gate::PolicyStore> policy;
   gate::LocalVerifier verifier;
   gate::VerdictCache verdicts{folder / "verdicts"};
+  gate::SessionStore running{folder / "running", gate::BootId()};
   gate::LaunchSessions sessions;
   gate::EvidenceMaker evidence;
   gate::LaunchGate gate;
@@ -101,7 +102,7 @@ GateHost::Work::Work(const config::DaemonConfig& config_in, Parts parts_in,
                {.references = config.gate.references,
                 .approvers = config.gate.approvers,
                 .identity = [this] { return parts.signer.state().identity; }}),
-      sessions(parts.clock),
+      sessions(parts.clock, &running),
       evidence(parts.signer, parts.clock, {.unmanaged = parts.unmanaged}),
       gate({.digester = parts.digester,
             .hashing = &parts.hashing,
