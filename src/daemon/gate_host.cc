@@ -85,6 +85,7 @@ struct GateHost::Work {
   const std::unique_ptr<gate::PolicyStore> policy;
   const GateVerifier verifier;
   gate::VerdictCache verdicts{folder / "verdicts"};
+  gate::SessionStore running{folder / "running", gate::BootId()};
   gate::LaunchSessions sessions;
   gate::SavedImages images;
   gate::DiskContinuity disks;
@@ -108,7 +109,7 @@ GateHost::Work::Work(const config::DaemonConfig& config_in, Parts parts_in,
       key(std::move(key_in)),
       policy(std::move(policy_in)),
       verifier(std::move(verifier_in)),
-      sessions(parts.clock),
+      sessions(parts.clock, &running),
       images(folder / "images", parts.clock, Noter()),
       disks(folder / "disks", {.digester = parts.digester,
                                .hashing = &parts.hashing,

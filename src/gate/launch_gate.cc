@@ -47,6 +47,19 @@ bool LeavesFirmwareOpen(const std::vector<ConfigLeaf>& leaves) {
   return HasLeaf(leaves, "os/firmware") && !HasLeaf(leaves, "os/loader");
 }
 
+// What is watched from now on.
+void KeepWhatRuns(const std::optional<QemuFacts>& qemu,
+                  LaunchSession& session) {
+  if (!qemu) {
+    return;
+  }
+  session.process =
+      FindProcess({qemu->pid, qemu->start_ticks}).value_or(ProcessKey());
+  for (const OpenFile& file : qemu->files) {
+    session.open_files.emplace(file.device, file.inode);
+  }
+}
+
 }  // namespace
 
 GateReply LaunchGate::Decide(const GateCall& call, MonotonicTime deadline) {
@@ -67,6 +80,9 @@ GateReply LaunchGate::Decide(const GateCall& call, MonotonicTime deadline) {
   launch.policy = parts_.policy.For(launch.uuid, parts_.clock.Now());
   LaunchSession session =
       parts_.sessions.Find(launch.uuid).value_or(LaunchSession());
+  if (session.running) {
+    session = {};  // of a VM that is over: nothing of it counts for the next
+  }
   session.vm_name = launch.name;
   session.mode = launch.policy.mode;
   Judgement judgement =
@@ -208,6 +224,7 @@ Judgement LaunchGate::JudgeStarted(const Launch& launch,
                 "its launch was not seen from the beginning (vmattestd was "
                 "restarted?); start it again");
   }
+  KeepWhatRuns(launch.call.qemu, session);
   const absl::StatusOr<std::string> xml =
       measurement::AsDefined(launch.call.xml, session.prepare_xml);
   const absl::StatusOr<std::vector<ConfigLeaf>> now =
@@ -344,7 +361,7 @@ void LaunchGate::Remember(const Launch& launch, LaunchSession session,
     return;
   }
   session.start_allowed = session.start_allowed || operation == "start";
-  session.running = session.running || operation == "started";
+  session.running = operation == "started" && session.start_allowed;
   if (!parts_.sessions.Put(launch.uuid, std::move(session))) {
     log::Error("too many launches are under way", {{"vm", launch.name}});
   }

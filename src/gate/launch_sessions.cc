@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "base/log.h"
+
 namespace vmattest::gate {
 namespace {
 
@@ -9,6 +11,34 @@ namespace {
 constexpr std::chrono::minutes kCalledLately{10};
 
 }  // namespace
+
+LaunchSessions::LaunchSessions(const Clock& clock, SessionStore* store)
+    : clock_(clock), store_(store) {
+  if (store == nullptr) {
+    return;
+  }
+  const MutexLock lock(mutex_);
+  sessions_ = store->Load();
+  for (auto& [uuid, session] : sessions_) {
+    session.since = clock_.Monotonic();
+  }
+}
+
+void LaunchSessions::Sync(const std::string& vm_uuid) {
+  const MutexLock lock(store_mutex_);
+  if (store_ == nullptr) {
+    return;
+  }
+  const std::optional<LaunchSession> session = Find(vm_uuid);
+  if (!session || !session->running) {
+    store_->Erase(vm_uuid);
+    return;
+  }
+  if (const absl::Status saved = store_->Save(vm_uuid, *session); !saved.ok()) {
+    log::Warning("a running VM will not be watched by a restarted daemon",
+                 {{"vm", session->vm_name}, {"why", saved.ToString()}});
+  }
+}
 
 std::optional<LaunchSession> LaunchSessions::Find(
     const std::string& vm_uuid) const {
@@ -18,28 +48,42 @@ std::optional<LaunchSession> LaunchSessions::Find(
 }
 
 bool LaunchSessions::Put(const std::string& vm_uuid, LaunchSession session) {
-  const MutexLock lock(mutex_);
-  if (!sessions_.contains(vm_uuid) && sessions_.size() >= kMost) {
-    Tidy();
-    if (sessions_.size() >= kMost) {
-      return false;
+  bool stored = session.running;
+  {
+    const MutexLock lock(mutex_);
+    if (!sessions_.contains(vm_uuid) && sessions_.size() >= kMost) {
+      Tidy();
+      if (sessions_.size() >= kMost) {
+        return false;
+      }
     }
+    session.since = clock_.Monotonic();
+    LaunchSession& slot = sessions_[vm_uuid];
+    stored = stored || slot.running;
+    slot = std::move(session);
   }
-  session.since = clock_.Monotonic();
-  sessions_.insert_or_assign(vm_uuid, std::move(session));
+  if (stored) {
+    Sync(vm_uuid);
+  }
   return true;
 }
 
 void LaunchSessions::MarkDrifted(const std::string& vm_uuid) {
-  const MutexLock lock(mutex_);
-  if (const auto it = sessions_.find(vm_uuid); it != sessions_.end()) {
-    it->second.drifted = true;
+  {
+    const MutexLock lock(mutex_);
+    if (const auto it = sessions_.find(vm_uuid); it != sessions_.end()) {
+      it->second.drifted = true;
+    }
   }
+  Sync(vm_uuid);
 }
 
 void LaunchSessions::Erase(const std::string& vm_uuid) {
-  const MutexLock lock(mutex_);
-  sessions_.erase(vm_uuid);
+  {
+    const MutexLock lock(mutex_);
+    sessions_.erase(vm_uuid);
+  }
+  Sync(vm_uuid);
 }
 
 std::vector<std::string> LaunchSessions::Running() const {

@@ -8,53 +8,31 @@
 
 #include "base/clock.h"
 #include "base/mutex.h"
-#include "gate/open_file.h"
-#include "gate/recording_digester.h"
-#include "reference/reference.h"
-#include "vmattest/types/config_leaf.h"
+#include "gate/launch_session.h"
+#include "gate/session_store.h"
 
 namespace vmattest::gate {
 
-// One launch, from `prepare` to `stopped`. In memory alone: a daemon that died
-// within a launch has not approved it.
-struct LaunchSession {
-  std::string vm_name;
-  std::string prepare_xml;  // tells what libvirt fills in from what was asked
-  reference::GateMode mode = reference::GateMode::kEnforce;
-  bool prepared = false;
-  bool start_allowed = false;
-  bool running = false;
-  bool incoming = false;     // `migrate` was let in before
-  bool break_glass = false;  // an order was used for this launch
-  bool drifted = false;      // a difference was found, and told
-  // `restore` was let in before: its memory, and how it was defined then.
-  std::optional<OpenFileDigest> image;
-  std::string image_xml;
-  std::string ear;
-  // As of `start`: the leaves without content (what live XML is compared
-  // with), with it, and the files.
-  std::vector<ConfigLeaf> baseline;
-  std::vector<ConfigLeaf> leaves;
-  MeasuredFiles files;
-  MonotonicTime since;
-};
-
-// The launches under way and the VMs that run since, by UUID. Callable from any
-// thread; libvirt's own lock of each domain keeps calls about it in order.
+// The launches under way, in memory alone: a daemon that died within a launch
+// has not approved it; and the VMs that run since, by UUID, also in `store`.
+// Callable from any thread; libvirt's own lock of each domain keeps calls about
+// it in order.
 class LaunchSessions {
  public:
   static constexpr size_t kMost = 16384;
   static constexpr std::chrono::minutes kUnfinished{60};
 
-  explicit LaunchSessions(const Clock& clock) : clock_(clock) {}
+  // `store` may be null; what it has is there from the beginning.
+  explicit LaunchSessions(const Clock& clock, SessionStore* store = nullptr);
 
   std::optional<LaunchSession> Find(const std::string& vm_uuid) const
       EXCLUDES_LOCK(mutex_);
-  // False: there are too many.
+  // False: there are too many. On disk when it returns, if it runs.
   bool Put(const std::string& vm_uuid, LaunchSession session)
       EXCLUDES_LOCK(mutex_);
   void MarkDrifted(const std::string& vm_uuid) EXCLUDES_LOCK(mutex_);
   void Erase(const std::string& vm_uuid) EXCLUDES_LOCK(mutex_);
+  // Those that run and did not drift.
   std::vector<std::string> Running() const EXCLUDES_LOCK(mutex_);
 
   // The hook was called for a launch of that VM; whether it was lately.
@@ -63,8 +41,12 @@ class LaunchSessions {
 
  private:
   void Tidy() REQUIRES_LOCK(mutex_);
+  // Brings the disk to what is in memory, whoever changes it meanwhile.
+  void Sync(const std::string& vm_uuid) EXCLUDES_LOCK(mutex_);
 
   const Clock& clock_;
+  Mutex store_mutex_;
+  SessionStore* const store_ GUARDED_BY(store_mutex_);
   mutable Mutex mutex_;
   std::map<std::string, LaunchSession> sessions_ GUARDED_BY(mutex_);
   std::map<std::string, MonotonicTime> called_ GUARDED_BY(mutex_);

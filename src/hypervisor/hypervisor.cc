@@ -42,4 +42,6 @@ std::string_view ToString(LifecycleKind kind) {
   return "unknown";
 }
 
+void HypervisorObserver::OnChange(const Uuid&) {}
+
 }  // namespace vmattest::hypervisor

@@ -77,6 +77,17 @@ class Hypervisor {
   // Stops the domain's vCPUs until somebody resumes it; OK also if they are
   // stopped already. FAILED_PRECONDITION: it does not run.
   virtual absl::Status Suspend(const Uuid& uuid) = 0;
+  // Changes one device of a running domain to what `device_xml` says of it, in
+  // the running domain alone. FAILED_PRECONDITION: it does not run, or the
+  // hypervisor changes no devices; others: it would not.
+  virtual absl::Status UpdateDevice(const Uuid& uuid,
+                                    const std::string& device_xml) = 0;
+  // What was done to the running domain past the hypervisor's own API, in the
+  // hypervisor's words ("tainted: custom monitor control commands issued");
+  // its definition may cause some from the start. Empty if it does not run.
+  // FAILED_PRECONDITION: the hypervisor does not tell.
+  virtual absl::StatusOr<std::vector<std::string>> GetTaints(
+      const Uuid& uuid) = 0;
 };
 
 // What a hypervisor tells on its own. Called from the adapter's own threads,
@@ -91,6 +102,10 @@ class HypervisorObserver {
   // adapter goes on trying by itself.
   virtual void OnDisconnected(const absl::Status& why) = 0;
   virtual void OnLifecycle(const LifecycleEvent& event) = 0;
+  // Something of a running domain was changed: a device, a medium, a block job,
+  // a tunable. Not every change is told, and what is told may change nothing:
+  // look. Who does not care leaves it.
+  virtual void OnChange(const Uuid& uuid);
 };
 
 }  // namespace vmattest::hypervisor

@@ -190,6 +190,36 @@ TEST_P(HypervisorContract, SuspendsWhatRunsAndNothingElse) {
               StatusIs(absl::StatusCode::kNotFound));
 }
 
+TEST_P(HypervisorContract, ChangesNoDeviceOfWhatDoesNotRun) {
+  const std::string device = "<interface type='user'/>";
+  bed_->Define("web", "");
+  EXPECT_THAT(hypervisor().UpdateDevice(UuidOf("web"), device),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_THAT(hypervisor().UpdateDevice(UuidOf("nobody"), device),
+              StatusIs(absl::StatusCode::kNotFound));
+}
+
+// libvirt's test driver changes none, nor does the fake unless told.
+TEST_P(HypervisorContract, WhatCannotChangeDevicesIsNoLostConnection) {
+  bed_->Define("web", "");
+  bed_->Start("web");
+  EXPECT_THAT(
+      hypervisor().UpdateDevice(UuidOf("web"), "<interface type='user'/>"),
+      StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_THAT(hypervisor().ListDomains(), IsOk());
+}
+
+TEST_P(HypervisorContract, NothingWasDoneToWhatWasLeftAlone) {
+  bed_->Define("web", "");
+  ASSERT_OK_AND_ASSIGN(auto taints, hypervisor().GetTaints(UuidOf("web")));
+  EXPECT_THAT(taints, IsEmpty());
+  bed_->Start("web");
+  ASSERT_OK_AND_ASSIGN(taints, hypervisor().GetTaints(UuidOf("web")));
+  EXPECT_THAT(taints, IsEmpty());
+  EXPECT_THAT(hypervisor().GetTaints(UuidOf("nobody")),
+              StatusIs(absl::StatusCode::kNotFound));
+}
+
 TEST_P(HypervisorContract, GivesTheStoredXmlOfAStoppedDomain) {
   bed_->Define("web", "first");
   ASSERT_OK_AND_ASSIGN(const DomainXml xml, hypervisor().GetXml(UuidOf("web")));

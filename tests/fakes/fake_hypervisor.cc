@@ -93,7 +93,8 @@ Uuid FakeHypervisor::CreateTransient(const std::string& name,
                                  .state = DomainState::kRunning,
                                  .persistent = false},
                       .live = xml,
-                      .stored = {}};
+                      .stored = {},
+                      .taints = {}};
   }
   Tell(uuid, name, LifecycleKind::kStarted);
   return uuid;
@@ -107,6 +108,7 @@ void FakeHypervisor::Stop(const Uuid& uuid) {
     name = entry.domain.name;
     entry.domain.state = DomainState::kShutoff;
     entry.live.clear();
+    entry.taints.clear();
     if (!entry.domain.persistent) {
       entries_.erase(uuid);
     }
@@ -135,6 +137,49 @@ absl::Status FakeHypervisor::Suspend(const Uuid& uuid) {
   }
   Tell(uuid, name, LifecycleKind::kSuspended);
   return absl::OkStatus();
+}
+
+absl::Status FakeHypervisor::UpdateDevice(const Uuid& uuid,
+                                          const std::string& device_xml) {
+  const MutexLock lock(mutex_);
+  RETURN_IF_ERROR(Reachable());
+  const auto entry = entries_.find(uuid);
+  if (entry == entries_.end()) {
+    return absl::NotFoundError("no such domain");
+  }
+  if (!IsActive(entry->second.domain.state)) {
+    return absl::FailedPreconditionError("it does not run");
+  }
+  if (update_device_.ok()) {
+    updated_devices_.push_back(device_xml);
+  }
+  return update_device_;
+}
+
+absl::StatusOr<std::vector<std::string>> FakeHypervisor::GetTaints(
+    const Uuid& uuid) {
+  const MutexLock lock(mutex_);
+  RETURN_IF_ERROR(Reachable());
+  const auto entry = entries_.find(uuid);
+  if (entry == entries_.end()) {
+    return absl::NotFoundError("no such domain");
+  }
+  return entry->second.taints;
+}
+
+void FakeHypervisor::AnswerUpdateDevice(absl::Status answer) {
+  const MutexLock lock(mutex_);
+  update_device_ = std::move(answer);
+}
+
+void FakeHypervisor::Taint(const Uuid& uuid, const std::string& taint) {
+  const MutexLock lock(mutex_);
+  entries_.at(uuid).taints.push_back(taint);
+}
+
+std::vector<std::string> FakeHypervisor::updated_devices() const {
+  const MutexLock lock(mutex_);
+  return updated_devices_;
 }
 
 void FakeHypervisor::Resume(const Uuid& uuid) {

@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "base/mutex.h"
 #include "hypervisor/hypervisor.h"
@@ -44,6 +45,14 @@ class FakeHypervisor final : public hypervisor::Hypervisor {
   absl::StatusOr<hypervisor::DomainXml> GetXml(const Uuid& uuid) override;
   absl::StatusOr<std::string> StartCommand(const std::string& xml) override;
   absl::Status Suspend(const Uuid& uuid) override;
+  // Answers as a hypervisor does that changes no devices, unless told.
+  absl::Status UpdateDevice(const Uuid& uuid,
+                            const std::string& device_xml) override;
+  absl::StatusOr<std::vector<std::string>> GetTaints(const Uuid& uuid) override;
+  void AnswerUpdateDevice(absl::Status answer);
+  void Taint(const Uuid& uuid, const std::string& taint);
+  // What of a running domain was asked to be changed.
+  [[nodiscard]] std::vector<std::string> updated_devices() const;
 
   // A small domain's XML, as libvirt would take it; `extra` goes to its end.
   static std::string Xml(const std::string& name, const Uuid& uuid,
@@ -56,6 +65,7 @@ class FakeHypervisor final : public hypervisor::Hypervisor {
     hypervisor::Domain domain;
     std::string live;
     std::string stored;
+    std::vector<std::string> taints;
   };
   void Tell(const Uuid& uuid, const std::string& name,
             hypervisor::LifecycleKind kind);
@@ -70,6 +80,9 @@ class FakeHypervisor final : public hypervisor::Hypervisor {
   absl::StatusOr<std::string> start_command_ GUARDED_BY(mutex_) =
       absl::FailedPreconditionError("there are no command lines here");
   std::string asked_start_command_ GUARDED_BY(mutex_);
+  absl::Status update_device_ GUARDED_BY(mutex_) =
+      absl::FailedPreconditionError("devices cannot be changed here");
+  std::vector<std::string> updated_devices_ GUARDED_BY(mutex_);
 };
 
 }  // namespace vmattest::testing

@@ -27,6 +27,7 @@ class RecordingObserver final : public hypervisor::HypervisorObserver {
   void OnLifecycle(const hypervisor::LifecycleEvent& event) override {
     Add(event.name + " " + std::string(hypervisor::ToString(event.kind)));
   }
+  void OnChange(const Uuid& uuid) override { Add("changed " + ToString(uuid)); }
 
   // False if `line` was not told `count` times within 20 seconds.
   bool WaitFor(const std::string& line, ptrdiff_t count = 1) {

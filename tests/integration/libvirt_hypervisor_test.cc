@@ -2,6 +2,7 @@
 #include "hypervisor/libvirt/libvirt_hypervisor.h"
 
 #include <algorithm>
+#include <fstream>
 
 #include "fakes/recording_observer.h"
 #include "fmt/format.h"
@@ -37,6 +38,12 @@ class LibvirtHypervisorTest : public ::testing::Test {
     ASSERT_THAT(host_->Virsh({"define", xml}), IsOk());
   }
 
+  static std::string Nic(const std::string& link) {
+    return "<interface type='user'><mac address='52:54:00:00:07:01'/>"
+           "<model type='virtio'/>" +
+           link + "</interface>";
+  }
+
   RecordingObserver observer_;
   std::unique_ptr<LibvirtHost> host_;
   std::unique_ptr<LibvirtHypervisor> hypervisor_;
@@ -58,6 +65,36 @@ TEST_F(LibvirtHypervisorTest, TellsTheLifecycleOfARealDomain) {
   // QEMU's vCPUs are resumed before libvirt says that it started.
   EXPECT_THAT(observer_.Of("web"), ElementsAre("defined", "resumed", "started",
                                                "stopped", "undefined"));
+}
+
+TEST_F(LibvirtHypervisorTest, TellsChangesTaintsAndTakesLinksDown) {
+  Define("web");
+  ASSERT_THAT(host_->Virsh({"start", "web"}), IsOk());
+  ASSERT_OK_AND_ASSIGN(const Domain web, hypervisor_->FindDomainByName("web"));
+  const std::string nic = host_->folder() / "nic.xml";
+  const auto describe = [&nic](const char* link) {
+    std::ofstream(nic) << Nic(link);
+  };
+  describe("");
+  ASSERT_THAT(host_->Virsh({"attach-device", "web", nic}), IsOk());
+  EXPECT_TRUE(observer_.WaitFor("changed " + ToString(web.uuid)));
+  EXPECT_THAT(hypervisor_->UpdateDevice(web.uuid, Nic("<link state='down'/>")),
+              IsOk());
+  EXPECT_THAT(hypervisor_->GetXml(web.uuid)->xml,
+              HasSubstr("<link state='down'/>"));
+
+  const auto monitored = [this, &web] {
+    const auto taints = hypervisor_->GetTaints(web.uuid);
+    return taints.ok() &&
+           std::any_of(taints->begin(), taints->end(), [](const auto& taint) {
+             return taint.find("custom monitor") != std::string::npos;
+           });
+  };
+  EXPECT_FALSE(monitored());
+  ASSERT_THAT(
+      host_->Virsh({"qemu-monitor-command", "web", "--hmp", "info", "version"}),
+      IsOk());
+  EXPECT_TRUE(monitored());
 }
 
 TEST_F(LibvirtHypervisorTest, ConnectsAgainAfterLibvirtdCrashed) {

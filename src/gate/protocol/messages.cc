@@ -56,12 +56,13 @@ absl::StatusOr<QemuFacts> ParseQemu(const internal::GateCall::Qemu& message) {
                         kMaxQemuFiles));
   QemuFacts facts;
   facts.pid = message.pid();
+  facts.start_ticks = message.start_ticks();
   facts.program = message.program();
   facts.arguments.assign(message.arguments().begin(),
                          message.arguments().end());
   for (const auto& file : message.files()) {
-    facts.files.push_back(
-        {file.path(), file.device(), file.inode(), file.writable()});
+    facts.files.push_back({file.path(), file.device(), file.inode(),
+                           file.writable(), file.write_only()});
   }
   return facts;
 }
@@ -105,6 +106,7 @@ Bytes Encode(const GateCall& call) {
   if (call.qemu) {
     auto& qemu = *message.mutable_qemu();
     qemu.set_pid(call.qemu->pid);
+    qemu.set_start_ticks(call.qemu->start_ticks);
     qemu.set_program(call.qemu->program);
     for (const std::string& argument : call.qemu->arguments) {
       qemu.add_arguments(argument);
@@ -115,6 +117,7 @@ Bytes Encode(const GateCall& call) {
       to.set_device(file.device);
       to.set_inode(file.inode);
       to.set_writable(file.writable);
+      to.set_write_only(file.write_only);
     }
   }
   for (const HandedFile& file : call.handed) {

@@ -31,11 +31,14 @@ struct OpenFile {
   uint64_t device = 0;
   uint64_t inode = 0;
   bool writable = false;  // as QEMU opened it
+  bool write_only = false;
+  friend bool operator==(const OpenFile&, const OpenFile&) = default;
 };
 
 // The process that libvirt started for a domain.
 struct QemuFacts {
-  int64_t pid = 0;
+  int64_t pid = 0;           // in the hook's pid namespace
+  uint64_t start_ticks = 0;  // proc(5), stat field 22
   std::string program;
   std::vector<std::string> arguments;
   std::vector<OpenFile> files;

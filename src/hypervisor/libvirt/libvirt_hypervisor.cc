@@ -165,4 +165,45 @@ absl::Status LibvirtHypervisor::Suspend(const Uuid& uuid) {
                                              : link_->Failed(connect, clause);
 }
 
+absl::Status LibvirtHypervisor::UpdateDevice(const Uuid& uuid,
+                                             const std::string& device_xml) {
+  ASSIGN_OR_RETURN(const ConnectHandle connect, link_->Get());
+  const std::string clause = fmt::format("a device of {}", ToString(uuid));
+  const DomainHandle handle(
+      virDomainLookupByUUID(connect.get(), uuid.bytes.data()));
+  if (handle == nullptr) {
+    return link_->Failed(connect, clause);
+  }
+  if (virDomainIsActive(handle.get()) == 0) {
+    return absl::FailedPreconditionError(clause + ": it does not run");
+  }
+  return virDomainUpdateDeviceFlags(handle.get(), device_xml.c_str(),
+                                    VIR_DOMAIN_AFFECT_LIVE) == 0
+             ? absl::OkStatus()
+             : link_->Failed(connect, clause);
+}
+
+absl::StatusOr<std::vector<std::string>> LibvirtHypervisor::GetTaints(
+    const Uuid& uuid) {
+  ASSIGN_OR_RETURN(const ConnectHandle connect, link_->Get());
+  const std::string clause = fmt::format("taints of {}", ToString(uuid));
+  const DomainHandle handle(
+      virDomainLookupByUUID(connect.get(), uuid.bytes.data()));
+  char** raw = nullptr;
+  const int count = handle == nullptr
+                        ? -1
+                        : virDomainGetMessages(handle.get(), &raw,
+                                               VIR_DOMAIN_MESSAGE_TAINTING);
+  if (count < 0) {
+    return link_->Failed(connect, clause);
+  }
+  std::vector<std::string> taints;
+  for (int i = 0; i < count; ++i) {
+    const TextHandle text(raw[i]);
+    taints.emplace_back(text.get());
+  }
+  std::free(raw);
+  return taints;
+}
+
 }  // namespace vmattest::hypervisor

@@ -45,6 +45,9 @@ class LibvirtHypervisor final : public Hypervisor {
   absl::StatusOr<DomainXml> GetXml(const Uuid& uuid) override;
   absl::StatusOr<std::string> StartCommand(const std::string& xml) override;
   absl::Status Suspend(const Uuid& uuid) override;
+  absl::Status UpdateDevice(const Uuid& uuid,
+                            const std::string& device_xml) override;
+  absl::StatusOr<std::vector<std::string>> GetTaints(const Uuid& uuid) override;
 
  private:
   class Link;

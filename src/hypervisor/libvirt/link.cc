@@ -65,6 +65,43 @@ std::string_view CloseReason(int reason) {
   }
 }
 
+void TellChange(virDomainPtr domain, void* opaque) {
+  Uuid uuid;
+  if (virDomainGetUUID(domain, uuid.bytes.data()) == 0) {
+    Held<ObserverGate>(opaque)->Change(uuid);
+  }
+}
+
+// libvirt hands each kind of event over with arguments of its own.
+void OnDevice(virConnectPtr, virDomainPtr domain, const char*, void* opaque) {
+  TellChange(domain, opaque);
+}
+void OnBlockJob(virConnectPtr, virDomainPtr domain, const char*, int, int,
+                void* opaque) {
+  TellChange(domain, opaque);
+}
+void OnTray(virConnectPtr, virDomainPtr domain, const char*, int,
+            void* opaque) {
+  TellChange(domain, opaque);
+}
+void OnDisk(virConnectPtr, virDomainPtr domain, const char*, const char*,
+            const char*, int, void* opaque) {
+  TellChange(domain, opaque);
+}
+void OnTunable(virConnectPtr, virDomainPtr domain, virTypedParameterPtr, int,
+               void* opaque) {
+  TellChange(domain, opaque);
+}
+
+const std::pair<int, virConnectDomainEventGenericCallback> kChanges[] = {
+    {VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, VIR_DOMAIN_EVENT_CALLBACK(OnDevice)},
+    {VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, VIR_DOMAIN_EVENT_CALLBACK(OnDevice)},
+    {VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2, VIR_DOMAIN_EVENT_CALLBACK(OnBlockJob)},
+    {VIR_DOMAIN_EVENT_ID_TRAY_CHANGE, VIR_DOMAIN_EVENT_CALLBACK(OnTray)},
+    {VIR_DOMAIN_EVENT_ID_DISK_CHANGE, VIR_DOMAIN_EVENT_CALLBACK(OnDisk)},
+    {VIR_DOMAIN_EVENT_ID_TUNABLE, VIR_DOMAIN_EVENT_CALLBACK(OnTunable)},
+};
+
 }  // namespace
 
 void ObserverGate::Close() {
@@ -90,6 +127,13 @@ void ObserverGate::Lifecycle(const LifecycleEvent& event) {
   const MutexLock lock(mutex_);
   if (observer_ != nullptr) {
     observer_->OnLifecycle(event);
+  }
+}
+
+void ObserverGate::Change(const Uuid& uuid) {
+  const MutexLock lock(mutex_);
+  if (observer_ != nullptr) {
+    observer_->OnChange(uuid);
   }
 }
 
@@ -148,8 +192,8 @@ void LibvirtHypervisor::Link::Run() {
   auto pause = options_.min_pause;
   bool told = false;
   do {
-    int lifecycle_id = -1;
-    absl::StatusOr<ConnectHandle> opened = Open(lifecycle_id);
+    std::vector<int> events;
+    absl::StatusOr<ConnectHandle> opened = Open(events);
     absl::Status why = opened.status();
     if (opened.ok()) {
       {
@@ -168,7 +212,7 @@ void LibvirtHypervisor::Link::Run() {
                                                 std::string(why.message())));
     }
     if (opened.ok()) {
-      Shut(*std::move(opened), lifecycle_id);
+      Shut(*std::move(opened), events);
     }
     if (!told) {
       gate_->Disconnected(why);
@@ -181,7 +225,8 @@ void LibvirtHypervisor::Link::Run() {
   } while (true);
 }
 
-absl::StatusOr<ConnectHandle> LibvirtHypervisor::Link::Open(int& lifecycle_id) {
+absl::StatusOr<ConnectHandle> LibvirtHypervisor::Link::Open(
+    std::vector<int>& events) {
   const std::string clause = fmt::format("connecting to {}", options_.uri);
   const ConnectHandle connect =
       OwnConnect(virConnectOpenAuth(options_.uri.c_str(), nullptr, 0));
@@ -199,17 +244,33 @@ absl::StatusOr<ConnectHandle> LibvirtHypervisor::Link::Open(int& lifecycle_id) {
       virGetLastErrorCode() != VIR_ERR_NO_SUPPORT) {
     return LibvirtStatus(clause);
   }
-  void* const held = Hold(gate_);
-  lifecycle_id = virConnectDomainEventRegisterAny(
-      raw, nullptr, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
-      VIR_DOMAIN_EVENT_CALLBACK(OnEvent), held, Drop<ObserverGate>);
-  if (lifecycle_id < 0) {
+  const int lifecycle = Register(raw, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+                                 VIR_DOMAIN_EVENT_CALLBACK(OnEvent));
+  if (lifecycle < 0) {
     absl::Status status = LibvirtStatus("registering for lifecycle events");
-    Drop<ObserverGate>(held);
     virConnectUnregisterCloseCallback(raw, OnClose);
     return status;
   }
+  events.push_back(lifecycle);
+  // Those that a driver does not have are looked for by looking.
+  for (const auto& [event, callback] : kChanges) {
+    if (const int id = Register(raw, event, callback); id >= 0) {
+      events.push_back(id);
+    }
+  }
   return connect;
+}
+
+int LibvirtHypervisor::Link::Register(
+    virConnectPtr connect, int event,
+    virConnectDomainEventGenericCallback callback) {
+  void* const held = Hold(gate_);
+  const int id = virConnectDomainEventRegisterAny(
+      connect, nullptr, event, callback, held, Drop<ObserverGate>);
+  if (id < 0) {
+    Drop<ObserverGate>(held);
+  }
+  return id;
 }
 
 void LibvirtHypervisor::Link::WaitUntilLost(const ConnectHandle& connect,
@@ -231,8 +292,11 @@ bool LibvirtHypervisor::Link::PauseOrStop(std::chrono::milliseconds pause) {
   return !lost_.stopping;
 }
 
-void LibvirtHypervisor::Link::Shut(ConnectHandle connect, int lifecycle_id) {
-  virConnectDomainEventDeregisterAny(connect.get(), lifecycle_id);
+void LibvirtHypervisor::Link::Shut(ConnectHandle connect,
+                                   const std::vector<int>& events) {
+  for (const int id : events) {
+    virConnectDomainEventDeregisterAny(connect.get(), id);
+  }
   virConnectUnregisterCloseCallback(connect.get(), OnClose);
 }
 

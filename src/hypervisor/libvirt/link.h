@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <thread>
+#include <vector>
 
 #include "base/mutex.h"
 #include "hypervisor/libvirt/event_loop.h"
@@ -20,6 +21,7 @@ class ObserverGate {
   void Connected();
   void Disconnected(const absl::Status& why);
   void Lifecycle(const LifecycleEvent& event);
+  void Change(const Uuid& uuid);
 
  private:
   Mutex mutex_;
@@ -54,10 +56,14 @@ class LibvirtHypervisor::Link {
   };
 
   void Run();
-  absl::StatusOr<ConnectHandle> Open(int& lifecycle_id);
+  // Also what to deregister later.
+  absl::StatusOr<ConnectHandle> Open(std::vector<int>& events);
   void WaitUntilLost(const ConnectHandle& connect, absl::Status& why);
   bool PauseOrStop(std::chrono::milliseconds pause);
-  void Shut(ConnectHandle connect, int lifecycle_id);
+  void Shut(ConnectHandle connect, const std::vector<int>& events);
+  // libvirt's id of the registration; negative: it has no such events.
+  int Register(virConnectPtr connect, int event,
+               virConnectDomainEventGenericCallback callback);
   static void OnClose(virConnectPtr connect, int reason, void* opaque);
   static int OnEvent(virConnectPtr connect, virDomainPtr domain, int event,
                      int detail, void* opaque);

@@ -1,0 +1,53 @@
+#ifndef VMATTEST_GATE_LAUNCH_SESSION_H_
+#define VMATTEST_GATE_LAUNCH_SESSION_H_
+
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "gate/open_file.h"
+#include "gate/protocol/process_facts.h"
+#include "gate/recording_digester.h"
+#include "reference/reference.h"
+#include "vmattest/types/config_leaf.h"
+
+namespace vmattest::gate {
+
+// A file whatever its name: device and inode.
+using FileId = std::pair<uint64_t, uint64_t>;
+
+// One launch, from `prepare` to `stopped`.
+struct LaunchSession {
+  std::string vm_name;
+  std::string prepare_xml;  // tells what libvirt fills in from what was asked
+  reference::GateMode mode = reference::GateMode::kEnforce;
+  bool prepared = false;
+  bool start_allowed = false;
+  bool running = false;
+  bool incoming = false;     // `migrate` was let in before
+  bool break_glass = false;  // an order was used for this launch
+  bool drifted = false;      // a difference was found, and told
+  // `restore` was let in before: its memory, and how it was defined then.
+  std::optional<OpenFileDigest> image;
+  std::string image_xml;
+  std::string ear;
+  // As of `start`: the leaves without content (what live XML is compared
+  // with), with it, and the files.
+  std::vector<ConfigLeaf> baseline;
+  std::vector<ConfigLeaf> leaves;
+  MeasuredFiles files;
+  // As of `started`: QEMU, what it had open, and the files among them or read
+  // before that nothing may write to.
+  ProcessKey process;
+  std::set<FileId> open_files;
+  MeasuredFiles inputs;
+  MonotonicTime since;
+};
+
+}  // namespace vmattest::gate
+
+#endif  // VMATTEST_GATE_LAUNCH_SESSION_H_
