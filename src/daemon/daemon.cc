@@ -4,7 +4,6 @@
 #include <map>
 #include <optional>
 #include <set>
-#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -41,7 +40,6 @@
 #include "rpc/client/tls_channel.h"
 #include "rpc/host_services.h"
 #include "rpc/server.h"
-#include "signing/log_folder.h"
 #include "signing/remote/remote_signer.h"
 
 namespace vmattest::daemon {
@@ -58,25 +56,6 @@ constexpr std::string_view kComponents[] = {
     "libvirt",      "tpm",       "store", "event-log",
     "post-quantum", "kvm-watch", "gate"};
 
-// Where the journal goes on: after what the log has, or, in a log without any
-// of the store's events, from now on.
-uint64_t JournaledBefore(const DaemonConfig& config,
-                         inventory::VmStore& store) {
-  signing::DiskLogFolder folder(EventLogFolder(config));
-  const absl::StatusOr<std::vector<std::string>> names = folder.List();
-  if (names.ok()) {
-    for (auto name = names->rbegin(); name != names->rend(); ++name) {
-      const absl::StatusOr<Bytes> records = folder.Read(*name);
-      const uint64_t last =
-          records.ok() ? attestor::LastJournaled(*records) : 0;
-      if (last != 0) {
-        return last;
-      }
-    }
-  }
-  return store.LastSequence().value_or(0);
-}
-
 // Starts the pool, if it is to be one.
 inspection::WorkerInspector::Options InspectorOptions(
     const WorkerSetup& workers,
@@ -92,19 +71,6 @@ image::HeaderParserFactory HeaderParsers(inspection::WorkerPool& pool) {
   return [&pool] {
     return std::make_unique<inspection::WorkerHeaderParser>(pool);
   };
-}
-
-// QEMU's user passes through it; what lies in it is libvirt's to protect.
-absl::Status MakeScratch(const DaemonConfig& config) {
-  std::error_code error;
-  std::filesystem::create_directories(config.processes.scratch_dir, error);
-  if (!error) {
-    std::filesystem::permissions(config.processes.scratch_dir,
-                                 std::filesystem::perms(0711), error);
-  }
-  return error
-             ? ErrnoStatus(error.value(), config.processes.scratch_dir.string())
-             : absl::OkStatus();
 }
 
 std::map<std::string, std::string> Facts(const kvm::VmProcess& process) {

@@ -6,12 +6,16 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <system_error>
 #include <utility>
+#include <vector>
 
+#include "attestor/journal.h"
 #include "base/file.h"
 #include "fmt/format.h"
 #include "ipc/program_path.h"
 #include "process/state_dir.h"
+#include "signing/log_folder.h"
 
 namespace vmattest::daemon {
 namespace {
@@ -181,6 +185,34 @@ absl::StatusOr<WorkerSetup> MakeWorkerSetup(const DaemonConfig& config) {
       (config.admin_socket.parent_path() / "images").string();
   SetUpGuestfs(processes, setup);
   return setup;
+}
+
+uint64_t JournaledBefore(const config::DaemonConfig& config,
+                         inventory::VmStore& store) {
+  signing::DiskLogFolder folder(EventLogFolder(config));
+  const absl::StatusOr<std::vector<std::string>> names = folder.List();
+  if (names.ok()) {
+    for (auto name = names->rbegin(); name != names->rend(); ++name) {
+      const absl::StatusOr<Bytes> records = folder.Read(*name);
+      const uint64_t last =
+          records.ok() ? attestor::LastJournaled(*records) : 0;
+      if (last != 0) {
+        return last;
+      }
+    }
+  }
+  return store.LastSequence().value_or(0);
+}
+
+absl::Status MakeScratch(const config::DaemonConfig& config) {
+  std::error_code error;
+  fs::create_directories(config.processes.scratch_dir, error);
+  if (!error) {
+    fs::permissions(config.processes.scratch_dir, fs::perms(0711), error);
+  }
+  return error
+             ? ErrnoStatus(error.value(), config.processes.scratch_dir.string())
+             : absl::OkStatus();
 }
 
 }  // namespace vmattest::daemon

@@ -1,6 +1,7 @@
 #ifndef VMATTEST_DAEMON_SETUP_H_
 #define VMATTEST_DAEMON_SETUP_H_
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 
@@ -9,6 +10,7 @@
 #include "inspection/worker/worker_header_parser.h"
 #include "inspection/worker/worker_inspector.h"
 #include "inspection/worker/worker_pool.h"
+#include "inventory/vm_store.h"
 #include "signing/remote/signer_setup.h"
 
 // From the configuration to what the daemon's children are started with. Main
@@ -22,6 +24,14 @@ absl::StatusOr<signing::SignerSetup> MakeSignerSetup(
 // Where the signer keeps the host event log.
 std::filesystem::path SignerFolder(const config::DaemonConfig& config);
 std::filesystem::path EventLogFolder(const config::DaemonConfig& config);
+
+// Where the journal goes on: after what the log has, or, in a log without any
+// of the store's events, from now on.
+uint64_t JournaledBefore(const config::DaemonConfig& config,
+                         inventory::VmStore& store);
+// The folder of half-done exports. QEMU's user passes through it; what lies in
+// it is libvirt's to protect.
+absl::Status MakeScratch(const config::DaemonConfig& config);
 
 struct WorkerSetup {
   inspection::WorkerPoolOptions disks;
