@@ -167,7 +167,7 @@ gate::GateReply GateHost::Work::Decide(const gate::GateCall& call,
 
 gate::GateReply GateHost::Work::Busy(const gate::GateCall& call) const {
   gate::GateReply reply;
-  if (gate::IsGated(call.operation)) {
+  if (gate::IsGated(call.operation) || call.operation == gate::kRegisterImage) {
     reply.code = "gate-busy";
     reply.sentence =
         "too many VMs are starting at once; try again in a moment, or raise "

@@ -16,6 +16,8 @@ namespace {
 
 constexpr std::string_view kFormat = "vmattest/saved-images/v1";
 constexpr int64_t kMillisecond = 1'000'000;
+// How far a file's times lie behind the clock: a tick of the kernel's.
+constexpr int64_t kTickMs = 20;
 
 std::string Shown(const DigestBytes& digest) {
   return digest.empty() ? "none" : ToHex(digest);
@@ -46,7 +48,8 @@ bool IsNamed(std::string_view defined_xml, std::string_view name) {
 absl::Status CheckTimes(const FileIdentity& image, int64_t from_ms,
                         int64_t until_ms) {
   for (const int64_t time : {image.ctime_ns, image.mtime_ns}) {
-    if (time / kMillisecond < from_ms || time / kMillisecond > until_ms) {
+    if (time / kMillisecond < from_ms - kTickMs ||
+        time / kMillisecond > until_ms) {
       return absl::FailedPreconditionError(
           "it was written to, copied or renamed at another time than while the "
           "VM ran and was saved");
@@ -263,8 +266,7 @@ absl::Status SavedImages::Add(const std::string& vm_uuid, int image,
       return absl::FailedPreconditionError(
           "its memory was not saved when it stopped last");
     }
-    if (!record.images.empty() &&
-        record.images.back().at_ms >= record.stopped_ms) {
+    if (!record.images.empty() && !record.images.back().used) {
       return record.images.back().digest == read.digest
                  ? absl::OkStatus()
                  : absl::FailedPreconditionError(

@@ -1,8 +1,10 @@
 // What the hook may rely on at the daemon's socket, and what nobody gets out of
 // it.
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cstring>
@@ -44,6 +46,13 @@ class HookSocketContract : public ::testing::Test {
     GateReply reply;
     reply.code = code;
     reply.sentence = call.domain;
+    for (const HandedFile& handed : call.handed) {
+      char content[16] = {};
+      const ssize_t got =
+          pread(handed.file->get(), content, sizeof(content), 0);
+      reply.sentence +=
+          " " + handed.role + "=" + std::string(content, got < 0 ? 0 : got);
+    }
     return reply;
   }
   void Await() {
@@ -68,7 +77,9 @@ class HookSocketContract : public ::testing::Test {
                ? std::move(fd)
                : UniqueFd();
   }
-  absl::StatusOr<GateReply> Ask(const std::string& domain) {
+  absl::StatusOr<GateReply> Ask(const std::string& domain,
+                                const std::vector<HandedFile>& handed = {},
+                                std::vector<UniqueFd> descriptors = {}) {
     const auto deadline =
         std::chrono::steady_clock::now() + std::chrono::seconds(30);
     ipc::Channel channel(Connect(), kMaxGateCall);
@@ -76,7 +87,9 @@ class HookSocketContract : public ::testing::Test {
     call.nonce = RandomBytes(kGateNonceSize);
     call.domain = domain;
     call.operation = "prepare";
-    RETURN_IF_ERROR(channel.Send({gate::Encode(call), {}}, deadline));
+    call.handed = handed;
+    RETURN_IF_ERROR(
+        channel.Send({gate::Encode(call), std::move(descriptors)}, deadline));
     ASSIGN_OR_RETURN(const ipc::Message message, channel.Receive(deadline));
     return ParseReply(message.bytes);
   }
@@ -103,6 +116,27 @@ TEST_F(HookSocketContract, AnswersEachCallOnItsOwnConnection) {
     caller.join();
   }
   EXPECT_EQ(right, 60);
+}
+
+TEST_F(HookSocketContract, FilesComeWithTheirCallOrTheCallIsNone) {
+  Start(1, 8);
+  const auto open_files = [this] {
+    std::vector<UniqueFd> files;
+    for (const char* name : {"image", "state"}) {
+      const auto path = dir_.Write(name, std::string("of ") + name);
+      files.emplace_back(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    }
+    return files;
+  };
+  const HandedFile image{std::string(kSavedImage), "image", nullptr};
+  const HandedFile state{std::string(kVtpmState), "state", nullptr};
+  const auto reply = Ask("web", {image, state}, open_files());
+  ASSERT_THAT(reply, IsOk());
+  EXPECT_EQ(reply->sentence, "web saved-image=of image vtpm-state=of state");
+  EXPECT_FALSE(Ask("web", {image, state}).ok());
+  EXPECT_FALSE(Ask("web", {image}, open_files()).ok());
+  EXPECT_FALSE(Ask("web", {}, open_files()).ok());
+  EXPECT_THAT(Ask("web"), IsOk());
 }
 
 TEST_F(HookSocketContract, IsNobodysButItsOwners) {
