@@ -448,6 +448,11 @@ class Checker : private KeyChecks {
       ASSIGN_OR_RETURN(to.hook_program,
                        AbsolutePath("gate.hook_program", in.hook_program()));
     }
+    for (const std::string& folder : in.store()) {
+      ASSIGN_OR_RETURN(std::filesystem::path path,
+                       AbsolutePath("gate.store", folder));
+      to.store.push_back(std::move(path));
+    }
     return absl::OkStatus();
   }
 

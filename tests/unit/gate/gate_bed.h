@@ -47,6 +47,7 @@ struct GateBed {
             .policy = *policy,
             .verdicts = verdicts,
             .sessions = sessions,
+            .leases = leases,
             .store = store,
             .note =
                 [this](std::string kind,
@@ -56,7 +57,8 @@ struct GateBed {
             .clock = clock},
         gate::LaunchGate::Options{.salted = {},
                                   .verifier_keys = verifier.keys(),
-                                  .learned = dir.path() / "learned"});
+                                  .learned = dir.path() / "learned",
+                                  .store = file_store});
   }
   reference::Header Header(const document::PrivateKey& key) const {
     const int64_t now = clock.Now().time_since_epoch().count();
@@ -163,6 +165,8 @@ struct GateBed {
   gate::EvidenceMaker evidence{signer, clock, {}};
   gate::VerdictCache verdicts{dir.path() / "verdicts"};
   gate::LaunchSessions sessions{clock};
+  gate::FileLeases leases{[](const std::string&) {}};
+  std::vector<std::filesystem::path> file_store;
   std::vector<std::pair<std::string, std::map<std::string, std::string>>> notes;
   std::unique_ptr<gate::PolicyStore> policy;
   std::unique_ptr<gate::LaunchGate> gate;

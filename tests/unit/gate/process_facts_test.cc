@@ -47,8 +47,9 @@ TEST_F(ProcessFactsTest, AProcessInAnotherPidNamespaceIsFound) {
       line += " 0";
     }
     dir_.Write(std::string(pid) + "/stat", line + " " + std::to_string(ticks));
-    dir_.Write(std::string(pid) + "/status",
-               "Name:\tqemu\nNSpid:\t" + std::string(inner) + "\nSeccomp:\t0\n");
+    dir_.Write(
+        std::string(pid) + "/status",
+        "Name:\tqemu\nNSpid:\t" + std::string(inner) + "\nSeccomp:\t0\n");
   };
   process("40", "40\t7", 900);
   process("41", "41\t7", 901);

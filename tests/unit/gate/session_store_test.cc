@@ -13,8 +13,8 @@
 namespace vmattest::gate {
 namespace {
 
-using testing::IsOk;
 using ::testing::IsEmpty;
+using testing::IsOk;
 using ::testing::SizeIs;
 using testing::StatusIs;
 
