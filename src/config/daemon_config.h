@@ -87,6 +87,8 @@ struct GateConfig {
   uint32_t threads = 0;
   uint32_t max_waiting = 0;
   std::filesystem::path hook_program;  // empty: beside this program
+  // Where kernels, initrds and loaders must lie; empty: anywhere.
+  std::vector<std::filesystem::path> store;
 };
 
 // Immutable once loaded: hand it around as const.

@@ -484,6 +484,12 @@ class Checker : private KeyChecks {
       ASSIGN_OR_RETURN(to.hook_program,
                        AbsolutePath("gate.hook_program", in.hook_program()));
     }
+    for (int i = 0; i < in.store_size(); ++i) {
+      ASSIGN_OR_RETURN(
+          std::filesystem::path path,
+          AbsolutePath(fmt::format("gate.store[{}]", i), in.store(i)));
+      to.store.push_back(std::move(path));
+    }
     return absl::OkStatus();
   }
 

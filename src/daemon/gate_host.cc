@@ -1,17 +1,21 @@
 #include "daemon/gate_host.h"
 
 #include <atomic>
+#include <set>
 #include <utility>
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/mutex.h"
 #include "daemon/config_values.h"
 #include "daemon/gate_verifier.h"
 #include "daemon/policy_feed.h"
 #include "daemon/setup.h"
 #include "fmt/format.h"
 #include "gate/drift_watch.h"
+#include "gate/file_leases.h"
 #include "gate/gate_key.h"
+#include "gate/hook_folder.h"
 #include "gate/hook_trust.h"
 #include "gate/hook_watch.h"
 #include "gate/launch_gate.h"
@@ -46,6 +50,7 @@ gate::LaunchGate::Options GateOptions(
   options.salted = parts.salted;
   options.verifier_keys = std::move(keys);
   options.learned = config.state_dir / "gate" / "learned";
+  options.store = config.gate.store;
   return options;
 }
 
@@ -77,6 +82,9 @@ struct GateHost::Work {
   void LookSoon();
   absl::Status WriteTrust();
   [[nodiscard]] std::vector<std::string> Defined() const;
+  // Something of that VM may be another: looked at soon, on `gate-look`.
+  void Changed(const std::string& vm_uuid) EXCLUDES_LOCK(changed_mutex);
+  void LookAtChanged() EXCLUDES_LOCK(changed_mutex);
 
   const config::DaemonConfig config;
   const Parts parts;
@@ -85,6 +93,10 @@ struct GateHost::Work {
   const std::unique_ptr<gate::PolicyStore> policy;
   const GateVerifier verifier;
   gate::VerdictCache verdicts{folder / "verdicts"};
+  Mutex changed_mutex;
+  std::set<std::string> changed GUARDED_BY(changed_mutex);
+  ThreadPool look_pool{"gate-look", 1, 4};
+  gate::FileLeases leases{[this](const std::string& vm) { Changed(vm); }};
   gate::SessionStore running{folder / "running", gate::BootId()};
   gate::LaunchSessions sessions;
   gate::SavedImages images;
@@ -92,11 +104,15 @@ struct GateHost::Work {
   gate::EvidenceMaker evidence;
   gate::LaunchGate gate;
   gate::HookWatch hook;
+  gate::HookFolder hooks{config.gate.hooks_dir, [this](auto facts) {
+                           Note("gate-hook", std::move(facts));
+                         }};
   gate::DriftWatch drift;
   PolicyFeed feed;
   std::atomic<bool> looking = false;
-  std::string trusted_host;  // of the thread that looks
-  ThreadPool look_pool{"gate-look", 1, 2};
+  std::atomic<bool> connected = false;
+  std::string trusted_host;  // of the thread that looks, as the next
+  bool taken_up = false;
   std::unique_ptr<gate::HookServer> server;
 };
 
@@ -128,6 +144,7 @@ GateHost::Work::Work(const config::DaemonConfig& config_in, Parts parts_in,
             .sessions = sessions,
             .images = images,
             .disks = disks,
+            .leases = leases,
             .store = parts.store,
             .note = Noter(),
             .clock = parts.clock},
@@ -139,7 +156,9 @@ GateHost::Work::Work(const config::DaemonConfig& config_in, Parts parts_in,
              .digester = parts.digester,
              .make_parser = parts.make_parser,
              .sessions = sessions,
-             .note = Noter()},
+             .leases = leases,
+             .note = Noter(),
+             .scratch = config.processes.scratch_dir},
             config.gate.pause_on_drift),
       feed({.verifier = *verifier.verifier,
             .policy = *policy,
@@ -210,8 +229,14 @@ void GateHost::Work::Look() {
   if (status.ok()) {
     status = hook.Check();
   }
+  const absl::Status others = Annotate(hooks.Check(), "gate");
+  status.Update(others);
   parts.health.Set("gate", status);
+  if (connected && !std::exchange(taken_up, true)) {
+    drift.TakeUp();
+  }
   drift.Look();
+  LookAtChanged();
 }
 
 void GateHost::Work::LookSoon() {
@@ -234,6 +259,32 @@ std::vector<std::string> GateHost::Work::Defined() const {
     }
   }
   return uuids;
+}
+
+void GateHost::Work::Changed(const std::string& vm_uuid) {
+  {
+    const MutexLock lock(changed_mutex);
+    const bool waits = !changed.empty();
+    if (changed.size() < gate::LaunchSessions::kMost) {
+      changed.insert(vm_uuid);
+    }
+    if (waits) {
+      return;
+    }
+  }
+  // Without a place in the queue the next look does it.
+  (void)look_pool.Submit([this] { LookAtChanged(); });
+}
+
+void GateHost::Work::LookAtChanged() {
+  std::set<std::string> now;
+  {
+    const MutexLock lock(changed_mutex);
+    now.swap(changed);
+  }
+  for (const std::string& vm_uuid : now) {
+    drift.LookAt(vm_uuid);
+  }
 }
 
 GateHost::GateHost(std::unique_ptr<Work> work) : work_(std::move(work)) {}
@@ -307,7 +358,16 @@ void GateHost::Tick() {
   work_->LookSoon();
 }
 
-void GateHost::OnConnected() { work_->parts.next.OnConnected(); }
+void GateHost::OnConnected() {
+  work_->connected = true;
+  Tick();
+  work_->parts.next.OnConnected();
+}
+
+void GateHost::OnChange(const Uuid& uuid) {
+  work_->Changed(ToString(uuid));
+  work_->parts.next.OnChange(uuid);
+}
 
 void GateHost::OnDisconnected(const absl::Status& why) {
   work_->parts.next.OnDisconnected(why);

@@ -60,6 +60,7 @@ class GateHost final : public hypervisor::HypervisorObserver {
   void OnConnected() override;
   void OnDisconnected(const absl::Status& why) override;
   void OnLifecycle(const hypervisor::LifecycleEvent& event) override;
+  void OnChange(const Uuid& uuid) override;
 
  private:
   struct Work;

@@ -1,71 +1,222 @@
 #include "gate/drift_watch.h"
 
+#include <algorithm>
 #include <optional>
-#include <utility>
 
 #include "base/log.h"
 #include "base/uuid.h"
+#include "fmt/format.h"
 #include "gate/baseline.h"
+#include "gate/running_view.h"
 #include "measurement/live_xml.h"
 
 namespace vmattest::gate {
+namespace {
 
-void DriftWatch::Look() {
+constexpr size_t kMaxFact = 512;
+
+// Nothing where the process cannot be seen from here, or ended.
+std::vector<OpenFile> FilesOf(const LaunchSession& session) {
+  if (session.process.pid <= 0) {
+    return {};
+  }
+  absl::StatusOr<std::vector<OpenFile>> files =
+      ReadOpenFiles(fmt::format("/proc/{}", session.process.pid));
+  return files.ok() && IsAlive(session.process) ? *std::move(files)
+                                                : std::vector<OpenFile>();
+}
+
+}  // namespace
+
+void DriftWatch::TakeUp() {
   for (const std::string& uuid : parts_.sessions.Running()) {
-    if (const std::optional<LaunchSession> session =
-            parts_.sessions.Find(uuid)) {
-      LookAtVm(uuid, *session);
+    const std::optional<LaunchSession> session = parts_.sessions.Find(uuid);
+    if (!session) {
+      continue;
+    }
+    for (const auto& [path, input] : session->inputs) {
+      parts_.leases.Take(uuid, {path});
+      const auto seen = parts_.leases.Renew(uuid, path);
+      if (!seen || seen->now.device != input.identity.device ||
+          seen->now.inode != input.identity.inode) {
+        parts_.leases.Drop(uuid, path);
+        continue;  // another file of that name: not what QEMU read
+      }
+      if (!IsAsMeasured(path, input, seen->now)) {
+        parts_.leases.Drop(uuid, path);
+        TellWritten(uuid, *session, path,
+                    session->open_files.contains(
+                        {input.identity.device, input.identity.inode}));
+      }
     }
   }
 }
 
-void DriftWatch::LookAtVm(const std::string& vm_uuid,
-                          const LaunchSession& session) {
+// Owners, labels and names may change; then the content tells.
+bool DriftWatch::IsAsMeasured(const std::string& path,
+                              const MeasuredFile& measured,
+                              const FileIdentity& now) {
+  if (now == measured.identity) {
+    return true;
+  }
+  if (WasWritten(measured.identity, now)) {
+    return false;
+  }
+  const absl::StatusOr<FileIdentity> named = gate::LookAt(path);
+  if (!named.ok() || named->inode != now.inode || named->device != now.device) {
+    return true;  // only its name is gone
+  }
+  const absl::StatusOr<image::ContentDigest> content =
+      parts_.digester.Digest({.path = path,
+                              .algorithm = measured.algorithm,
+                              .fresh = false,
+                              .progress = {},
+                              .cancelled = {}});
+  return content.ok() && content->digest == measured.digest;
+}
+
+void DriftWatch::Look() {
+  for (const std::string& uuid : parts_.sessions.Running()) {
+    LookAt(uuid);
+  }
+}
+
+void DriftWatch::LookAt(const std::string& vm_uuid) {
+  std::optional<LaunchSession> session = parts_.sessions.Find(vm_uuid);
   const absl::StatusOr<Uuid> uuid = ParseUuid(vm_uuid);
+  if (!session || !session->running || session->drifted || !uuid.ok()) {
+    return;
+  }
+  const std::vector<OpenFile> files = FilesOf(*session);
+  LookAtFiles(vm_uuid, *session, files);
+  session = parts_.sessions.Find(vm_uuid);
+  if (!session || session->drifted) {
+    return;
+  }
   const absl::StatusOr<hypervisor::DomainXml> xml =
-      uuid.ok() ? parts_.hypervisor.GetXml(*uuid) : uuid.status();
+      parts_.hypervisor.GetXml(*uuid);
   if (!xml.ok() || !xml->live) {
     return;
   }
+  const Difference difference =
+      FirstDifferenceOf(*session, *uuid, xml->xml, files);
+  if (!difference.what.empty() &&
+      Tell(vm_uuid, *session, difference, /*may_pause=*/true)) {
+    parts_.sessions.MarkDrifted(vm_uuid);
+  }
+}
+
+DriftWatch::Difference DriftWatch::FirstDifferenceOf(
+    const LaunchSession& session, const Uuid& uuid, const std::string& live_xml,
+    const std::vector<OpenFile>& files) {
   const absl::StatusOr<std::string> defined =
-      measurement::AsDefined(xml->xml, session.prepare_xml);
+      measurement::AsDefined(live_xml, session.prepare_xml);
   const absl::StatusOr<std::vector<ConfigLeaf>> now =
       defined.ok() ? BaselineOf(*defined, parts_.digester, parts_.make_parser)
                    : defined.status();
   if (!now.ok()) {
-    Tell(vm_uuid, session, std::string(now.status().message()));
-    return;
+    return {"leaf", std::string(now.status().message())};
   }
-  if (const std::string leaf = FirstDifference(session.baseline, *now);
+  if (std::string leaf = FirstDifference(session.baseline, *now);
       !leaf.empty()) {
-    Tell(vm_uuid, session, leaf);
+    return {"leaf", std::move(leaf)};
+  }
+  // What it opens for a moment (a library, resolv.conf) is closed again by now.
+  if (!FirstUnapprovedFile(files, session, parts_.scratch).empty()) {
+    if (std::string file =
+            FirstUnapprovedFile(FilesOf(session), session, parts_.scratch);
+        !file.empty()) {
+      return {"file", std::move(file)};
+    }
+  }
+  const auto taints = parts_.hypervisor.GetTaints(uuid);
+  return {"taint", taints.ok() ? FirstMonitorTaint(*taints) : ""};
+}
+
+void DriftWatch::LookAtFiles(const std::string& vm_uuid,
+                             const LaunchSession& session,
+                             const std::vector<OpenFile>& files) {
+  for (const std::string& path : parts_.leases.Broken(vm_uuid)) {
+    // Without a lease again it is looked at the next time, too.
+    const auto seen = parts_.leases.Renew(vm_uuid, path);
+    const auto input = session.inputs.find(path);
+    if (!seen || input == session.inputs.end() ||
+        IsAsMeasured(path, input->second, seen->now)) {
+      continue;
+    }
+    parts_.leases.Drop(vm_uuid, path);
+    const bool in_use =
+        std::any_of(files.begin(), files.end(), [&](const OpenFile& file) {
+          return file.device == input->second.identity.device &&
+                 file.inode == input->second.identity.inode;
+        });
+    TellWritten(vm_uuid, session, path, in_use);
   }
 }
 
-void DriftWatch::Tell(const std::string& vm_uuid, const LaunchSession& session,
-                      const std::string& leaf) {
-  const bool pause = pause_ && session.mode == reference::GateMode::kEnforce &&
-                     !session.break_glass;
-  absl::Status paused = absl::OkStatus();
-  if (const absl::StatusOr<Uuid> uuid = ParseUuid(vm_uuid);
-      pause && uuid.ok()) {
-    paused = parts_.hypervisor.Suspend(*uuid);
-    if (!paused.ok()) {
-      log::Error("a VM that drifted cannot be paused",
-                 {{"vm", session.vm_name}, {"why", paused.ToString()}});
-      return;  // and try again
+// Of what QEMU closed again it has a copy: that is another file's news at the
+// next start.
+void DriftWatch::TellWritten(const std::string& vm_uuid,
+                             const LaunchSession& session,
+                             const std::string& path, bool in_use) {
+  const Difference written{"written", path};
+  if (!Tell(vm_uuid, session, written, in_use)) {
+    Tell(vm_uuid, session, written, /*may_pause=*/false);
+  } else if (in_use) {
+    parts_.sessions.MarkDrifted(vm_uuid);
+  }
+}
+
+bool DriftWatch::Enforces(const LaunchSession& session) const {
+  return pause_ && session.mode == reference::GateMode::kEnforce &&
+         !session.break_glass;
+}
+
+bool DriftWatch::Tell(const std::string& vm_uuid, const LaunchSession& session,
+                      const Difference& difference, bool may_pause) {
+  std::string action = "alert";
+  if (may_pause && Enforces(session)) {
+    action = Stop(vm_uuid, session);
+    if (action.empty()) {
+      return false;
     }
   }
-  parts_.sessions.MarkDrifted(vm_uuid);
   log::Error("a running VM is not what was approved",
              {{"vm", session.vm_name},
               {"uuid", vm_uuid},
-              {"leaf", leaf},
-              {"action", pause ? "paused" : "alert"}});
-  parts_.note("gate-drift", {{"vm_uuid", vm_uuid},
-                             {"vm_name", session.vm_name.substr(0, 512)},
-                             {"leaf", leaf.substr(0, 512)},
-                             {"action", pause ? "paused" : "alert"}});
+              {difference.kind, difference.what},
+              {"action", action}});
+  parts_.note("gate-drift",
+              {{"vm_uuid", vm_uuid},
+               {"vm_name", session.vm_name.substr(0, kMaxFact)},
+               {difference.kind, difference.what.substr(0, kMaxFact)},
+               {"action", action}});
+  return true;
+}
+
+std::string DriftWatch::Stop(const std::string& vm_uuid,
+                             const LaunchSession& session) {
+  const absl::StatusOr<Uuid> uuid = ParseUuid(vm_uuid);
+  absl::Status status =
+      uuid.ok() ? parts_.hypervisor.Suspend(*uuid) : uuid.status();
+  if (!status.ok()) {
+    log::Error("a VM that drifted cannot be paused",
+               {{"vm", session.vm_name}, {"why", status.ToString()}});
+    return "";
+  }
+  const absl::StatusOr<hypervisor::DomainXml> xml =
+      parts_.hypervisor.GetXml(*uuid);
+  const auto links = xml.ok() ? WithLinksDown(xml->xml) : xml.status();
+  status = links.status();
+  for (size_t i = 0; links.ok() && i < links->size(); ++i) {
+    status.Update(parts_.hypervisor.UpdateDevice(*uuid, (*links)[i]));
+  }
+  if (!status.ok()) {
+    log::Error("links of a VM that drifted cannot be taken down",
+               {{"vm", session.vm_name}, {"why", status.ToString()}});
+    return "paused";
+  }
+  return "paused, links down";
 }
 
 }  // namespace vmattest::gate

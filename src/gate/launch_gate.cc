@@ -47,19 +47,6 @@ bool LeavesFirmwareOpen(const std::vector<ConfigLeaf>& leaves) {
   return HasLeaf(leaves, "os/firmware") && !HasLeaf(leaves, "os/loader");
 }
 
-// What is watched from now on.
-void KeepWhatRuns(const std::optional<QemuFacts>& qemu,
-                  LaunchSession& session) {
-  if (!qemu) {
-    return;
-  }
-  session.process =
-      FindProcess({qemu->pid, qemu->start_ticks}).value_or(ProcessKey());
-  for (const OpenFile& file : qemu->files) {
-    session.open_files.emplace(file.device, file.inode);
-  }
-}
-
 }  // namespace
 
 GateReply LaunchGate::Decide(const GateCall& call, MonotonicTime deadline) {
@@ -102,13 +89,18 @@ GateReply LaunchGate::Told(const GateCall& call) {
       subject.ok()) {
     reply.vm_uuid = subject->uuid;
     if (ended) {
-      parts_.sessions.Erase(subject->uuid);
+      Forget(subject->uuid);
     }
     if (call.operation == "release") {
       Ended(call, subject->uuid);
     }
   }
   return reply;
+}
+
+void LaunchGate::Forget(const std::string& vm_uuid) {
+  parts_.sessions.Erase(vm_uuid);
+  parts_.leases.Release(vm_uuid);
 }
 
 Judgement LaunchGate::Judge(const Launch& launch, LaunchSession& session) {
@@ -157,6 +149,9 @@ Judgement LaunchGate::JudgePrepare(const Launch& launch,
     fresh.prepared = true;
     session = std::move(fresh);
   }
+  if (std::optional<Judgement> outside = CheckStore(launch.call.xml)) {
+    return *std::move(outside);
+  }
   // What was saved carries what libvirt filled in when it ran.
   const absl::StatusOr<std::string> xml =
       session.image
@@ -191,6 +186,9 @@ Judgement LaunchGate::JudgeStart(const Launch& launch, LaunchSession& session) {
   if (!xml.ok()) {
     return DenyFor("gate-measuring", "measuring", xml.status());
   }
+  if (std::optional<Judgement> refused = HoldInputs(launch, *xml)) {
+    return *std::move(refused);
+  }
   const absl::StatusOr<TpmClock> measured_at =
       parts_.evidence.ReadClock(launch.deadline);
   if (!measured_at.ok()) {
@@ -208,6 +206,10 @@ Judgement LaunchGate::JudgeStart(const Launch& launch, LaunchSession& session) {
   session.baseline = *std::move(baseline);
   session.leaves = measured->measurement.tree.leaves;
   session.files = measured->files;
+  KeepInputs(launch, *xml, *measured, session);
+  if (std::optional<Judgement> refused = CheckHeld(launch, session)) {
+    return *std::move(refused);
+  }
   if (launch.policy.mode == GateMode::kLearn) {
     Learn(launch, *measured, *measured_at);
   }
@@ -224,7 +226,11 @@ Judgement LaunchGate::JudgeStarted(const Launch& launch,
                 "its launch was not seen from the beginning (vmattestd was "
                 "restarted?); start it again");
   }
+  std::optional<Judgement> refused = CheckHeld(launch, session);
   KeepWhatRuns(launch.call.qemu, session);
+  if (refused) {
+    return *std::move(refused);
+  }
   const absl::StatusOr<std::string> xml =
       measurement::AsDefined(launch.call.xml, session.prepare_xml);
   const absl::StatusOr<std::vector<ConfigLeaf>> now =
@@ -357,7 +363,7 @@ void LaunchGate::Remember(const Launch& launch, LaunchSession session,
     return;
   }
   if (!allowed) {
-    parts_.sessions.Erase(launch.uuid);
+    Forget(launch.uuid);
     return;
   }
   session.start_allowed = session.start_allowed || operation == "start";
@@ -386,6 +392,7 @@ void LaunchGate::Record(const Launch& launch, const GateReply& reply) {
                {"mode", std::string(reference::ToString(launch.policy.mode))},
                {"basis", std::string(ToString(reply.basis))},
                {"code", reply.code},
+               {"unleased", UnleasedFact(launch).substr(0, kMaxFact)},
                {"reference", reference ? fmt::format("{}@{}", reference->name,
                                                      reference->revision)
                                        : ""}});

@@ -14,6 +14,7 @@
 #include "base/uuid.h"
 #include "gate/disk_continuity.h"
 #include "gate/evidence_maker.h"
+#include "gate/file_leases.h"
 #include "gate/judgement.h"
 #include "gate/launch_sessions.h"
 #include "gate/launch_verifier.h"
@@ -60,6 +61,7 @@ class LaunchGate {
     LaunchSessions& sessions;
     SavedImages& images;
     DiskContinuity& disks;
+    FileLeases& leases;
     inventory::VmStore& store;  // for salts
     // Takes an event for the host event log; must not block.
     std::function<void(std::string kind,
@@ -76,6 +78,8 @@ class LaunchGate {
     std::vector<token::VerificationKey> verifier_keys;
     // learn writes UUID.evidence and UUID.yaml here.
     std::filesystem::path learned;
+    // Kernels, initrds and loaders come from here alone, if any are named.
+    std::vector<std::filesystem::path> store;
   };
   LaunchGate(Parts parts, Options options)
       : parts_(std::move(parts)), options_(std::move(options)) {}
@@ -128,6 +132,19 @@ class LaunchGate {
   absl::StatusOr<Measured> Measure(const Launch& launch, std::string_view xml);
   VerdictBinding BindingOf(const Launch& launch, const Measured& measured,
                            const TpmClock& now) const;
+
+  // Refusals, or nothing to object.
+  std::optional<Judgement> CheckStore(std::string_view xml) const;
+  std::optional<Judgement> HoldInputs(const Launch& launch,
+                                      std::string_view xml);
+  std::optional<Judgement> CheckHeld(const Launch& launch,
+                                     const LaunchSession& session);
+  void KeepInputs(const Launch& launch, std::string_view xml,
+                  const Measured& measured, LaunchSession& session);
+  static void KeepWhatRuns(const std::optional<QemuFacts>& qemu,
+                           LaunchSession& session);
+  std::string UnleasedFact(const Launch& launch) const;
+  void Forget(const std::string& vm_uuid);
 
   GateReply Apply(const Launch& launch, LaunchSession& session,
                   Judgement judgement);

@@ -13,6 +13,14 @@ int64_t Nanoseconds(const timespec& time) {
   return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
 }
 
+FileIdentity Identity(const struct stat& status) {
+  return {.device = status.st_dev,
+          .inode = status.st_ino,
+          .ctime_ns = Nanoseconds(status.st_ctim),
+          .mtime_ns = Nanoseconds(status.st_mtim),
+          .size = static_cast<uint64_t>(status.st_size)};
+}
+
 }  // namespace
 
 absl::StatusOr<FileIdentity> LookAt(const std::string& path) {
@@ -20,11 +28,21 @@ absl::StatusOr<FileIdentity> LookAt(const std::string& path) {
   if (stat(path.c_str(), &status) != 0) {
     return ErrnoStatus(errno, path);
   }
-  return FileIdentity{.device = status.st_dev,
-                      .inode = status.st_ino,
-                      .ctime_ns = Nanoseconds(status.st_ctim),
-                      .mtime_ns = Nanoseconds(status.st_mtim),
-                      .size = static_cast<uint64_t>(status.st_size)};
+  return Identity(status);
+}
+
+absl::StatusOr<FileIdentity> IdentityOf(int fd) {
+  struct stat status {};
+  if (fstat(fd, &status) != 0) {
+    return ErrnoStatus(errno, "an open file");
+  }
+  return Identity(status);
+}
+
+bool WasWritten(const FileIdentity& before, const FileIdentity& now) {
+  FileIdentity relabelled = before;
+  relabelled.ctime_ns = now.ctime_ns;
+  return now != relabelled;
 }
 
 absl::StatusOr<image::ContentDigest> RecordingDigester::Digest(

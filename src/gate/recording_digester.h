@@ -29,6 +29,10 @@ using MeasuredFiles = std::map<std::string, MeasuredFile>;  // by path
 
 // Errors as stat(2), with the path.
 absl::StatusOr<FileIdentity> LookAt(const std::string& path);
+absl::StatusOr<FileIdentity> IdentityOf(int fd);
+// Whether a file that was `before` is `now` another but for its ctime, which
+// also changes with owner, label and name.
+bool WasWritten(const FileIdentity& before, const FileIdentity& now);
 
 // Remembers which files one measurement digested, as they were before it read
 // them. Callable from any thread.

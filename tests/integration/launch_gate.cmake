@@ -10,3 +10,9 @@ vmattest_test(launch_gate_memory_test
        vmattest::reference fmt::fmt
   LABELS integration rpc TIMEOUT 900)
 add_dependencies(launch_gate_memory_test vmattest-hook)
+vmattest_test(launch_gate_faults_test
+  SOURCES ${CMAKE_CURRENT_LIST_DIR}/launch_gate_faults_test.cc
+  LIBS vmattest::test_daemon vmattest::test_libvirt_host vmattest::document
+       vmattest::reference fmt::fmt
+  LABELS integration rpc)
+add_dependencies(launch_gate_faults_test vmattest-hook)

@@ -157,6 +157,12 @@ listen:
             "8d3e43d1-3c1e-4ae6-b9f3-2f7cf3b8d7a1");
 }
 
+TEST_F(DaemonConfigTest, ReadsTheGatesStore) {
+  ASSERT_OK_AND_ASSIGN(const DaemonConfig config,
+                       Load("gate:\n  store: [/boot, /usr/share/OVMF]\n"));
+  EXPECT_THAT(config.gate.store, ElementsAre("/boot", "/usr/share/OVMF"));
+}
+
 TEST_F(DaemonConfigTest, EffectiveConfigurationLoadsToTheSame) {
   file_ = dir_.Write("a.yaml", "log_level: debug\ntpm: {tcti: \"swtpm:x\"}\n");
   ASSERT_OK_AND_ASSIGN(const std::string text, EffectiveConfig(file_, {}));
@@ -215,6 +221,8 @@ INSTANTIATE_TEST_SUITE_P(
                   ":2: processes.guestfs_accelerator: must be auto or tcg"},
         BadConfig{"log_level: loud\n", ":1: log_level: must be debug, info"},
         BadConfig{"libvirt:\n  uri: ''\n", ":2: libvirt.uri: must not be"},
+        BadConfig{"gate:\n  store: [/a, b]\n",
+                  ":2: gate.store[1]: must be an absolute"},
         BadConfig{"tpm:\n  tcti: ''\n", ":2: tpm.tcti: must not be empty"},
         BadConfig{"tpm:\n  pcrs: [0,1,2,3,4,5,6,13]\n",
                   ":2: tpm.pcrs: must hold 0 to 7: 7 is missing"},

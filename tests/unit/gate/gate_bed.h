@@ -48,12 +48,14 @@ struct GateBed {
                                 .sessions = sessions,
                                 .images = images,
                                 .disks = disks,
+                                .leases = leases,
                                 .store = store,
                                 .note = Noter(),
                                 .clock = clock},
         gate::LaunchGate::Options{.salted = {},
                                   .verifier_keys = verifier.keys(),
-                                  .learned = dir.path() / "learned"});
+                                  .learned = dir.path() / "learned",
+                                  .store = file_store});
   }
   // Also from the threads that read images and disks.
   gate::SavedImages::Note Noter() {
@@ -155,6 +157,8 @@ struct GateBed {
   gate::VerdictCache verdicts{dir.path() / "verdicts"};
   gate::LaunchSessions sessions{clock};
   mutable Mutex notes_mutex;
+  gate::FileLeases leases{[](const std::string&) {}};
+  std::vector<std::filesystem::path> file_store;
   std::vector<std::pair<std::string, std::map<std::string, std::string>>> notes;
   gate::SavedImages images{dir.path() / "images", clock, Noter()};
   gate::DiskContinuity disks{dir.path() / "disks",

@@ -1,5 +1,7 @@
 #include "gate/launch_gate.h"
 
+#include <fstream>
+
 #include "base/file.h"
 #include "gmock/gmock.h"
 #include "support/matchers.h"
@@ -212,6 +214,93 @@ TEST_F(LaunchGateTest, OrdersForOthersOrByOthersOrTooLateBreakNothing) {
   bed_.BreakGlass("web", bed_.HostId(), stranger, 60'000);
   bed_.BreakGlass("web", bed_.HostId(), bed_.approver, -1000);
   ExpectDenied(bed_.Ask("web", "prepare"), "gate-no-reference");
+}
+
+TEST_F(LaunchGateTest, AVmThatRanBeforeCountsNothingForTheNextLaunch) {
+  bed_.Approve("web", GateMode::kEnforce);
+  LaunchSession over;
+  over.running = over.prepared = over.start_allowed = true;
+  over.break_glass = over.incoming = true;
+  over.ear = "ear";
+  for (const char* operation : {"start", "started"}) {
+    bed_.sessions.Put(GateBed::Uuid("web"), over);
+    ExpectDenied(bed_.Ask("web", operation), "gate-no-prepare");
+  }
+}
+
+class HeldFileTest : public LaunchGateTest {
+ protected:
+  // Of a VM with a real kernel.
+  GateCall Call(const std::string& operation) {
+    GateCall call = bed_.Call("web", operation);
+    const std::string before = "/images/web.vmlinuz";
+    call.xml.replace(call.xml.find(before), before.size(), kernel_.string());
+    if (call.qemu) {
+      call.qemu->arguments.back() = kernel_.string();
+    }
+    return call;
+  }
+  void WriteToKernel() { std::ofstream(kernel_, std::ios::app) << "evil"; }
+  const std::filesystem::path kernel_ = bed_.dir.Write("vmlinuz", "k");
+};
+
+TEST_F(HeldFileTest, AWriterBetweenStartAndStartedEndsTheLaunch) {
+  bed_.Approve("web", GateMode::kEnforce);
+  EXPECT_TRUE(bed_.Ask(Call("prepare")).allowed);
+  EXPECT_TRUE(bed_.Ask(Call("start")).allowed);
+  WriteToKernel();
+  const GateReply reply = bed_.Ask(Call("started"));
+  ExpectDenied(reply, "gate-lease-broken");
+  EXPECT_THAT(reply.sentence, HasSubstr(kernel_.string()));
+}
+
+TEST_F(HeldFileTest, AWriterWhileItIsMeasuredEndsTheLaunch) {
+  bed_.Approve("web", GateMode::kEnforce);
+  EXPECT_TRUE(bed_.Ask(Call("prepare")).allowed);
+  bed_.digester.on_digest = [this](const auto&) { WriteToKernel(); };
+  ExpectDenied(bed_.Ask(Call("start")), "gate-lease-broken");
+  bed_.digester.on_digest = {};
+  EXPECT_TRUE(bed_.Ask(Call("prepare")).allowed);
+  EXPECT_TRUE(bed_.Ask(Call("start")).allowed);
+  EXPECT_TRUE(bed_.Ask(Call("started")).allowed);
+}
+
+TEST_F(HeldFileTest, OpeningAFileWithoutWritingEndsNothing) {
+  bed_.Approve("web", GateMode::kEnforce);
+  EXPECT_TRUE(bed_.Ask(Call("prepare")).allowed);
+  EXPECT_TRUE(bed_.Ask(Call("start")).allowed);
+  { const std::fstream locks(kernel_, std::ios::in | std::ios::out); }
+  std::filesystem::permissions(kernel_, std::filesystem::perms(0640));
+  EXPECT_TRUE(bed_.Ask(Call("started")).allowed);
+  EXPECT_THAT(bed_.leases.Broken(GateBed::Uuid("web")), IsEmpty());
+}
+
+TEST_F(HeldFileTest, WhatCannotBeHeldIsInTheEvent) {
+  bed_.Approve("web", GateMode::kEnforce);
+  std::ofstream writer(kernel_, std::ios::app);
+  EXPECT_TRUE(bed_.Ask(Call("prepare")).allowed);
+  EXPECT_TRUE(bed_.Ask(Call("start")).allowed);
+  EXPECT_THAT(bed_.notes.back().second["unleased"],
+              HasSubstr(kernel_.string()));
+}
+
+TEST_F(HeldFileTest, FilesAreLetGoWhenTheVmStops) {
+  bed_.Approve("web", GateMode::kEnforce);
+  EXPECT_TRUE(bed_.Ask(Call("prepare")).allowed);
+  EXPECT_TRUE(bed_.Ask(Call("start")).allowed);
+  EXPECT_TRUE(bed_.Ask(Call("started")).allowed);
+  EXPECT_TRUE(bed_.Ask(Call("stopped")).allowed);
+  WriteToKernel();
+  EXPECT_THAT(bed_.leases.Broken(GateBed::Uuid("web")), IsEmpty());
+}
+
+TEST_F(HeldFileTest, AKernelOutsideTheStoreIsRefused) {
+  bed_.file_store = {"/nonexistent"};
+  bed_.OpenPolicy(GateMode::kEnforce);
+  bed_.Approve("web", GateMode::kEnforce);
+  const GateReply reply = bed_.Ask(Call("prepare"));
+  ExpectDenied(reply, "gate-store");
+  EXPECT_THAT(reply.sentence, HasSubstr("gate.store"));
 }
 
 TEST_F(LaunchGateTest, SavedMemoryThatNobodyKnowsDoesNotStartUnderEnforce) {
