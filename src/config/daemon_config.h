@@ -11,29 +11,14 @@
 #include "base/status.h"
 #include "base/uuid.h"
 #include "config/layers.h"
+#include "config/tcp_listener.h"
+#include "config/verification_settings.h"
 #include "vmattest/types/digest.h"
 
 // vmattestd's configuration, checked. What each key means and its default:
 // docs/configuration.md.
 
 namespace vmattest::config {
-
-enum class Role { kRead, kAdmin };
-
-struct ClientGrant {
-  std::string identity;  // URI SAN of the client's certificate
-  Role role = Role::kRead;
-  bool all_vms = false;
-  std::vector<Uuid> vms;
-};
-
-struct TcpListener {
-  std::string address;  // host:port
-  std::filesystem::path certificate;
-  std::filesystem::path private_key;
-  std::filesystem::path client_ca;
-  std::vector<ClientGrant> clients;
-};
 
 enum class Content { kFull, kChain, kNone };
 enum class Inside { kNone, kInventory, kFull };
@@ -132,6 +117,7 @@ struct DaemonConfig {
   std::filesystem::path libvirt_run_dir;
   std::optional<std::string> metrics_address;
   std::optional<VerifierClient> verifier;
+  std::optional<VerificationSettings> verification;  // none: it serves none
   GateConfig gate;
 
   uint32_t max_pending_seals = 0;

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "config/key_checks.h"
+#include "config/shared_schema.h"
 #include "fmt/format.h"
 
 namespace vmattest::config {
@@ -40,6 +41,7 @@ class Checker : private KeyChecks {
     RETURN_IF_ERROR(Signing());
     RETURN_IF_ERROR(Processes());
     RETURN_IF_ERROR(Watching());
+    RETURN_IF_ERROR(Verification());
     RETURN_IF_ERROR(Verifier());
     RETURN_IF_ERROR(Gate());
     return std::move(out_);
@@ -74,66 +76,26 @@ class Checker : private KeyChecks {
     return absl::OkStatus();
   }
 
+  // A role without its service would be a grant that nobody sees.
   absl::Status Tcp() {
     if (!in_.listen().has_tcp()) {
       return absl::OkStatus();
     }
-    const v1::TcpConfig& tcp = in_.listen().tcp();
-    TcpListener& to = out_.tcp.emplace();
-    RETURN_IF_ERROR(HostPort("listen.tcp.address", tcp.address()));
-    to.address = tcp.address();
-    ASSIGN_OR_RETURN(to.certificate,
-                     SecretPath("listen.tcp.certificate", tcp.certificate()));
-    ASSIGN_OR_RETURN(to.private_key,
-                     SecretPath("listen.tcp.private_key", tcp.private_key()));
-    ASSIGN_OR_RETURN(to.client_ca,
-                     SecretPath("listen.tcp.client_ca", tcp.client_ca()));
-    if (tcp.clients().empty()) {
-      return Error("listen.tcp.clients",
-                   "lists nobody, so nobody could connect");
+    std::vector<std::string_view> roles = {"read", "admin"};
+    if (in_.verification().enabled()) {
+      roles.insert(roles.end(), {"host", "customer", "auditor", "operator"});
     }
-    std::set<std::string> seen;
-    for (int i = 0; i < tcp.clients_size(); ++i) {
-      const std::string key = fmt::format("listen.tcp.clients[{}]", i);
-      ASSIGN_OR_RETURN(ClientGrant grant, Grant(key, tcp.clients(i)));
-      if (!seen.insert(grant.identity).second) {
-        return Error(key + ".identity",
-                     fmt::format("'{}' has a grant already", grant.identity));
-      }
-      to.clients.push_back(std::move(grant));
-    }
+    ASSIGN_OR_RETURN(out_.tcp, CheckTcp(in_.listen().tcp(), roles, *this));
     return absl::OkStatus();
   }
 
-  absl::StatusOr<ClientGrant> Grant(const std::string& key,
-                                    const v1::ClientGrant& grant) const {
-    ClientGrant to;
-    to.identity = grant.identity();
-    if (to.identity.find(':') == std::string::npos) {
-      return Error(key + ".identity",
-                   "must be a URI, such as spiffe://example.org/operator");
+  absl::Status Verification() {
+    ASSIGN_OR_RETURN(VerificationSettings settings,
+                     CheckVerification(in_.verification(), *this));
+    if (in_.verification().enabled()) {
+      out_.verification = std::move(settings);
     }
-    if (grant.role() != "read" && grant.role() != "admin") {
-      return Error(key + ".role", "must be read or admin");
-    }
-    to.role = grant.role() == "admin" ? Role::kAdmin : Role::kRead;
-    if (grant.vms().empty()) {
-      return Error(key + ".vms", "lists no VM: name UUIDs, or \"*\" for all");
-    }
-    for (int i = 0; i < grant.vms_size(); ++i) {
-      if (grant.vms(i) == "*") {
-        to.all_vms = true;
-        continue;
-      }
-      const absl::StatusOr<Uuid> uuid = ParseUuid(grant.vms(i));
-      if (!uuid.ok()) {
-        return Error(
-            fmt::format("{}.vms[{}]", key, i),
-            fmt::format("'{}' is neither a UUID nor \"*\"", grant.vms(i)));
-      }
-      to.vms.push_back(*uuid);
-    }
-    return to;
+    return absl::OkStatus();
   }
 
   absl::Status Tpm() {
@@ -575,6 +537,7 @@ v1::DaemonConfig DefaultMessage() {
   processes.set_guestfs_seconds(120);
   message.mutable_metrics()->set_address("");
   message.mutable_kvm()->set_libvirt_run_dir("/run/libvirt/qemu");
+  SetVerificationDefaults(*message.mutable_verification());
   v1::GateConfig& gate = *message.mutable_gate();
   gate.set_hook_socket("/run/vmattest/hook.sock");
   gate.set_default_mode("enforce");

@@ -46,17 +46,4 @@ std::function<bool(const Uuid&)> Salted(const DaemonConfig& config) {
   };
 }
 
-std::vector<rpc::ClientGrant> ToGrants(
-    const std::vector<config::ClientGrant>& clients) {
-  std::vector<rpc::ClientGrant> grants;
-  for (const config::ClientGrant& client : clients) {
-    grants.push_back({client.identity,
-                      client.role == config::Role::kAdmin ? rpc::Role::kAdmin
-                                                          : rpc::Role::kRead,
-                      client.all_vms,
-                      {client.vms.begin(), client.vms.end()}});
-  }
-  return grants;
-}
-
 }  // namespace vmattest::daemon

@@ -20,8 +20,6 @@ inspection::InsidePolicy ToPolicy(config::Inside inside);
 size_t HashThreads(const config::DaemonConfig& config);
 // Whose leaves have a secret salt.
 std::function<bool(const Uuid&)> Salted(const config::DaemonConfig& config);
-std::vector<rpc::ClientGrant> ToGrants(
-    const std::vector<config::ClientGrant>& clients);
 
 }  // namespace vmattest::daemon
 

@@ -38,9 +38,12 @@
 #include "rpc/client/grpc_launch_verifier.h"
 #include "rpc/client/host_enroller.h"
 #include "rpc/client/tls_channel.h"
+#include "rpc/grants.h"
 #include "rpc/host_services.h"
 #include "rpc/server.h"
 #include "signing/remote/remote_signer.h"
+#include "verifierd/stack.h"
+#include "verifierd/verifier_metrics.h"
 
 namespace vmattest::daemon {
 namespace {
@@ -51,6 +54,9 @@ constexpr std::chrono::seconds kDrain{5};
 constexpr size_t kHashQueue = 256;
 constexpr size_t kJournalQueue = 4;
 constexpr std::chrono::seconds kEnrollLimit{20};
+constexpr std::string_view kVerifierStore = rpc::kVerifierNeeds[0];
+// Evidence has up to 16 MiB.
+constexpr uint32_t kVerifierMessage = 20u << 20;
 // All that report their health; Attestation needs the first three.
 constexpr std::string_view kComponents[] = {
     "libvirt",      "tpm",       "store", "event-log",
@@ -111,12 +117,14 @@ struct Daemon::Owners {
   absl::Status Watch();
   absl::Status EnrollWith(const config::VerifierClient& verifier);
   absl::Status MakeGate();
+  absl::Status OpenVerification();
   [[nodiscard]] rpc::ServiceMaker Services();
   [[nodiscard]] rpc::AdminActions AdminActions();
   [[nodiscard]] uint64_t Unmanaged() const {
     return processes ? processes->Unmanaged().size() : 0;
   }
   absl::StatusOr<rpc::DaemonStatus> Status();
+  std::vector<ops::Metric> Metrics();
   absl::StatusOr<SecretBytes> SaltOf(const std::string& vm);
 
   const DaemonConfig config;
@@ -151,6 +159,9 @@ struct Daemon::Owners {
   measurement::DomainMeasurer measurer;
 
   hypervisor::LibvirtHypervisor libvirt;
+
+  // Null: verification.enabled is not set.
+  std::unique_ptr<verifierd::VerificationStack> verification;
 
   ThreadPool request_pool;
   ops::CountedExecutor requests;
@@ -217,7 +228,8 @@ Daemon::Owners::Owners(const DaemonConfig& config_in,
       requests(request_pool),
       lifecycle_pool("lifecycle", attestor::Lifecycle::kWorkers,
                      attestor::Lifecycle::kWorkers + 1),
-      watch("watch", 1, config.max_watchers + 2),
+      // A task for each watcher of events, and of alerts.
+      watch("watch", 1, 2 * (config.max_watchers + 2)),
       attestor({.hypervisor = libvirt,
                 .measurer = measurer,
                 .signer = signer,
@@ -317,15 +329,11 @@ absl::Status Daemon::Owners::Watch() {
     health.Set("kvm-watch", processes->Health());
   }
   if (config.metrics_address) {
-    ASSIGN_OR_RETURN_WITH(metrics,
-                          ops::MetricsServer::Start(
-                              *config.metrics_address,
-                              [this] {
-                                const auto status = Status();
-                                return status.ok() ? ToMetrics(*status)
-                                                   : std::vector<ops::Metric>();
-                              }),
-                          "metrics.address");
+    ASSIGN_OR_RETURN_WITH(
+        metrics,
+        ops::MetricsServer::Start(*config.metrics_address,
+                                  [this] { return Metrics(); }),
+        "metrics.address");
   }
   if (const absl::Status left = MakeScratch(config); !left.ok()) {
     log::Warning("disks of running VMs cannot be looked into",
@@ -346,6 +354,27 @@ absl::Status Daemon::Owners::EnrollWith(
   enroller = std::make_unique<rpc::HostEnroller>(signer, channel, clock);
   remote = std::make_shared<rpc::GrpcLaunchVerifier>(std::move(channel));
   enroll_pool.emplace("enroll", 1, 1);
+  return absl::OkStatus();
+}
+
+// A verifier of its own folder and keys, for whoever has a role with it.
+absl::Status Daemon::Owners::OpenVerification() {
+  const std::filesystem::path folder = config.state_dir / "verifier";
+  std::error_code error;
+  std::filesystem::create_directory(folder, error);
+  if (!error) {
+    std::filesystem::permissions(folder, std::filesystem::perms(0700), error);
+  }
+  if (error) {
+    return ErrnoStatus(error.value(), folder.string());
+  }
+  ASSIGN_OR_RETURN(verification, verifierd::VerificationStack::Open(
+                                     {.folder = folder,
+                                      .settings = *config.verification,
+                                      .max_watchers = config.max_watchers,
+                                      .watcher_lag = config.watcher_queue},
+                                     clock));
+  health.Set(kVerifierStore, verification->Tick());
   return absl::OkStatus();
 }
 
@@ -379,6 +408,9 @@ void Daemon::Owners::Tick() {
     // If one waits already, that is enough.
     (void)enroll_pool->Submit(
         [this] { health.Set("verifier", enroller->Try(kEnrollLimit)); });
+  }
+  if (verification) {
+    health.Set(kVerifierStore, verification->Tick());
   }
   LogIs(signer.state(), journal.problem());
   journal.Kick();
@@ -416,6 +448,9 @@ absl::StatusOr<rpc::DaemonStatus> Daemon::Owners::Status() {
   if (config.verifier) {
     names.push_back("verifier");
   }
+  if (verification) {
+    names.push_back(kVerifierStore);
+  }
   for (const std::string_view name : names) {
     const auto it = components.find(name);
     if (it == components.end()) {
@@ -444,6 +479,18 @@ absl::StatusOr<rpc::DaemonStatus> Daemon::Owners::Status() {
   status.digest_cache_hits = digests.hits;
   status.digest_cache_misses = digests.misses;
   return status;
+}
+
+std::vector<ops::Metric> Daemon::Owners::Metrics() {
+  std::vector<ops::Metric> all;
+  if (const auto status = Status(); status.ok()) {
+    all = ToMetrics(*status);
+  }
+  if (verification) {
+    const auto more = verifierd::ToMetrics(verification->counters());
+    all.insert(all.end(), more.begin(), more.end());
+  }
+  return all;
 }
 
 absl::StatusOr<SecretBytes> Daemon::Owners::SaltOf(const std::string& vm) {
@@ -486,12 +533,18 @@ rpc::ServiceMaker Daemon::Owners::Services() {
   if (processes) {
     attestation.unmanaged = [this] { return processes->Unmanaged(); };
   }
-  return rpc::HostServices(attestation, AdminActions());
+  rpc::ServiceMaker own = rpc::HostServices(attestation, AdminActions());
+  return verification ? rpc::Together(std::move(own),
+                                      rpc::VerificationServices(
+                                          verification->Parts(requests, watch)))
+                      : own;
 }
 
 absl::Status Daemon::Owners::Listen() {
   const rpc::ServerLimits limits = {
-      .max_message_bytes = config.max_message_bytes,
+      .max_message_bytes =
+          std::max(config.max_message_bytes,
+                   verification ? kVerifierMessage : uint32_t{0}),
       .reflection = config.reflection};
   ASSIGN_OR_RETURN_WITH(
       auto admin,
@@ -509,14 +562,16 @@ absl::Status Daemon::Owners::Listen() {
     servers.push_back(std::move(read));
   }
   if (config.tcp) {
+    ASSIGN_OR_RETURN_WITH(const std::vector<rpc::ClientGrant> grants,
+                          rpc::ToGrants(config.tcp->clients),
+                          "listen.tcp.clients");
     ASSIGN_OR_RETURN_WITH(
         auto tcp,
         rpc::Server::StartOnTcp(config.tcp->address,
                                 {.certificate = config.tcp->certificate,
                                  .private_key = config.tcp->private_key,
                                  .client_ca = config.tcp->client_ca},
-                                ToGrants(config.tcp->clients), Services(),
-                                limits),
+                                grants, Services(), limits),
         "listen.tcp");
     servers.push_back(std::move(tcp));
   }
@@ -586,6 +641,9 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(
   RETURN_IF_ERROR(owners.Watch());
   if (config.verifier) {
     RETURN_IF_ERROR_WITH(owners.EnrollWith(*config.verifier), "verifier");
+  }
+  if (config.verification) {
+    RETURN_IF_ERROR(owners.OpenVerification());
   }
   RETURN_IF_ERROR(owners.Listen());
   RETURN_IF_ERROR(owners.MakeGate());

@@ -1,24 +1,17 @@
 #include "verifierd/verifier_metrics.h"
 
+#include <iterator>
+#include <utility>
+
 namespace vmattest::verifierd {
 
-std::vector<ops::Metric> ToMetrics(const VerificationStack::Counters& counters,
-                                   bool store_up) {
+std::vector<ops::Metric> ToMetrics(
+    const VerificationStack::Counters& counters) {
   using Type = ops::Metric::Type;
   const auto value = [](uint64_t number) {
     return static_cast<double>(number);
   };
   return {
-      {"vmattest_build_info",
-       "The version that runs.",
-       Type::kGauge,
-       1,
-       {{"version", VMATTEST_VERSION}}},
-      {"vmattest_component_up",
-       "1 if the component serves.",
-       Type::kGauge,
-       store_up ? 1.0 : 0.0,
-       {{"component", "verifier-store"}}},
       {"vmattest_verifier_decisions_total",
        "Decisions that were stored.",
        Type::kCounter,
@@ -60,6 +53,24 @@ std::vector<ops::Metric> ToMetrics(const VerificationStack::Counters& counters,
        value(counters.webhook.waiting),
        {}},
   };
+}
+
+std::vector<ops::Metric> ToMetrics(const VerificationStack::Counters& counters,
+                                   bool store_up) {
+  using Type = ops::Metric::Type;
+  std::vector<ops::Metric> metrics = {{"vmattest_build_info",
+                                       "The version that runs.",
+                                       Type::kGauge,
+                                       1,
+                                       {{"version", VMATTEST_VERSION}}},
+                                      {"vmattest_component_up",
+                                       "1 if the component serves.",
+                                       Type::kGauge,
+                                       store_up ? 1.0 : 0.0,
+                                       {{"component", "verifier-store"}}}};
+  std::vector<ops::Metric> others = ToMetrics(counters);
+  std::move(others.begin(), others.end(), std::back_inserter(metrics));
+  return metrics;
 }
 
 }  // namespace vmattest::verifierd

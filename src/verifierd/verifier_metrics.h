@@ -8,7 +8,9 @@
 
 namespace vmattest::verifierd {
 
-// What docs/metrics.md lists of the verifier. Pure.
+// What docs/metrics.md lists of the verifier; of one that is a part of another
+// daemon without what that says itself. Pure.
+std::vector<ops::Metric> ToMetrics(const VerificationStack::Counters& counters);
 std::vector<ops::Metric> ToMetrics(const VerificationStack::Counters& counters,
                                    bool store_up);
 

@@ -11,6 +11,7 @@
 #include "ops/health.h"
 #include "ops/metrics.h"
 #include "process/state_dir.h"
+#include "rpc/grants.h"
 #include "rpc/server.h"
 #include "verifierd/stack.h"
 #include "verifierd/verifier_metrics.h"
@@ -20,23 +21,6 @@ namespace {
 
 constexpr std::chrono::seconds kDrain{5};
 constexpr std::string_view kStore = "verifier-store";
-
-absl::StatusOr<std::vector<rpc::ClientGrant>> ToGrants(
-    const std::vector<config::RoleGrant>& clients) {
-  std::vector<rpc::ClientGrant> grants;
-  for (const config::RoleGrant& client : clients) {
-    const std::optional<rpc::Role> role = rpc::ParseRole(client.role);
-    if (!role) {
-      return absl::InvalidArgumentError(
-          fmt::format("unknown role '{}'", client.role));
-    }
-    grants.push_back({.identity = client.identity,
-                      .role = *role,
-                      .all_vms = client.all_vms,
-                      .vms = {client.vms.begin(), client.vms.end()}});
-  }
-  return grants;
-}
 
 }  // namespace
 
@@ -109,7 +93,8 @@ absl::Status Verifierd::Owners::Listen() {
   servers.push_back(std::move(admin));
   if (config.tcp) {
     ASSIGN_OR_RETURN_WITH(const std::vector<rpc::ClientGrant> grants,
-                          ToGrants(config.tcp->clients), "listen.tcp.clients");
+                          rpc::ToGrants(config.tcp->clients),
+                          "listen.tcp.clients");
     ASSIGN_OR_RETURN_WITH(
         auto tcp,
         rpc::Server::StartOnTcp(config.tcp->address,

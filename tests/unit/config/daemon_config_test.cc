@@ -150,7 +150,7 @@ listen:
         vms: [8d3e43d1-3c1e-4ae6-b9f3-2f7cf3b8d7a1]
 )"));
   ASSERT_TRUE(config.tcp.has_value());
-  EXPECT_EQ(config.tcp->clients[0].role, Role::kAdmin);
+  EXPECT_EQ(config.tcp->clients[0].role, "admin");
   EXPECT_TRUE(config.tcp->clients[0].all_vms);
   EXPECT_FALSE(config.tcp->clients[1].all_vms);
   EXPECT_EQ(ToString(config.tcp->clients[1].vms.at(0)),
@@ -161,6 +161,37 @@ TEST_F(DaemonConfigTest, ReadsTheGatesStore) {
   ASSERT_OK_AND_ASSIGN(const DaemonConfig config,
                        Load("gate:\n  store: [/boot, /usr/share/OVMF]\n"));
   EXPECT_THAT(config.gate.store, ElementsAre("/boot", "/usr/share/OVMF"));
+}
+
+TEST_F(DaemonConfigTest, AVerifiersRolesAreGivenOnlyWhereAVerifierIsServed) {
+  const auto with = [](const std::string& role, const std::string& vms) {
+    return fmt::format(
+        "listen:\n  tcp:\n    address: h:1\n    certificate: /c\n"
+        "    private_key: /k\n    client_ca: /a\n    clients:\n"
+        "    - {{identity: 'a:b', role: {}{}}}\n",
+        role, vms);
+  };
+  constexpr std::string_view kServed = "verification: {enabled: true}\n";
+  for (const char* role : {"host", "customer", "auditor", "operator"}) {
+    const std::string text =
+        with(role, std::string(role) == "host" ? "" : ", vms: ['*']");
+    EXPECT_THAT(Load(text),
+                StatusIs(kInvalid, HasSubstr("must be read or admin")));
+    ASSERT_OK_AND_ASSIGN(const DaemonConfig config,
+                         Load(std::string(kServed) + text));
+    EXPECT_EQ(config.tcp->clients[0].role, role);
+    ASSERT_TRUE(config.verification.has_value());
+    EXPECT_EQ(config.verification->keep_evidence, 4u);
+  }
+  EXPECT_THAT(Load(std::string(kServed) + with("root", ", vms: ['*']")),
+              StatusIs(kInvalid, HasSubstr("admin, host, customer, auditor or "
+                                           "operator")));
+  EXPECT_THAT(Load(std::string(kServed) + with("host", ", vms: ['*']")),
+              StatusIs(kInvalid, HasSubstr("list none")));
+  EXPECT_THAT(Load("verification: {keep_evidence: 0}"),
+              StatusIs(kInvalid, HasSubstr("verification.keep_evidence")));
+  ASSERT_OK_AND_ASSIGN(const DaemonConfig alone, Load(""));
+  EXPECT_FALSE(alone.verification.has_value());
 }
 
 TEST_F(DaemonConfigTest, EffectiveConfigurationLoadsToTheSame) {

@@ -64,6 +64,8 @@ TEST_F(VerifierdConfigTest, ShippedExamplesLoad) {
 TEST_F(VerifierdConfigTest, WhatIsWrongIsNamedWithItsLine) {
   EXPECT_THAT(Load("state_dir: relative"),
               StatusIs(kInvalid, HasSubstr("v.yaml:1: state_dir: must be")));
+  EXPECT_THAT(Load("verification: {enabled: false}"),
+              StatusIs(kInvalid, HasSubstr("verification.enabled")));
   EXPECT_THAT(Load("log_level: info\nverification:\n  nope: 1"),
               StatusIs(kInvalid, HasSubstr("v.yaml:3: verification.nope")));
   EXPECT_THAT(

@@ -182,7 +182,8 @@ class LaunchDisksTest : public LaunchMemoryTest {
     (void)*bed_.policy->Take(
         {.references = {*bed_.approver.Sign(document::kReferencePayloadType,
                                             reference::Encode(reference))},
-         .host_record = {}});
+         .host_record = {}},
+        bed_.clock.Now());
   }
   std::string Launch() {
     for (const char* operation : {"prepare", "start", "started"}) {

@@ -40,7 +40,7 @@ TEST(KeyFileTest, AFileWithoutAUsableKeyPinsNothingAndSaysSo) {
 }
 
 TEST(KeyFileTest, ErrorsNameTheFile) {
-  const TempDir dir;
+  TempDir dir;
   EXPECT_THAT(LoadKeyFile(dir.path() / "none"),
               StatusIs(absl::StatusCode::kNotFound));
   EXPECT_THAT(LoadKeyFile(dir.Write("keys.json", "{}")),

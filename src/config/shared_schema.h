@@ -1,0 +1,29 @@
+#ifndef VMATTEST_CONFIG_SHARED_SCHEMA_H_
+#define VMATTEST_CONFIG_SHARED_SCHEMA_H_
+
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "config/key_checks.h"
+#include "config/tcp_listener.h"
+#include "config/verification_settings.h"
+#include "vmattest/v1/config.pb.h"
+
+// The sections that several daemons' files have. Errors as KeyChecks. Pure.
+
+namespace vmattest::config {
+
+// `listen.tcp`, whose clients may have these roles and no other.
+absl::StatusOr<TcpListener> CheckTcp(const v1::TcpConfig& tcp,
+                                     const std::vector<std::string_view>& roles,
+                                     const KeyChecks& checks);
+
+void SetVerificationDefaults(v1::VerificationConfig& verification);
+// `verification`.
+absl::StatusOr<VerificationSettings> CheckVerification(
+    const v1::VerificationConfig& verification, const KeyChecks& checks);
+
+}  // namespace vmattest::config
+
+#endif  // VMATTEST_CONFIG_SHARED_SCHEMA_H_
