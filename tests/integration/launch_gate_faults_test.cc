@@ -10,6 +10,7 @@ namespace vmattest::testing {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 constexpr char kCdrom[] =
     "<disk type='file' device='cdrom'><driver name='qemu' type='raw'/>"
@@ -194,6 +195,40 @@ TEST_F(LaunchGateFaultsTest, S13_AWriterToAMeasuredFileIsNamed) {
   std::ofstream(Path("medium"), std::ios::app) << "evil";
   EXPECT_TRUE(Pauses()) << daemon_->log();
   EXPECT_TRUE(SeesInLog(Fact("written", Path("medium")))) << daemon_->log();
+}
+
+TEST_F(LaunchGateFaultsTest, S13_AKernelOutsideTheStoreDoesNotStart) {
+  InstallHook();
+  Approve({});
+  const std::string before = Slurp(daemon_->config());
+  const auto set_store = [this, &before](const std::string& folder) {
+    const std::string gate = "  hook_socket:";
+    std::string config = before;
+    config.insert(config.find(gate), "  store: [" + folder + "]\n");
+    std::ofstream(daemon_->config()) << config;
+    RestartDaemon();
+  };
+  set_store(Path("store"));
+  EXPECT_THAT(Start(), HasSubstr("gate-store")) << daemon_->log();
+  set_store(host_->folder());
+  EXPECT_EQ(Start(), "") << daemon_->log();
+}
+
+// A backup job, with a file of its own for what the guest writes meanwhile.
+TEST_F(LaunchGateFaultsTest, OurOwnLooksIntoARunningDiskAreNoDrift) {
+  RunApproved();
+  for (int i = 0; i < 3; ++i) {
+    const Ran attested = daemon_->Vmattest(
+        {"attest", "--vm", "web", "--content", "full", "--inside", "inventory",
+         "--fresh", "--out", Path("evidence")});
+    EXPECT_EQ(attested.exit_code, 0) << attested.err;
+  }
+  Write("stick", std::string(1u << 20, 's'));
+  ASSERT_THAT(host_->Virsh({"attach-disk", "web", Path("stick"), "vdb"}),
+              IsOk());
+  EXPECT_TRUE(Pauses()) << daemon_->log();
+  EXPECT_TRUE(SeesInLog("leaf=\"disk[vdb]")) << daemon_->log();
+  EXPECT_THAT(daemon_->log(), Not(HasSubstr("file=\"")));
 }
 
 TEST_F(LaunchGateFaultsTest, AHookOfSomebodyElseIsToldOf) {
