@@ -14,5 +14,5 @@ vmattest_test(launch_gate_faults_test
   SOURCES ${CMAKE_CURRENT_LIST_DIR}/launch_gate_faults_test.cc
   LIBS vmattest::test_daemon vmattest::test_libvirt_host vmattest::document
        vmattest::reference fmt::fmt
-  LABELS integration rpc)
+  LABELS integration rpc TIMEOUT 900)
 add_dependencies(launch_gate_faults_test vmattest-hook)
