@@ -26,8 +26,8 @@ class LaunchMemoryTest : public ::testing::Test {
     bed_.Approve("web", GateMode::kEnforce);
   }
   HandedFile Image(const std::string& memory = "memory") {
-    const auto path =
-        bed_.dir.Write("web.save", SaveImage(GateBed::Uuid("web"), memory));
+    const auto path = bed_.dir.Write("web-" + memory + ".save",
+                                     SaveImage(GateBed::Uuid("web"), memory));
     return {std::string(kSavedImage), path.string(),
             std::make_shared<const UniqueFd>(
                 open(path.c_str(), O_RDONLY | O_CLOEXEC))};
