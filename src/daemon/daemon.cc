@@ -139,7 +139,10 @@ struct Daemon::Owners {
   ObservedVmStore store;
   attestor::EventHub events;
 
-  // The listener must be there before threads report to it.
+  // Threads report from here on, so what they tell must be there. Stop() takes
+  // the servers away before anything that they use goes.
+  Mutex servers_mutex;
+  std::vector<std::unique_ptr<rpc::Server>> servers GUARDED_BY(servers_mutex);
   const bool told;
   signing::RemoteSigner signer;
   ThreadPool journal_pool;
@@ -176,8 +179,6 @@ struct Daemon::Owners {
   std::optional<ThreadPool> enroll_pool;  // gone before what it uses
   std::unique_ptr<GateHost> gate;         // null: gate.enabled is not set
 
-  Mutex servers_mutex;  // health changes come from other threads
-  std::vector<std::unique_ptr<rpc::Server>> servers GUARDED_BY(servers_mutex);
   std::unique_ptr<ops::MetricsServer> metrics;
 };
 

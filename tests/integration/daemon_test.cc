@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 
 #include "fmt/format.h"
@@ -74,6 +75,18 @@ TEST(Vmattestd, StartsWithoutLibvirtAndTpmAndSaysSo) {
                            daemon.folder() / "e", "--timeout", "2"})
                 .exit_code,
             3);
+  EXPECT_EQ(daemon.Stop(), 0);
+}
+
+// Threads report while the daemon is still being made; what they meet is
+// there, not what lay in that memory before.
+TEST(Vmattestd, StartsInMemoryThatHeldSomethingElse) {
+  setenv("MALLOC_PERTURB_", "85", 1);
+  DaemonProcess daemon(
+      {.libvirt_uri = "test:///default", .tcti = "swtpm:path=/no/such/socket"});
+  unsetenv("MALLOC_PERTURB_");
+  EXPECT_EQ(daemon.Vmattest({"call", "list", "--timeout", "5"}).exit_code, 0)
+      << daemon.log();
   EXPECT_EQ(daemon.Stop(), 0);
 }
 

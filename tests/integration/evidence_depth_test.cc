@@ -10,6 +10,7 @@
 #include "support/daemon_process.h"
 #include "support/libvirt_host.h"
 #include "support/matchers.h"
+#include "support/package_disk.h"
 #include "support/run_command.h"
 #include "support/swtpm.h"
 #include "support/vectors.h"
@@ -24,6 +25,7 @@ using testing::Eventually;
 using ::testing::HasSubstr;
 using testing::IsOk;
 using testing::LibvirtHost;
+using testing::MakePackageDisk;
 using ::testing::Not;
 using testing::Ran;
 using testing::RunCommand;
@@ -56,28 +58,9 @@ class EvidenceDepthTest : public ::testing::Test {
     ASSERT_OK_AND_ASSIGN(const auto xml, host_->MakeDomain("web", options));
     ASSERT_THAT(host_->Virsh({"define", xml}), IsOk());
   }
-  // A disk with a partition, a file system and a package database.
   std::string MakeDisk(const std::string& bash_version) {
-    const std::filesystem::path root = host_->folder() / "root";
-    std::filesystem::create_directories(root / "var/lib/dpkg/info");
-    std::ofstream(root / "var/lib/dpkg/status")
-        << "Package: bash\nStatus: install ok installed\nArchitecture: amd64\n"
-           "Version: "
-        << bash_version
-        << "\n\nPackage: zlib1g\nStatus: install ok installed\n"
-           "Architecture: amd64\nVersion: 1:1.2.13\n\n";
-    const std::string raw = host_->folder() / "fs.img";
-    const std::string disk = host_->folder() / "disk.qcow2";
-    EXPECT_THAT(
-        RunCommand(
-            {"sh", "-c",
-             fmt::format("set -e; rm -f {0} {1}; truncate -s 34M {0}; "
-                         "echo 'start=2048, type=83' | sfdisk -q {0}; "
-                         "mkfs.ext4 -q -F -E offset=1048576 -d {2} {0} 32M; "
-                         "qemu-img convert -q -O qcow2 {0} {1}",
-                         raw, disk, root.string())}),
-        IsOk());
-    return disk + ":qcow2";
+    EXPECT_THAT(MakePackageDisk(host_->folder(), bash_version), IsOk());
+    return (host_->folder() / "disk.qcow2").string() + ":qcow2";
   }
 
   void Pin() {

@@ -16,3 +16,9 @@ vmattest_test(launch_gate_faults_test
        vmattest::reference fmt::fmt
   LABELS integration rpc TIMEOUT 900)
 add_dependencies(launch_gate_faults_test vmattest-hook)
+vmattest_test(launch_gate_content_test
+  SOURCES ${CMAKE_CURRENT_LIST_DIR}/launch_gate_content_test.cc
+  LIBS vmattest::test_daemon vmattest::test_libvirt_host vmattest::document
+       vmattest::reference fmt::fmt
+  LABELS integration rpc TIMEOUT 900)
+add_dependencies(launch_gate_content_test vmattest-hook vmattest-worker)

@@ -11,7 +11,8 @@ inline std::string IdleKernel() {
   kernel[0x1f1] = 1;  // sectors of set-up code
   kernel[0x1fe] = '\x55';
   kernel[0x1ff] = '\xaa';
-  kernel.replace(0x200, 2, "\xeb\xfe");  // jmp to itself
+  kernel.replace(0x200, 2, "\xeb\x66");      // jmp over the header
+  kernel.replace(0x268, 3, "\xf4\xeb\xfd");  // hlt; jmp to it
   kernel.replace(0x202, 4, "HdrS");
   kernel[0x206] = '\x0c';
   kernel[0x207] = '\x02';
