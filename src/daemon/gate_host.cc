@@ -331,6 +331,10 @@ absl::StatusOr<std::unique_ptr<GateHost>> GateHost::Make(
 
 absl::Status GateHost::Listen() {
   Work& work = *work_;
+  // A folder is read at once; another machine may be silent for long.
+  if (!work.config.gate.verifier) {
+    work.feed.Ask();
+  }
   ASSIGN_OR_RETURN_WITH(
       work.server,
       gate::HookServer::Start(

@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "evidence/config_tree.h"
 #include "fmt/format.h"
 #include "gate/baseline.h"
 #include "gate/running_check.h"
@@ -409,13 +410,15 @@ void LaunchGate::Learn(const Launch& launch, const Measured& measured,
                             .measured_at = measured_at,
                             .live = true},
                            launch.deadline);
+  // As a verifier sees them: what is inside disks leaf by leaf.
+  const ConfigTree& tree = measured.measurement.tree;
+  const std::vector<ConfigLeaf> leaves =
+      evidence::Flatten(tree.leaves, tree.subtrees);
   reference::Reference learned = reference::Learn(
-      "vm-" + launch.uuid, launch.uuid, measured.measurement.tree.algorithm,
-      measured.measurement.tree.leaves, measured.measurement.tree.root);
+      "vm-" + launch.uuid, launch.uuid, tree.algorithm, leaves, tree.root);
   // Said of each such leaf by its own rule.
-  learned.accept_unavailable = std::any_of(
-      measured.measurement.tree.leaves.begin(),
-      measured.measurement.tree.leaves.end(), [](const ConfigLeaf& leaf) {
+  learned.accept_unavailable =
+      std::any_of(leaves.begin(), leaves.end(), [](const ConfigLeaf& leaf) {
         return leaf.type == LeafType::kUnavailable;
       });
   learned.disk_continuity =

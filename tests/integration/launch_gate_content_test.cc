@@ -55,6 +55,7 @@ TEST_F(LaunchGateContentTest, ADowngradedHashIsRefused) {
 
   reference::Reference weaker = Learned();
   weaker.algorithm = HashAlgorithm::kSha256;
+  weaker.roots.clear();
   Sign(weaker, reference::GateMode::kEnforce, 3);
   RestartDaemon();
   const std::string error = Start();

@@ -25,13 +25,15 @@ inline absl::Status MakePackageDisk(const std::filesystem::path& folder,
          "Architecture: amd64\nVersion: 1:1.2.13\n\n";
   return RunCommand(
              {"sh", "-c",
-              fmt::format("set -e; cd {}; rm -f fs.img disk.qcow2; "
-                          "truncate -s 34M fs.img; "
-                          "echo 'start=2048, type=83' | sfdisk -q fs.img; "
-                          "mkfs.ext4 -q -F -E offset=1048576 -d root fs.img "
-                          "32M; qemu-img convert -q -O qcow2 fs.img "
-                          "disk.qcow2; rm fs.img",
-                          folder.string())})
+              fmt::format(
+                  "set -e; cd {}; rm -f fs.img disk.qcow2; "
+                  "truncate -s 34M fs.img; "
+                  "echo 'start=2048, type=83' | sfdisk -q fs.img; "
+                  "mkfs.ext4 -q -F -U 6f1c9a52-9b1e-4c57-8d0a-3f8f2c1d7e90 "
+                  "-E offset=1048576 -d root fs.img "
+                  "32M; qemu-img convert -q -O qcow2 fs.img "
+                  "disk.qcow2; rm fs.img",
+                  folder.string())})
       .status();
 }
 
