@@ -7,6 +7,7 @@
 #include <csignal>
 #include <fstream>
 #include <stdexcept>
+#include <thread>
 #include <utility>
 
 #include "fmt/format.h"
@@ -16,6 +17,8 @@ extern char** environ;
 
 namespace vmattest::testing {
 namespace {
+
+constexpr std::chrono::milliseconds kPollPause{20};
 
 // In the child only: its output goes to files, so nothing can fill up.
 [[noreturn]] void Become(const std::vector<std::string>& words,
@@ -82,6 +85,8 @@ bool Eventually(const std::function<bool()>& done, std::chrono::seconds limit) {
     if (std::chrono::steady_clock::now() > until) {
       return false;
     }
+    // Leaves the processors to what is waited for.
+    std::this_thread::sleep_for(kPollPause);
   }
   return true;
 }

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/mutex.h"
 #include "signing/local_signer.h"
 #include "signing/remote/remote_signer.h"
 #include "signing/remote/signer_codec.h"
@@ -23,6 +24,7 @@ class SignerLoop {
              signing::LocalSigner::Options options)
       : tpm_(tpm), clock_(clock), options_(std::move(options)) {}
   ~SignerLoop() {
+    const MutexLock lock(mutex_);
     for (std::thread& thread : threads_) {
       thread.join();
     }
@@ -32,7 +34,10 @@ class SignerLoop {
       ASSIGN_OR_RETURN(auto ends, ipc::Channel::MakePair());
       auto end = std::make_shared<ipc::Channel>(std::move(ends.second),
                                                 signing::kMaxSignerMessage);
-      threads_.emplace_back([this, end] { Serve(*end); });
+      {
+        const MutexLock lock(mutex_);
+        threads_.emplace_back([this, end] { Serve(*end); });
+      }
       signing::SignerLink link;
       link.channel = std::make_shared<ipc::Channel>(std::move(ends.first),
                                                     signing::kMaxSignerMessage);
@@ -64,7 +69,8 @@ class SignerLoop {
   tpm::HostTpm& tpm_;
   const Clock& clock_;
   const signing::LocalSigner::Options options_;
-  std::vector<std::thread> threads_;  // of the connector's caller
+  Mutex mutex_;
+  std::vector<std::thread> threads_ GUARDED_BY(mutex_);
 };
 
 }  // namespace vmattest::testing

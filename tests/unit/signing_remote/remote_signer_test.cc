@@ -10,6 +10,7 @@
 #include <future>
 #include <sstream>
 
+#include "base/mutex.h"
 #include "fakes/fake_host_tpm.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -79,6 +80,7 @@ class Scripted {
   using Script = std::function<void(ipc::Channel&)>;
   explicit Scripted(Script script) : script_(std::move(script)) {}
   ~Scripted() {
+    const MutexLock lock(mutex_);
     for (std::thread& thread : threads_) {
       thread.join();
     }
@@ -89,10 +91,13 @@ class Scripted {
       auto end = std::make_shared<ipc::Channel>(std::move(ends.second),
                                                 kMaxSignerMessage);
       ++connections;
-      threads_.emplace_back([this, end] {
-        script_(*end);
-        end->Close();
-      });
+      {
+        const MutexLock lock(mutex_);
+        threads_.emplace_back([this, end] {
+          script_(*end);
+          end->Close();
+        });
+      }
       SignerLink link;
       link.channel = std::make_shared<ipc::Channel>(std::move(ends.first),
                                                     kMaxSignerMessage);
@@ -103,7 +108,8 @@ class Scripted {
 
  private:
   const Script script_;
-  std::vector<std::thread> threads_;  // of the connector's caller
+  Mutex mutex_;
+  std::vector<std::thread> threads_ GUARDED_BY(mutex_);
 };
 
 // Says that the TPM serves, so that requests come.
