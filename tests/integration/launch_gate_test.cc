@@ -163,50 +163,6 @@ TEST_F(LaunchGateTest, TwoHundredCallsAtOnceEachGetTheirOwnVerdict) {
   EXPECT_EQ(wrong, 0);
 }
 
-TEST_F(LaunchGateTest, StartsAtOnceDoNotHoldUpLibvirt) {
-  InstallHook();
-  reference::Reference all;
-  all.name = "all";
-  all.vm_uuids = {"*"};
-  all.content = "none";
-  all.accept_other_leaves = true;
-  all.rules = {{.path = "os/cmdline",
-                .kind = reference::LeafRule::Kind::kEqual,
-                .type = {},
-                .values = {"quiet"}}};
-  Sign(all, GateMode::kEnforce, 1);
-  RestartDaemon();
-  constexpr int kVms = 12;
-  std::vector<std::string> names;
-  for (int i = 0; i < kVms; ++i) {
-    GateVm vm;
-    vm.name = fmt::format("vm{}", i);
-    vm.uuid = fmt::format("a045410c-221a-45fb-b0ef-{:012d}", i);
-    vm.mac = fmt::format("52:54:00:00:01:{:02x}", i);
-    vm.disk = vm.name + ".img";
-    Write(vm.disk, std::string(1u << 20, 'd'));
-    vm.cmdline = i % 3 == 0 ? "quiet" : "init=/bin/sh";
-    Define(vm);
-    names.push_back(vm.name);
-  }
-  std::vector<std::string> errors(kVms);
-  std::vector<std::thread> starting;
-  for (int i = 0; i < kVms; ++i) {
-    starting.emplace_back(
-        [this, &errors, &names, i] { errors[i] = Start(names[i]); });
-  }
-  for (std::thread& thread : starting) {
-    thread.join();
-  }
-  for (int i = 0; i < kVms; ++i) {
-    if (i % 3 == 0) {
-      EXPECT_EQ(errors[i], "");
-    } else {
-      EXPECT_THAT(errors[i], HasSubstr("os/cmdline"));
-    }
-  }
-}
-
 TEST_F(LaunchGateTest, AHookThatLibvirtDoesNotKnowIsAnAlarm) {
   ASSERT_TRUE(testing::Eventually([this] {
     return daemon_->Vmattest({"status"}).out.find("hook install") !=
