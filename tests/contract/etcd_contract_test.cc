@@ -10,8 +10,7 @@
 #include "gmock/gmock.h"
 #include "support/matchers.h"
 #ifdef VMATTEST_WITH_ETCD
-#include "rpc/tls_files.h"
-#include "support/etcd_cluster.h"
+#include "contract/etcd_servers.h"
 #endif
 
 namespace vmattest::testing {
@@ -211,11 +210,7 @@ std::vector<Body> Bodies() {
       {"Fake", [] { return std::make_shared<FakeKeyValues>(); }}};
 #ifdef VMATTEST_WITH_ETCD
   bodies.push_back({"ThreeServers", [] {
-                      rpc::DemandTls13();
-                      static EtcdCluster cluster;
-                      static const std::shared_ptr<KeyValues> store =
-                          etcd::GrpcKeyValues::Create(cluster.Client()).value();
-                      return store;
+                      return std::shared_ptr<KeyValues>(ConnectToServers());
                     }});
 #endif
   return bodies;

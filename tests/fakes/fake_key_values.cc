@@ -265,6 +265,17 @@ void FakeKeyValues::Compact() {
   changed_.NotifyAll();
 }
 
+void FakeKeyValues::ExpireLeases() {
+  int64_t next = 0;
+  {
+    const MutexLock lock(mutex_);
+    next = next_lease_;
+  }
+  for (int64_t lease = 1; lease < next; ++lease) {
+    RevokeLease(lease, {}).IgnoreError();
+  }
+}
+
 size_t FakeKeyValues::transactions() const {
   const MutexLock lock(mutex_);
   return transactions_;

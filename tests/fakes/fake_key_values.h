@@ -42,6 +42,8 @@ class FakeKeyValues final : public etcd::KeyValues {
   void BeforeTransactions(std::function<void()> action);
   void BeforeNextRead(std::function<void()> action);
   void Compact();
+  // All that were granted run out.
+  void ExpireLeases();
   [[nodiscard]] size_t transactions() const;
 
  private:

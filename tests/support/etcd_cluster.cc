@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <sstream>
 #include <stdexcept>
 #include <thread>
 #include <utility>
@@ -210,6 +211,15 @@ size_t EtcdCluster::Leader() const {
     }
   }
   throw std::runtime_error("nobody leads");
+}
+
+void EtcdCluster::ExpireLeases() {
+  std::istringstream list(Etcdctl({"lease", "list"}));
+  for (std::string line; std::getline(list, line);) {
+    if (line.find(' ') == std::string::npos && !line.empty()) {
+      Etcdctl({"lease", "revoke", line});
+    }
+  }
 }
 
 void EtcdCluster::SaveData() { Copy(data_, dir_.path() / "saved"); }

@@ -43,6 +43,9 @@ class EtcdCluster {
   // Which node leads.
   [[nodiscard]] size_t Leader() const;
 
+  // All leases run out now.
+  void ExpireLeases();
+
   // Every data directory as it is now, of a cluster that was killed, beside
   // the data; and back.
   void SaveData();

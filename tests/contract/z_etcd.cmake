@@ -1,6 +1,9 @@
+# One program, so that the servers start once.
 vmattest_test(etcd_contract_test
   SOURCES ${CMAKE_CURRENT_LIST_DIR}/etcd_contract_test.cc
-  LIBS vmattest::fake_key_values
+          ${CMAKE_CURRENT_LIST_DIR}/etcd_log_store_contract_test.cc
+          ${log_store_contract_source}
+  LIBS vmattest::fake_key_values vmattest::ledger_etcd
   LABELS contract)
 if(TARGET vmattest::test_etcd)
   target_link_libraries(etcd_contract_test PRIVATE vmattest::test_etcd
