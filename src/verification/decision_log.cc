@@ -83,7 +83,12 @@ void DecisionLog::Tell(const DecisionEntry& decision) {
   if (listener_) {
     listener_(decision);
   }
+  Wake(decision.sequence);
+}
+
+void DecisionLog::Wake(uint64_t sequence) {
   const MutexLock lock(watch_mutex_);
+  told_ = std::max(told_, sequence);
   for (const auto& [id, wake] : watchers_) {
     wake();
   }
@@ -107,7 +112,17 @@ DecisionLog::Watch::~Watch() {
 }
 
 absl::Status DecisionLog::Trim() {
-  return store_.Trim(options_.keep_decisions);
+  RETURN_IF_ERROR(store_.Trim(options_.keep_decisions));
+  ASSIGN_OR_RETURN(const uint64_t newest, store_.LastSequence());
+  bool news = false;
+  {
+    const MutexLock lock(watch_mutex_);
+    news = newest > told_;
+  }
+  if (news) {
+    Wake(newest);
+  }
+  return absl::OkStatus();
 }
 
 DecisionLog::Counters DecisionLog::counters() const {
