@@ -146,9 +146,10 @@ void Fold::Result(At at, const Uuid& id, bool pass) {
 }
 
 void Fold::Tick(At at, const std::string& host,
-                const std::vector<std::pair<Uuid, Change>>& changes) {
+                const std::vector<std::pair<Uuid, Change>>& changes,
+                uint64_t tick, bool in_time) {
   HostState& state = TouchHost(host);
-  ++state.ticks;
+  state.ticks = tick;
   state.last_tick_ms = at.time_ms;
   newest_ms_ = std::max(newest_ms_, at.time_ms);
   std::set<Uuid> named;
@@ -174,7 +175,9 @@ void Fold::Tick(At at, const std::string& host,
     }
     pending_.insert(id);
   }
-  for (const Uuid& id : Passing(host, at.time_ms)) {
+  const std::vector<Uuid> as_before =
+      in_time ? Passing(host, at.time_ms) : std::vector<Uuid>();
+  for (const Uuid& id : as_before) {
     if (named.count(id) == 0) {
       AddPass(at, *Touch(at, id));
       pending_.insert(id);

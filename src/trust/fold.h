@@ -59,7 +59,7 @@ struct HostState {
   bool compromised = false;
   uint64_t compromised_index = 0;
   int64_t last_tick_ms = 0;
-  uint64_t ticks = 0;
+  uint64_t ticks = 0;  // number of the newest
   friend bool operator==(const HostState&, const HostState&) = default;
 };
 
@@ -94,8 +94,11 @@ class Fold {
   enum class Change : uint8_t { kPass = 1, kFail = 2, kStop = 3 };
   // One batch entry: what is said of some VMs; all others that run on the host
   // and did not fail last time passed, as before.
+  // `tick` is the host's number for it. Not `in_time`: all others are left as
+  // they are.
   void Tick(At at, const std::string& host,
-            const std::vector<std::pair<Uuid, Change>>& changes);
+            const std::vector<std::pair<Uuid, Change>>& changes, uint64_t tick,
+            bool in_time = true);
   void Leave(At at, const Uuid& vm, const std::string& to_host);
   void Arrive(At at, const Uuid& vm, const std::string& host);
   // Takes a VM's home away, or gives it another: a Trust Authority's order.

@@ -42,6 +42,7 @@ class FoldTest : public ::testing::Test {
   int64_t Milli(uint8_t number) { return fold_.Read(Vm(number), time_)->milli; }
 
   Fold fold_;
+  uint64_t tick_ = 0;
   uint64_t index_ = 0;
   int64_t time_ = kNow;
 };
@@ -79,10 +80,10 @@ TEST_F(FoldTest, ATickPassesAllThatItDoesNotName) {
   }
   EXPECT_THAT(fold_.Passing("h1", time_), IsEmpty());
   fold_.Tick(Next(1'000), "h1",
-             {{Vm(1), Change::kPass}, {Vm(2), Change::kPass}});
+             {{Vm(1), Change::kPass}, {Vm(2), Change::kPass}}, ++tick_);
   EXPECT_THAT(fold_.Passing("h1", time_), ElementsAre(Vm(1), Vm(2)));
-  fold_.Tick(Next(1'000), "h1", {{Vm(2), Change::kFail}});
-  fold_.Tick(Next(1'000), "h1", {});
+  fold_.Tick(Next(1'000), "h1", {{Vm(2), Change::kFail}}, ++tick_);
+  fold_.Tick(Next(1'000), "h1", {}, ++tick_);
   Witness();
   EXPECT_EQ(fold_.FindVm(Vm(1))->passes, 3u);
   EXPECT_EQ(fold_.FindVm(Vm(2))->passes, 1u);
@@ -100,14 +101,14 @@ TEST_F(FoldTest, SilenceCountsAsFailureAfterTheGrace) {
   EXPECT_EQ(fold_.Read(Vm(1), kNow + 180'000)->silences, 3u);
   EXPECT_EQ(fold_.Read(Vm(1), kNow + 1'000 * kHourMs)->milli, 0);
   // A VM that stopped says nothing and may.
-  fold_.Tick(Next(1'000), "h1", {{Vm(1), Change::kStop}});
+  fold_.Tick(Next(1'000), "h1", {{Vm(1), Change::kStop}}, ++tick_);
   EXPECT_GT(fold_.Read(Vm(1), kNow + kHourMs)->milli, 98'000);
 }
 
 TEST_F(FoldTest, ATickAfterSilenceIsNoPassAsBefore) {
   AddVm(1, "a");
-  fold_.Tick(Next(1'000), "h1", {});
-  fold_.Tick(Next(100'000), "h1", {});
+  fold_.Tick(Next(1'000), "h1", {}, ++tick_);
+  fold_.Tick(Next(100'000), "h1", {}, ++tick_);
   Witness();
   EXPECT_TRUE(fold_.FindVm(Vm(1))->running);
   EXPECT_EQ(fold_.FindVm(Vm(1))->passes, 1u);
@@ -143,11 +144,11 @@ TEST_F(FoldTest, FailuresOfTwoOwnersFlagTheHostAndHalveAllOnIt) {
   EXPECT_EQ(Milli(1), 30'000);
   EXPECT_EQ(Milli(9), 100'000);
   // What it says from now on raises nobody.
-  fold_.Tick(Next(1'000), "h1", {});
+  fold_.Tick(Next(1'000), "h1", {}, ++tick_);
   Witness();
   EXPECT_EQ(Milli(8), 50'000);
   fold_.Clear(Next(), "h1");
-  fold_.Tick(Next(), "h1", {});
+  fold_.Tick(Next(), "h1", {}, ++tick_);
   Witness();
   EXPECT_EQ(Milli(8), 55'000);
 }
@@ -235,7 +236,8 @@ std::vector<std::function<void(Fold&)>> History(uint32_t seed, size_t length) {
       default:
         calls.push_back([=](Fold& fold) {
           fold.Tick(at, host,
-                    {{vm, pass ? Fold::Change::kPass : Fold::Change::kFail}});
+                    {{vm, pass ? Fold::Change::kPass : Fold::Change::kFail}},
+                    at.index);
         });
     }
   }
