@@ -32,24 +32,22 @@ std::shared_ptr<VerifierStore> Open(std::unique_ptr<etcd::KeyValues> values,
   return {owned, owned->store.get()};
 }
 
-std::vector<VerifierStoreBody> Bodies() {
-  std::vector<VerifierStoreBody> bodies = {
-      {"FakeEtcd", [](const TempDir&) {
-         return Open(std::make_unique<FakeKeyValues>(), "/v/");
-       }}};
 #ifdef VMATTEST_WITH_ETCD
-  bodies.push_back({"ThreeServers", [](const TempDir&) {
-                      static int stores = 0;
-                      return Open(ConnectToServers(),
-                                  "/vmattest/verifier/" +
-                                      std::to_string(stores++) + "/");
-                    }});
+const VerifierStoreBody kBody = {
+    "ThreeServers", [](const TempDir&) {
+      static int stores = 0;
+      return Open(ConnectToServers(),
+                  "/vmattest/verifier/" + std::to_string(stores++) + "/");
+    }};
+#else
+const VerifierStoreBody kBody = {
+    "FakeEtcd", [](const TempDir&) {
+      return Open(std::make_unique<FakeKeyValues>(), "/v/");
+    }};
 #endif
-  return bodies;
-}
 
-INSTANTIATE_TEST_SUITE_P(Etcd, VerifierStoreContract,
-                         ::testing::ValuesIn(Bodies()), VerifierStoreBodyName);
+INSTANTIATE_TEST_SUITE_P(Etcd, VerifierStoreContract, ::testing::Values(kBody),
+                         VerifierStoreBodyName);
 
 }  // namespace
 }  // namespace vmattest::testing
