@@ -145,7 +145,7 @@ TEST_F(DriftWatchTest, ADeviceThatNobodyApprovedPausesTheVmOnce) {
   ASSERT_EQ(notes_.size(), 1U);
   EXPECT_THAT(notes_.front(), HasSubstr("hostdev"));
   EXPECT_THAT(notes_.front(), HasSubstr("paused"));
-  bed_.hypervisor.Resume(uuid);
+  ASSERT_THAT(bed_.hypervisor.Resume(uuid), IsOk());
   watch.Look();
   EXPECT_EQ(notes_.size(), 1U);
 }
