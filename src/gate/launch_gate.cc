@@ -107,11 +107,17 @@ void LaunchGate::Forget(const std::string& vm_uuid) {
 Judgement LaunchGate::Judge(const Launch& launch, LaunchSession& session) {
   const std::string& operation = launch.call.operation;
   const bool enforced = launch.policy.mode == GateMode::kEnforce;
+  if (operation == "prepare") {
+    session.granted = parts_.grants.Use(launch.uuid);
+  }
   if (enforced && !launch.policy.reference) {
     return Deny("gate-no-reference",
                 fmt::format("nobody approved a configuration for VM {}; sign a "
                             "reference for it (docs/operations.md)",
                             launch.uuid));
+  }
+  if (std::optional<Judgement> refused = CheckStrict(launch, session)) {
+    return *std::move(refused);
   }
   if (operation == "start") {
     return JudgeStart(launch, session);
@@ -139,6 +145,7 @@ Judgement LaunchGate::JudgePrepare(const Launch& launch,
     // Of the operation that led to this launch.
     fresh.incoming = session.incoming && !session.prepared;
     fresh.break_glass = session.break_glass && !session.prepared;
+    fresh.granted = session.granted;
     // Not if that restore came to nothing and this is another launch.
     if (!session.prepared && session.image &&
         IsImageUnchanged(launch, session)) {
@@ -320,6 +327,9 @@ GateReply LaunchGate::Apply(const Launch& launch, LaunchSession& session,
       log::Error("what a VM left at its last stop may count again",
                  {{"vm", launch.name}, {"why", kept.ToString()}});
     }
+  }
+  if (!reply.allowed) {
+    parts_.grants.NoteRefusal(launch.uuid, reply);
   }
   Remember(launch, std::move(session), reply.allowed);
   Record(launch, reply);

@@ -22,6 +22,7 @@
 #include "gate/protocol/messages.h"
 #include "gate/recording_digester.h"
 #include "gate/saved_images.h"
+#include "gate/start_grants.h"
 #include "gate/verdict_cache.h"
 #include "image/content_digest.h"
 #include "image/header_parser.h"
@@ -62,6 +63,7 @@ class LaunchGate {
     SavedImages& images;
     DiskContinuity& disks;
     FileLeases& leases;
+    StartGrants& grants;
     inventory::VmStore& store;  // for salts
     // Takes an event for the host event log; must not block.
     std::function<void(std::string kind,
@@ -134,6 +136,8 @@ class LaunchGate {
                            const TpmClock& now) const;
 
   // Refusals, or nothing to object.
+  std::optional<Judgement> CheckStrict(const Launch& launch,
+                                       const LaunchSession& session) const;
   std::optional<Judgement> CheckStore(std::string_view xml) const;
   std::optional<Judgement> HoldInputs(const Launch& launch,
                                       std::string_view xml);

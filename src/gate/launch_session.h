@@ -31,6 +31,9 @@ struct LaunchSession {
   bool incoming = false;     // `migrate` was let in before
   bool break_glass = false;  // an order was used for this launch
   bool drifted = false;      // a difference was found, and told
+  // This daemon starts it, paused; and has looked at what was started.
+  bool granted = false;
+  bool checked = false;
   // `restore` was let in before: its memory, and how it was defined then.
   std::optional<OpenFileDigest> image;
   std::string image_xml;

@@ -21,6 +21,7 @@ using hypervisor::DomainState;
 using testing::AttestorBed;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using testing::IsOk;
 using ::testing::Not;
 
 // Stands for QEMU: has these files open for reading.
