@@ -116,9 +116,18 @@ Judgement LaunchGate::Judge(const Launch& launch, LaunchSession& session) {
                             "reference for it (docs/operations.md)",
                             launch.uuid));
   }
-  if (std::optional<Judgement> refused = CheckStrict(launch, session)) {
-    return *std::move(refused);
+  Judgement judgement = JudgeOperation(launch, session);
+  if (judgement.allowed) {
+    if (std::optional<Judgement> refused = CheckStrict(launch, session)) {
+      return *std::move(refused);
+    }
   }
+  return judgement;
+}
+
+Judgement LaunchGate::JudgeOperation(const Launch& launch,
+                                     LaunchSession& session) {
+  const std::string& operation = launch.call.operation;
   if (operation == "start") {
     return JudgeStart(launch, session);
   }

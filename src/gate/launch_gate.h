@@ -110,6 +110,7 @@ class LaunchGate {
 
   GateReply Told(const GateCall& call);
   Judgement Judge(const Launch& launch, LaunchSession& session);
+  Judgement JudgeOperation(const Launch& launch, LaunchSession& session);
   Judgement JudgePrepare(const Launch& launch, LaunchSession& session);
   Judgement JudgeStart(const Launch& launch, LaunchSession& session);
   Judgement JudgeStarted(const Launch& launch, LaunchSession& session);

@@ -28,7 +28,7 @@ std::optional<Judgement> LaunchGate::CheckStrict(
   if (operation == "restore") {
     passes = parts_.grants.Holds(launch.uuid);
   } else if (operation == "prepare") {
-    passes = passes || (session.incoming && !session.prepared);
+    passes = passes || session.incoming;
   } else {
     passes = passes || (session.incoming && IsIncoming(launch.call.qemu));
   }

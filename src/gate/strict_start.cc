@@ -13,9 +13,10 @@ using State = StrictStart::Outcome::State;
 
 constexpr size_t kMaxFact = 512;
 
+// Not of a daemon before this one, which knew more of it.
 bool Waits(const std::optional<LaunchSession>& session) {
   return session && session->running && session->granted && !session->checked &&
-         !session->drifted;
+         !session->drifted && session->start_allowed;
 }
 
 }  // namespace

@@ -122,8 +122,6 @@ TEST_F(StrictStartTest, APlainStartIsRefusedAndToldHow) {
   EXPECT_EQ(reply.code, "gate-strict");
   EXPECT_THAT(reply.sentence,
               HasSubstr("vmattest start --vm " + ToString(uuid_)));
-  GateCall restore = Call("restore");
-  EXPECT_EQ(bed_.Ask(restore).code, "gate-strict");
 }
 
 TEST_F(StrictStartTest, WhatIsAsApprovedRunsOnceItWasLookedAt) {
@@ -243,6 +241,31 @@ TEST_F(StrictStartTest, UnderWarnItRunsAndIsToldOf) {
   const StrictStart::Outcome outcome = Start();
   EXPECT_EQ(outcome.state, State::kRunning);
   EXPECT_EQ(outcome.code, "gate-process");
+}
+
+TEST_F(StrictStartTest, WarnAndLearnStillMeasureWhatAPlainStartStarts) {
+  bed_.Approve("web", GateMode::kLearn, 2);
+  EXPECT_TRUE(bed_.Ask(Call("prepare")).allowed);
+  EXPECT_TRUE(bed_.Ask(Call("start")).allowed);
+  EXPECT_TRUE(
+      fs::exists(bed_.dir.path() / "learned" / (ToString(uuid_) + ".yaml")));
+  bed_.Approve("web", GateMode::kWarn, 3);
+  const GateReply prepare = bed_.Ask(Call("prepare"));
+  EXPECT_EQ(prepare.basis, Basis::kWarn);
+  EXPECT_EQ(prepare.code, "gate-strict");
+  EXPECT_EQ(bed_.Ask(Call("start")).basis, Basis::kVerdict);
+  EXPECT_EQ(bed_.Ask(Call("started")).code, "gate-strict");
+  EXPECT_TRUE(bed_.sessions.Find(ToString(uuid_))->running);
+}
+
+TEST_F(StrictStartTest, WhatADaemonBeforeThisOneLeftPausedIsNotLetGo) {
+  after_hook_ = [this] { Process({"qemu", "-uuid", ToString(uuid_)}); };
+  EXPECT_EQ(Start(/*keep_paused=*/true).state, State::kPaused);
+  LaunchSession loaded = *bed_.sessions.Find(ToString(uuid_));
+  loaded.start_allowed = false;  // as SessionStore gives it
+  bed_.sessions.Put(ToString(uuid_), loaded);
+  EXPECT_THAT(Strict().Start("web", false),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
 }
 
 TEST_F(StrictStartTest, AMigrationRunsElsewhereAndNeedsNoGrant) {
