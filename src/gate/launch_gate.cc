@@ -177,10 +177,9 @@ Judgement LaunchGate::JudgePrepare(const Launch& launch,
   if (!xml.ok()) {
     return DenyFor("gate-measuring", "measuring", xml.status());
   }
-  const absl::StatusOr<TpmClock> measured_at =
-      parts_.evidence.ReadClock(launch.deadline);
-  if (!measured_at.ok()) {
-    return DenyFor("gate-tpm", "reading the TPM's clock", measured_at.status());
+  const absl::StatusOr<ClockReading> clock = ReadClock(launch, session);
+  if (!clock.ok()) {
+    return DenyFor("gate-tpm", "reading the TPM's clock", clock.status());
   }
   const absl::StatusOr<Measured> measured = Measure(launch, *xml);
   if (!measured.ok()) {
@@ -189,7 +188,7 @@ Judgement LaunchGate::JudgePrepare(const Launch& launch,
   if (!migrating && LeavesFirmwareOpen(measured->measurement.tree.leaves)) {
     return Allow(Basis::kDeferred);
   }
-  return JudgeMeasured(launch, *measured, *measured_at);
+  return JudgeMeasured(launch, *measured, *clock);
 }
 
 Judgement LaunchGate::JudgeStart(const Launch& launch, LaunchSession& session) {
@@ -206,10 +205,9 @@ Judgement LaunchGate::JudgeStart(const Launch& launch, LaunchSession& session) {
   if (std::optional<Judgement> refused = HoldInputs(launch, *xml)) {
     return *std::move(refused);
   }
-  const absl::StatusOr<TpmClock> measured_at =
-      parts_.evidence.ReadClock(launch.deadline);
-  if (!measured_at.ok()) {
-    return DenyFor("gate-tpm", "reading the TPM's clock", measured_at.status());
+  const absl::StatusOr<ClockReading> clock = ReadClock(launch, session);
+  if (!clock.ok()) {
+    return DenyFor("gate-tpm", "reading the TPM's clock", clock.status());
   }
   const absl::StatusOr<Measured> measured = Measure(launch, *xml);
   if (!measured.ok()) {
@@ -228,10 +226,10 @@ Judgement LaunchGate::JudgeStart(const Launch& launch, LaunchSession& session) {
     return *std::move(refused);
   }
   if (launch.policy.mode == GateMode::kLearn) {
-    Learn(launch, *measured, *measured_at);
+    Learn(launch, *measured, clock->at);
   }
   Judgement judgement =
-      JudgeDisks(launch, *xml, JudgeMeasured(launch, *measured, *measured_at));
+      JudgeDisks(launch, *xml, JudgeMeasured(launch, *measured, *clock));
   session.ear = judgement.ear;
   return judgement;
 }

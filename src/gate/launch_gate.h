@@ -126,9 +126,17 @@ class LaunchGate {
                         const GateReply& reply);
   void Ended(const GateCall& call, const std::string& vm_uuid);
   GateReply RegisterImage(const GateCall& call, MonotonicTime deadline);
+  // The TPM's clock before anything is measured. What `prepare` read counts at
+  // `start`, too, if that follows at once: one wait for the TPM in a launch.
+  struct ClockReading {
+    TpmClock at;
+    TpmClock now;  // `at`, and what has passed since by the boot-time clock
+  };
+  absl::StatusOr<ClockReading> ReadClock(const Launch& launch,
+                                         LaunchSession& session);
   // A verdict on what was measured: a kept one, or the verifier's.
   Judgement JudgeMeasured(const Launch& launch, const Measured& measured,
-                          const TpmClock& measured_at);
+                          const ClockReading& clock);
   Judgement AskVerifier(const Launch& launch, const Measured& measured,
                         const TpmClock& measured_at,
                         const VerdictBinding& binding);

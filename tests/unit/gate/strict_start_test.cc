@@ -253,7 +253,7 @@ TEST_F(StrictStartTest, WarnAndLearnStillMeasureWhatAPlainStartStarts) {
   const GateReply prepare = bed_.Ask(Call("prepare"));
   EXPECT_EQ(prepare.basis, Basis::kWarn);
   EXPECT_EQ(prepare.code, "gate-strict");
-  EXPECT_EQ(bed_.Ask(Call("start")).basis, Basis::kVerdict);
+  EXPECT_EQ(bed_.Ask(Call("start")).basis, Basis::kKeptVerdict);
   EXPECT_EQ(bed_.Ask(Call("started")).code, "gate-strict");
   EXPECT_TRUE(bed_.sessions.Find(ToString(uuid_))->running);
 }
