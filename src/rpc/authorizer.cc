@@ -42,6 +42,7 @@ const std::map<std::string, Roles, std::less<>>& Methods() {
       {"vmattest.v1.Admin/ApproveBoot", kAdmins},
       {"vmattest.v1.Admin/ReEnroll", kAdmins},
       {"vmattest.v1.Admin/GetVmSalt", kAdmins},
+      {"vmattest.v1.Admin/StartVm", kAdmins},
       {"vmattest.v1.Enrollment/BeginEnrollment", kHosts},
       {"vmattest.v1.Enrollment/CompleteEnrollment", kHosts},
       {"vmattest.v1.Enrollment/UpdateKeys", kHosts},

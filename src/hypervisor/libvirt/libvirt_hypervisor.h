@@ -44,6 +44,9 @@ class LibvirtHypervisor final : public Hypervisor {
   absl::StatusOr<Domain> FindDomainByName(const std::string& name) override;
   absl::StatusOr<DomainXml> GetXml(const Uuid& uuid) override;
   absl::StatusOr<std::string> StartCommand(const std::string& xml) override;
+  absl::Status StartPaused(const Uuid& uuid) override;
+  absl::Status Resume(const Uuid& uuid) override;
+  absl::Status Destroy(const Uuid& uuid) override;
   absl::Status Suspend(const Uuid& uuid) override;
   absl::Status UpdateDevice(const Uuid& uuid,
                             const std::string& device_xml) override;
