@@ -6,8 +6,8 @@ namespace vmattest::linuxguest {
 namespace {
 
 std::string WithOffset(std::string_view name, uint64_t offset) {
-  return offset == 0 ? std::string(name) : fmt::format("{}+0x{:x}", name,
-                                                       offset);
+  return offset == 0 ? std::string(name)
+                     : fmt::format("{}+0x{:x}", name, offset);
 }
 
 }  // namespace

@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-
 #include "linuxguest/maple_tree.h"
 #include "linuxguest/processes.h"
 
@@ -80,10 +79,9 @@ absl::StatusOr<AddressSpace> ReadAddressSpace(Kernel& kernel,
     ASSIGN_OR_RETURN(space.executable, FilePath(kernel, executable));
   }
   ASSIGN_OR_RETURN(const Field tree, kernel.btf().Member("mm_struct", "mm_mt"));
-  ASSIGN_OR_RETURN(
-      const MapleEntries entries,
-      ReadMapleTree(kernel, process.mm + tree.offset,
-                    kernel.reader().physical().limits().mappings));
+  ASSIGN_OR_RETURN(const MapleEntries entries,
+                   ReadMapleTree(kernel, process.mm + tree.offset,
+                                 kernel.reader().physical().limits().mappings));
   if (!entries.problem.empty()) {
     space.problems.push_back("the tree of mappings: " + entries.problem);
   }
@@ -95,10 +93,10 @@ absl::StatusOr<AddressSpace> ReadAddressSpace(Kernel& kernel,
       return mapping.status();
     }
     if (!mapping.ok() || mapping->begin < last) {
-      space.problems.push_back(fmt::format(
-          "the mapping at 0x{:x}: {}", vma,
-          mapping.ok() ? "overlaps the one before"
-                       : std::string(mapping.status().message())));
+      space.problems.push_back(
+          fmt::format("the mapping at 0x{:x}: {}", vma,
+                      mapping.ok() ? "overlaps the one before"
+                                   : std::string(mapping.status().message())));
       continue;
     }
     last = mapping->end;

@@ -71,8 +71,8 @@ uint64_t Btf::Word(uint32_t type, size_t word) const {
 }
 
 std::string_view Btf::Text(uint64_t offset) const {
-  const std::string_view text = AsText(section_).substr(
-      text_begin_, text_end_ - text_begin_);
+  const std::string_view text =
+      AsText(section_).substr(text_begin_, text_end_ - text_begin_);
   return offset < text.size()
              ? text.substr(offset, text.find('\0', offset) - offset)
              : std::string_view();

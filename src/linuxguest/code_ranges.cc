@@ -54,8 +54,8 @@ class Collector {
     for (const uint64_t at : entries.addresses) {
       const absl::Status added = add(at - field->offset);
       if (IsGuestsDoing(added)) {
-        out_.problems.push_back(fmt::format("{}: {}", symbol,
-                                            std::string(added.message())));
+        out_.problems.push_back(
+            fmt::format("{}: {}", symbol, std::string(added.message())));
       } else if (!added.ok()) {
         return added;
       }
@@ -133,7 +133,8 @@ class Collector {
     const SymbolTable& symbols = kernel_.symbols();
     const std::optional<uint64_t> begin = symbols.Address("real_mode_blob");
     const std::optional<uint64_t> end = symbols.Address("real_mode_blob_end");
-    const absl::StatusOr<uint64_t> base = kernel_.Variable("real_mode_header", 8);
+    const absl::StatusOr<uint64_t> base =
+        kernel_.Variable("real_mode_header", 8);
     if (begin && end && base.ok() && *base != 0) {
       Add(*base, *end - *begin, "real mode trampoline");
     }
@@ -171,6 +172,10 @@ absl::StatusOr<CodeRanges> ReadCodeRanges(Kernel& kernel,
   collector.Add(names.text_begin(), names.text_end() - names.text_begin(),
                 "kernel text", kernel.info().ImagePhysical(names.text_begin()));
   for (const Module& module : modules.modules) {
+    if (module.init_text.address != 0 && module.init_text.size != 0) {
+      collector.Add(module.init_text.address, module.init_text.size,
+                    "module " + module.name);
+    }
     for (const Part& part : module.parts) {
       if (part.content == Content::kCode) {
         collector.Add(part.address, part.size, "module " + module.name);

@@ -103,9 +103,9 @@ class CpuChecker {
     const absl::StatusOr<uint64_t> found =
         kernel_.reader().ToPhysical(table->base);
     if (!found.ok() || *found != expected) {
-      Report("cpu-table", "idtr", "idt_table",
-             fmt::format("0x{:x}, {}", table->base,
-                         Near(kernel_, table->base)));
+      Report(
+          "cpu-table", "idtr", "idt_table",
+          fmt::format("0x{:x}, {}", table->base, Near(kernel_, table->base)));
     }
     return absl::OkStatus();
   }
@@ -115,7 +115,8 @@ class CpuChecker {
       Absent("gdtr");
       return absl::OkStatus();
     }
-    ASSIGN_OR_RETURN(const uint64_t page, kernel_.symbols().Require("gdt_page"));
+    ASSIGN_OR_RETURN(const uint64_t page,
+                     kernel_.symbols().Require("gdt_page"));
     ASSIGN_OR_RETURN(const uint64_t offsets,
                      kernel_.symbols().Require("__per_cpu_offset"));
     ASSIGN_OR_RETURN(const uint64_t cpus, kernel_.Variable("nr_cpu_ids", 4));
@@ -153,12 +154,11 @@ class HalfChecker {
   // True if they agree; differences go to the findings.
   absl::StatusOr<bool> Check(uint64_t root, const std::string& element) {
     std::array<uint8_t, memory::kPageSize> table{};
-    const absl::Status read =
-        kernel_.reader().physical().Read(root, table);
+    const absl::Status read = kernel_.reader().physical().Read(root, table);
     if (absl::IsNotFound(read)) {
       out_.push_back(Inconsistent(
-          element, fmt::format("a page-table root at 0x{:x}, where no RAM is",
-                               root)));
+          element,
+          fmt::format("a page-table root at 0x{:x}, where no RAM is", root)));
       return false;
     }
     RETURN_IF_ERROR(read);
@@ -194,8 +194,7 @@ class HalfChecker {
   absl::StatusOr<bool> NothingRuns(uint64_t root, uint64_t index) {
     const Paging paging{root, kernel_.reader().paging().levels};
     const int shift = 12 + 9 * (paging.levels - 1);
-    const uint64_t begin =
-        (~uint64_t{0} << (shift + 9)) | (index << shift);
+    const uint64_t begin = (~uint64_t{0} << (shift + 9)) | (index << shift);
     bool any = false;
     ASSIGN_OR_RETURN([[maybe_unused]] const WalkFacts facts,
                      WalkExecutable(kernel_.reader().physical(), paging, begin,

@@ -21,8 +21,7 @@ class Checker {
   absl::Status Check(const Mapping& mapping) {
     if (mapping.access.writable) {
       Report("code-writable", mapping.address, mapping.size,
-             "no page that is writable and executable",
-             Owner(mapping.address));
+             "no page that is writable and executable", Owner(mapping.address));
     }
     for (uint64_t at = mapping.address; at - mapping.address < mapping.size;) {
       const uint64_t left = mapping.size - (at - mapping.address);
@@ -65,10 +64,10 @@ class Checker {
   void CheckFrame(uint64_t at, uint64_t size, uint64_t found,
                   uint64_t expected) {
     if (found != expected) {
-      Report("code-elsewhere", at, size,
-             fmt::format("{} at physical 0x{:x}", names_.Describe(at),
-                         expected),
-             fmt::format("physical 0x{:x}", found));
+      Report(
+          "code-elsewhere", at, size,
+          fmt::format("{} at physical 0x{:x}", names_.Describe(at), expected),
+          fmt::format("physical 0x{:x}", found));
     }
   }
 
@@ -95,9 +94,10 @@ absl::StatusOr<Findings> CheckExecutablePages(Kernel& kernel,
   const uint64_t half = ~uint64_t{0} << (reader.paging().levels * 9 + 11);
   ASSIGN_OR_RETURN(
       const WalkFacts facts,
-      WalkExecutable(
-          reader.physical(), reader.paging(), half, UINT64_MAX,
-          [&checker](const Mapping& mapping) { return checker.Check(mapping); }));
+      WalkExecutable(reader.physical(), reader.paging(), half, UINT64_MAX,
+                     [&checker](const Mapping& mapping) {
+                       return checker.Check(mapping);
+                     }));
   Findings findings = checker.Take();
   for (const std::string& problem : facts.problems) {
     findings.push_back(Inconsistent("kernel page tables", problem));

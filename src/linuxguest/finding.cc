@@ -1,5 +1,6 @@
 #include "linuxguest/finding.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace vmattest::linuxguest {
@@ -18,6 +19,19 @@ std::string_view SeverityName(Severity severity) {
       break;
   }
   return "critical";
+}
+
+Findings Persisting(const Findings& first, const Findings& second) {
+  Findings out;
+  for (const Finding& finding : second) {
+    if (std::any_of(first.begin(), first.end(), [&](const Finding& earlier) {
+          return earlier.code == finding.code &&
+                 earlier.element == finding.element;
+        })) {
+      out.push_back(finding);
+    }
+  }
+  return out;
 }
 
 Finding Inconsistent(std::string element, std::string problem) {

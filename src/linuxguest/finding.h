@@ -31,6 +31,11 @@ struct Finding {
 };
 using Findings = std::vector<Finding>;
 
+// Those of `second` that `first` has too. What the kernel has in hand at one
+// moment (a list half linked, initialisation code not yet given back) is gone
+// at a second look a second later; what stands is in both.
+Findings Persisting(const Findings& first, const Findings& second);
+
 Finding Inconsistent(std::string element, std::string problem);
 
 }  // namespace vmattest::linuxguest

@@ -141,9 +141,8 @@ absl::StatusOr<SymbolTable> ReadKallsyms(VirtualReader& reader,
   const uint64_t expected = *info.Symbol("_stext");
   std::optional<bool> percpu;
   for (const bool mode : {true, false}) {
-    if (stext &&
-        AddressOf(LittleEndian(offsets, *stext * 4, 4), base, mode) ==
-            expected) {
+    if (stext && AddressOf(LittleEndian(offsets, *stext * 4, 4), base, mode) ==
+                     expected) {
       percpu = mode;
       break;
     }

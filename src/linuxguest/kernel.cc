@@ -22,8 +22,8 @@ absl::StatusOr<VirtualReader> OpenTables(PhysicalReader& physical,
                         "swapper_pg_dir");
   if (root != paging.root) {
     return absl::DataLossError(
-        fmt::format("swapper_pg_dir maps itself at 0x{:x}, not at 0x{:x}",
-                    root, paging.root));
+        fmt::format("swapper_pg_dir maps itself at 0x{:x}, not at 0x{:x}", root,
+                    paging.root));
   }
   return reader;
 }
@@ -36,8 +36,8 @@ absl::Status CheckNotePointer(VirtualReader& reader, const VmcoreInfo& info,
   ASSIGN_OR_RETURN_WITH(const uint64_t page, reader.ToPhysical(note),
                         "vmcoreinfo_note");
   if (page != info.page) {
-    return absl::DataLossError(fmt::format(
-        "vmcoreinfo_note leads to 0x{:x}, another note", page));
+    return absl::DataLossError(
+        fmt::format("vmcoreinfo_note leads to 0x{:x}, another note", page));
   }
   return absl::OkStatus();
 }

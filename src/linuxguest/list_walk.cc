@@ -10,8 +10,7 @@ namespace {
 constexpr uint64_t kPrev = 8;
 
 bool IsLimit(const absl::Status& status) {
-  return !status.ok() && !absl::IsNotFound(status) &&
-         !absl::IsDataLoss(status);
+  return !status.ok() && !absl::IsNotFound(status) && !absl::IsDataLoss(status);
 }
 
 }  // namespace
@@ -40,8 +39,8 @@ absl::StatusOr<ListEntries> WalkList(VirtualReader& reader, uint64_t head,
       return entries;
     }
     if (*back != at) {
-      entries.problem = fmt::format(
-          "the entry after 0x{:x} does not point back to it", at);
+      entries.problem =
+          fmt::format("the entry after 0x{:x} does not point back to it", at);
       return entries;
     }
     if (*next == head) {

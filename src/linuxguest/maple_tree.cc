@@ -38,8 +38,8 @@ class Reader {
  private:
   absl::Status Node(uint64_t entry, int depth, uint64_t max) {
     const uint64_t type = entry >> 3 & 0xf;
-    const char* layout = type == kArange64 ? "maple_arange_64"
-                                           : "maple_range_64";
+    const char* layout =
+        type == kArange64 ? "maple_arange_64" : "maple_range_64";
     if (depth > kMostDepth || ++nodes_ > kMostNodes || type < kLeaf64 ||
         type > kArange64) {
       out_.problem = fmt::format("a node of type {}, {} deep", type, depth);
@@ -59,14 +59,14 @@ class Reader {
     for (size_t i = 0; i < count && out_.problem.empty(); ++i) {
       // The last slot has no pivot, and an unused one is zero: both mean the
       // node's own end. What lies behind is not in the tree.
-      const uint64_t pivot =
-          i < pivots.size / 8 ? LittleEndian(*raw, pivots.offset + i * 8, 8)
-                              : 0;
+      const uint64_t pivot = i < pivots.size / 8
+                                 ? LittleEndian(*raw, pivots.offset + i * 8, 8)
+                                 : 0;
       const uint64_t end = i > 0 && pivot == 0 ? max : pivot;
       const uint64_t slot = LittleEndian(*raw, slots.offset + i * 8, 8);
       if (end > max || (type == kLeaf64 && IsNode(slot))) {
-        out_.problem = fmt::format("a node at 0x{:x} that contradicts itself",
-                                   node);
+        out_.problem =
+            fmt::format("a node at 0x{:x} that contradicts itself", node);
         return absl::OkStatus();
       }
       RETURN_IF_ERROR(Entry(slot, depth + 1, end));

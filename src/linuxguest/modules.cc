@@ -14,6 +14,7 @@ constexpr size_t kNameBytes = 56;  // MODULE_NAME_LEN
 constexpr uint64_t kMostBytes = 256 << 20;
 constexpr uint64_t kMostSymbols = 1 << 17;
 constexpr size_t kMostSymbolName = 512;
+constexpr std::string_view kInitText = "MOD_INIT_TEXT";
 constexpr size_t kSymBytes = 24;  // Elf64_Sym
 
 bool IsGuestsDoing(const absl::Status& status) {
@@ -51,12 +52,18 @@ absl::Status ReadLayout(Kernel& kernel, Module& module) {
       AddPart(module, Content::kReadOnly, base + text, rodata - text));
   RETURN_IF_ERROR(AddPart(module, Content::kReadOnlyAfterInit, base + rodata,
                           after_init - rodata));
-  return AddPart(module, Content::kData, base + after_init, size - after_init);
+  RETURN_IF_ERROR(
+      AddPart(module, Content::kData, base + after_init, size - after_init));
+  ASSIGN_OR_RETURN(module.init_text.address,
+                   kernel.Get(module.address, "module", "init_layout.base"));
+  ASSIGN_OR_RETURN(module.init_text.size, kernel.Get(module.address, "module",
+                                                     "init_layout.text_size"));
+  return absl::OkStatus();
 }
 
 absl::Status ReadMemory(Kernel& kernel, Module& module) {
   struct Kind {
-    const char* name;
+    std::string_view name;
     Content content;
   };
   ASSIGN_OR_RETURN(const Field array, kernel.btf().Member("module", "mem"));
@@ -64,7 +71,8 @@ absl::Status ReadMemory(Kernel& kernel, Module& module) {
   for (const Kind& kind :
        {Kind{"MOD_TEXT", Content::kCode}, Kind{"MOD_DATA", Content::kData},
         Kind{"MOD_RODATA", Content::kReadOnly},
-        Kind{"MOD_RO_AFTER_INIT", Content::kReadOnlyAfterInit}}) {
+        Kind{"MOD_RO_AFTER_INIT", Content::kReadOnlyAfterInit},
+        Kind{kInitText, Content::kCode}}) {
     ASSIGN_OR_RETURN(const uint64_t index, kernel.btf().Enumerator(kind.name));
     if (stride == 0 || index >= array.size / stride) {
       return absl::DataLossError("BTF: module.mem is too short");
@@ -74,6 +82,10 @@ absl::Status ReadMemory(Kernel& kernel, Module& module) {
                      kernel.Get(entry, "module_memory", "base"));
     ASSIGN_OR_RETURN(const uint64_t size,
                      kernel.Get(entry, "module_memory", "size"));
+    if (kind.name == kInitText) {
+      module.init_text = {Content::kCode, base, size};
+      continue;
+    }
     RETURN_IF_ERROR(AddPart(module, kind.content, base, size));
   }
   return absl::OkStatus();
@@ -106,9 +118,9 @@ absl::Status ReadSymbols(Kernel& kernel, Module& module) {
         const std::string name,
         kernel.reader().Text(strings + LittleEndian(symbols, at, 4),
                              kMostSymbolName));
-    RETURN_IF_ERROR(module.symbols.Add(
-        LittleEndian(symbols, at + 8, 8), static_cast<char>(letters[i]), name,
-        kernel.reader().physical().limits()));
+    RETURN_IF_ERROR(module.symbols.Add(LittleEndian(symbols, at + 8, 8),
+                                       static_cast<char>(letters[i]), name,
+                                       kernel.reader().physical().limits()));
   }
   return absl::OkStatus();
 }

@@ -22,16 +22,17 @@ struct Part {
 struct Module {
   uint64_t address = 0;  // of its struct module
   std::string name;
-  bool live = false;    // not coming or going
-  bool listed = true;   // in `modules`, where lsmod looks
+  bool live = false;   // not coming or going
+  bool listed = true;  // in `modules`, where lsmod looks
   std::vector<Part> parts;
+  Part init_text;  // while it starts; else of no size
   SymbolTable symbols;
 
   [[nodiscard]] const Part* Holding(uint64_t at) const;
 };
 
 struct Modules {
-  std::vector<Module> modules;  // by name
+  std::vector<Module> modules;        // by name
   std::vector<std::string> problems;  // guest-structures-inconsistent
 };
 

@@ -59,9 +59,11 @@ uint64_t Canonical(uint64_t address, int levels) {
 class Walker {
  public:
   Walker(PhysicalReader& reader, const Paging& paging, uint64_t begin,
-         uint64_t end,
-         const std::function<absl::Status(const Mapping&)>& sink)
-      : reader_(reader), paging_(paging), begin_(begin), end_(end),
+         uint64_t end, const std::function<absl::Status(const Mapping&)>& sink)
+      : reader_(reader),
+        paging_(paging),
+        begin_(begin),
+        end_(end),
         sink_(sink) {}
 
   absl::StatusOr<WalkFacts> Run() {
@@ -103,8 +105,9 @@ class Walker {
   void RememberLevel(uint64_t table, int level) {
     const auto [known, fresh] = levels_.emplace(table, level);
     if (!fresh && known->second != level) {
-      Problem(fmt::format("the page table at 0x{:x} is used at levels {} and {}",
-                          table, known->second, level));
+      Problem(
+          fmt::format("the page table at 0x{:x} is used at levels {} and {}",
+                      table, known->second, level));
     }
   }
 
@@ -114,8 +117,7 @@ class Walker {
     if (!access.executable) {
       return false;
     }
-    if (const auto seen = barren_.find({table, level});
-        seen != barren_.end()) {
+    if (const auto seen = barren_.find({table, level}); seen != barren_.end()) {
       return false;
     }
     if (++facts_.tables > reader_.limits().page_tables) {
@@ -135,15 +137,13 @@ class Walker {
     bool any = false;
     for (uint64_t i = 0; i < kEntries; ++i) {
       const uint64_t size = uint64_t{1} << Shift(level);
-      const uint64_t address =
-          Canonical(base + i * size, paging_.levels);
+      const uint64_t address = Canonical(base + i * size, paging_.levels);
       if (address > end_ || address + (size - 1) < begin_) {
         all_seen = false;
         continue;
       }
-      ASSIGN_OR_RETURN(const bool below,
-                       Entry(LittleEndian(raw, i * 8, 8), level, address,
-                             access));
+      ASSIGN_OR_RETURN(const bool below, Entry(LittleEndian(raw, i * 8, 8),
+                                               level, address, access));
       any = any || below;
     }
     if (!any && all_seen && facts_.complete) {
@@ -203,8 +203,8 @@ absl::StatusOr<Mapping> Translate(PhysicalReader& reader, const Paging& paging,
     const uint64_t index = address >> Shift(level) & (kEntries - 1);
     const absl::StatusOr<uint64_t> entry = reader.U64(table + index * 8);
     if (absl::IsNotFound(entry.status())) {
-      return absl::DataLossError(fmt::format(
-          "a page table at 0x{:x}, where no RAM is", table));
+      return absl::DataLossError(
+          fmt::format("a page table at 0x{:x}, where no RAM is", table));
     }
     RETURN_IF_ERROR(entry.status());
     if ((*entry & kPresent) == 0) {

@@ -42,11 +42,11 @@ absl::Status PhysicalReader::Spend(uint64_t bytes) {
 
 bool PhysicalReader::IsRam(uint64_t address, uint64_t size) const {
   const auto& ram = memory_.ram();
-  const auto after = std::upper_bound(
-      ram.begin(), ram.end(), address,
-      [](uint64_t at, const memory::AddressRange& range) {
-        return at < range.begin;
-      });
+  const auto after =
+      std::upper_bound(ram.begin(), ram.end(), address,
+                       [](uint64_t at, const memory::AddressRange& range) {
+                         return at < range.begin;
+                       });
   if (after == ram.begin()) {
     return false;
   }
@@ -70,8 +70,7 @@ absl::StatusOr<const PhysicalReader::Page*> PhysicalReader::Fetch(
   return pages_.emplace(page, std::move(fresh)).first->second.get();
 }
 
-absl::Status PhysicalReader::Read(uint64_t address,
-                                  std::span<uint8_t> buffer) {
+absl::Status PhysicalReader::Read(uint64_t address, std::span<uint8_t> buffer) {
   RETURN_IF_ERROR(Spend(buffer.size()));
   size_t done = 0;
   while (done < buffer.size()) {
@@ -81,8 +80,8 @@ absl::Status PhysicalReader::Read(uint64_t address,
     }
     const uint64_t offset = at % memory::kPageSize;
     ASSIGN_OR_RETURN(const Page* page, Fetch(at - offset));
-    const size_t count = std::min<size_t>(memory::kPageSize - offset,
-                                          buffer.size() - done);
+    const size_t count =
+        std::min<size_t>(memory::kPageSize - offset, buffer.size() - done);
     std::memcpy(buffer.data() + done, page->data() + offset, count);
     done += count;
   }

@@ -9,7 +9,7 @@
 namespace vmattest::linuxguest {
 namespace {
 
-constexpr size_t kCommBytes = 16;         // TASK_COMM_LEN
+constexpr size_t kCommBytes = 16;               // TASK_COMM_LEN
 constexpr uint64_t kKernelThread = 0x00200000;  // PF_KTHREAD
 
 absl::StatusOr<Process> ReadProcess(Kernel& kernel, uint64_t address) {
@@ -20,7 +20,8 @@ absl::StatusOr<Process> ReadProcess(Kernel& kernel, uint64_t address) {
   };
   ASSIGN_OR_RETURN(const uint64_t pid, get("tgid"));
   process.pid = static_cast<int32_t>(pid);
-  ASSIGN_OR_RETURN(const Field comm, kernel.btf().Member("task_struct", "comm"));
+  ASSIGN_OR_RETURN(const Field comm,
+                   kernel.btf().Member("task_struct", "comm"));
   ASSIGN_OR_RETURN(process.comm,
                    kernel.reader().Text(address + comm.offset, kCommBytes));
   ASSIGN_OR_RETURN(const uint64_t parent, get("real_parent"));

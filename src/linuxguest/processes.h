@@ -45,7 +45,7 @@ struct ProcessMapping {
 
 struct AddressSpace {
   Paging paging;
-  std::string executable;  // path as above
+  std::string executable;                // path as above
   std::vector<ProcessMapping> mappings;  // by address
   std::vector<std::string> problems;
 };

@@ -12,6 +12,7 @@ constexpr size_t kGates = 256;
 constexpr size_t kGateBytes = 16;
 constexpr size_t kDescriptors = 16;  // GDT_ENTRIES
 constexpr uint64_t kMostCpus = 8192;
+constexpr size_t kHelperBytes = 256;  // UEVENT_HELPER_PATH_LEN
 
 bool BeginsFunction(const Kernel& kernel, const AddressNames& names,
                     uint64_t address) {
@@ -34,8 +35,7 @@ std::string DescriptorText(uint64_t raw) {
   return fmt::format("type={:x} s={} dpl={} present={} long={} limit={:x}",
                      system ? type & ~uint64_t{2} : type & ~uint64_t{1},
                      system ? 0 : 1, raw >> 45 & 3, raw >> 47 & 1,
-                     raw >> 53 & 1,
-                     (raw & 0xffff) | (raw >> 48 & 0xf) << 16);
+                     raw >> 53 & 1, (raw & 0xffff) | (raw >> 48 & 0xf) << 16);
 }
 
 }  // namespace
@@ -46,8 +46,7 @@ absl::StatusOr<RecordSet> ReadSyscallTable(Kernel& kernel,
   ASSIGN_OR_RETURN(const uint64_t table,
                    kernel.symbols().Require("sys_call_table"));
   const std::optional<uint64_t> end = kernel.symbols().Next(table);
-  const uint64_t count =
-      std::min(end ? (*end - table) / 8 : 0, kMostSyscalls);
+  const uint64_t count = std::min(end ? (*end - table) / 8 : 0, kMostSyscalls);
   ASSIGN_OR_RETURN_WITH(const Bytes raw, kernel.reader().Read(table, count * 8),
                         "sys_call_table");
   for (uint64_t i = 0; i < count; ++i) {
@@ -122,10 +121,25 @@ absl::StatusOr<RecordSet> ReadGdt(Kernel& kernel) {
           i > 0 && (LittleEndian(*raw, (i - 1) * 8, 8) >> 44 & 9) == 8 &&
           (LittleEndian(*raw, (i - 1) * 8, 8) >> 40 & 0xd) == 9;
       if (descriptor != 0 && !second_half) {
-        out.records.push_back({fmt::format("gdt/cpu{}/{}", cpu, i),
-                               DescriptorText(descriptor)});
+        out.records.push_back(
+            {fmt::format("gdt/cpu{}/{}", cpu, i), DescriptorText(descriptor)});
       }
     }
+  }
+  return out;
+}
+
+absl::StatusOr<RecordSet> ReadHelpers(Kernel& kernel) {
+  RecordSet out;
+  for (const char* name :
+       {"core_pattern", "modprobe_path", "poweroff_cmd", "uevent_helper"}) {
+    const std::optional<uint64_t> address = kernel.symbols().Address(name);
+    if (!address) {
+      continue;
+    }
+    ASSIGN_OR_RETURN_WITH(std::string text,
+                          kernel.reader().Text(*address, kHelperBytes), name);
+    out.records.push_back({fmt::format("helper/{}", name), std::move(text)});
   }
   return out;
 }
@@ -140,8 +154,7 @@ RecordSet ModuleRecords(const Modules& modules) {
     out.records.push_back({"module/" + module.name, std::move(text)});
     if (!module.listed) {
       out.findings.push_back({"module-hidden", Severity::kCritical,
-                              "module " + module.name,
-                              "in the list of modules",
+                              "module " + module.name, "in the list of modules",
                               "only in module_kset"});
     }
   }

@@ -41,6 +41,10 @@ absl::StatusOr<RecordSet> ReadGdt(Kernel& kernel);
 // Modules with the sizes of their parts; unlisted ones are `module-hidden`.
 RecordSet ModuleRecords(const Modules& modules);
 
+// Programs that the kernel starts as root, as it would call them:
+// modprobe_path, core_pattern, poweroff_cmd, uevent_helper.
+absl::StatusOr<RecordSet> ReadHelpers(Kernel& kernel);
+
 RecordSet ProcessRecords(const Processes& processes);
 
 }  // namespace vmattest::linuxguest

@@ -66,9 +66,8 @@ class Resolver {
     }
     Region region{std::move(name), content, address, size, {}, 0};
     for (uint64_t at = address; at < address + size;) {
-      const uint64_t part =
-          std::min(memory::kPageSize - at % memory::kPageSize,
-                   address + size - at);
+      const uint64_t part = std::min(memory::kPageSize - at % memory::kPageSize,
+                                     address + size - at);
       RETURN_IF_ERROR(reader.physical().Spend(0));
       RETURN_IF_ERROR(AddPage(reader, at, part, region));
       at += part;
@@ -146,10 +145,10 @@ class Resolver {
         if (part.content == Content::kData) {
           continue;
         }
-        RETURN_IF_ERROR(Add(kernel_.reader(),
-                            fmt::format("module/{}/{}", module.name,
-                                        ContentName(part.content)),
-                            part.content, part.address, part.size));
+        RETURN_IF_ERROR(Add(
+            kernel_.reader(),
+            fmt::format("module/{}/{}", module.name, ContentName(part.content)),
+            part.content, part.address, part.size));
       }
     }
     return absl::OkStatus();
@@ -164,11 +163,10 @@ class Resolver {
       const uint64_t next =
           kernel_.symbols().Next(symbol.address).value_or(symbol.address);
       const bool code = symbol.type == 't' || symbol.type == 'T';
-      RETURN_IF_ERROR(Add(kernel_.reader(),
-                          fmt::format("symbol/{}", symbol.name),
-                          code ? Content::kCode : Content::kData,
-                          symbol.address,
-                          std::min(next - symbol.address, kMostSymbolBytes)));
+      RETURN_IF_ERROR(
+          Add(kernel_.reader(), fmt::format("symbol/{}", symbol.name),
+              code ? Content::kCode : Content::kData, symbol.address,
+              std::min(next - symbol.address, kMostSymbolBytes)));
     }
     return absl::OkStatus();
   }
@@ -238,10 +236,9 @@ absl::StatusOr<Resolution> ResolveSelectors(Kernel& kernel,
   for (const Selector& selector : wanted) {
     const auto first = static_cast<ptrdiff_t>(out.regions.size());
     RETURN_IF_ERROR(resolver.Resolve(selector));
-    std::stable_sort(out.regions.begin() + first, out.regions.end(),
-                     [](const Region& a, const Region& b) {
-                       return a.address < b.address;
-                     });
+    std::stable_sort(
+        out.regions.begin() + first, out.regions.end(),
+        [](const Region& a, const Region& b) { return a.address < b.address; });
   }
   return out;
 }

@@ -18,10 +18,10 @@ struct Selector {
     kIdt,
     kGdt,
     kSyscallTable,
-    kModules,              // text and rodata; `pattern`: names of modules
-    kSymbols,              // `pattern`: names of symbols, each up to the next
-    kProcessExecutable,    // executable mappings; `pattern`: the program's path
-    kProcessAnonymous,     // executable mappings of no file; the same
+    kModules,            // text and rodata; `pattern`: names of modules
+    kSymbols,            // `pattern`: names of symbols, each up to the next
+    kProcessExecutable,  // executable mappings; `pattern`: the program's path
+    kProcessAnonymous,   // executable mappings of no file; the same
   };
   Kind kind = Kind::kKernelText;
   std::string pattern = "*";  // glob

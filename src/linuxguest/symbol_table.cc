@@ -23,10 +23,9 @@ absl::Status SymbolTable::Add(uint64_t address, char type,
 }
 
 void SymbolTable::Sort() {
-  std::stable_sort(entries_.begin(), entries_.end(),
-                   [](const Entry& a, const Entry& b) {
-                     return a.address < b.address;
-                   });
+  std::stable_sort(
+      entries_.begin(), entries_.end(),
+      [](const Entry& a, const Entry& b) { return a.address < b.address; });
   by_name_.resize(entries_.size());
   std::iota(by_name_.begin(), by_name_.end(), 0U);
   std::stable_sort(by_name_.begin(), by_name_.end(),
@@ -45,11 +44,11 @@ Symbol SymbolTable::at(size_t index) const {
 }
 
 std::optional<uint64_t> SymbolTable::Address(std::string_view name) const {
-  const auto first = std::lower_bound(
-      by_name_.begin(), by_name_.end(), name,
-      [this](uint32_t index, std::string_view wanted) {
-        return NameOf(entries_[index]) < wanted;
-      });
+  const auto first =
+      std::lower_bound(by_name_.begin(), by_name_.end(), name,
+                       [this](uint32_t index, std::string_view wanted) {
+                         return NameOf(entries_[index]) < wanted;
+                       });
   if (first == by_name_.end() || NameOf(entries_[*first]) != name) {
     return std::nullopt;
   }
@@ -92,8 +91,7 @@ std::optional<uint64_t> SymbolTable::Next(uint64_t address) const {
   const auto after = std::upper_bound(
       entries_.begin(), entries_.end(), address,
       [](uint64_t at, const Entry& entry) { return at < entry.address; });
-  return after == entries_.end() ? std::nullopt
-                                 : std::optional(after->address);
+  return after == entries_.end() ? std::nullopt : std::optional(after->address);
 }
 
 std::vector<Symbol> SymbolTable::Matching(std::string_view glob) const {

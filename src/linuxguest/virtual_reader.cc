@@ -36,9 +36,8 @@ absl::Status VirtualReader::Read(uint64_t address, std::span<uint8_t> buffer) {
       return absl::NotFoundError("past the end of the address space");
     }
     ASSIGN_OR_RETURN(const uint64_t physical, ToPhysical(at));
-    const size_t count =
-        std::min<size_t>(memory::kPageSize - at % memory::kPageSize,
-                         buffer.size() - done);
+    const size_t count = std::min<size_t>(
+        memory::kPageSize - at % memory::kPageSize, buffer.size() - done);
     RETURN_IF_ERROR(physical_->Read(physical, buffer.subspan(done, count)));
     done += count;
   }
@@ -64,9 +63,9 @@ absl::StatusOr<std::string> VirtualReader::Text(uint64_t address, size_t most) {
   while (text.size() < most) {
     const uint64_t at = address + text.size();
     std::array<uint8_t, 64> raw{};
-    const size_t count = std::min<size_t>(
-        {raw.size(), most - text.size(),
-         memory::kPageSize - at % memory::kPageSize});
+    const size_t count =
+        std::min<size_t>({raw.size(), most - text.size(),
+                          memory::kPageSize - at % memory::kPageSize});
     RETURN_IF_ERROR(Read(at, std::span(raw).first(count)));
     for (size_t i = 0; i < count; ++i) {
       if (raw[i] == 0) {

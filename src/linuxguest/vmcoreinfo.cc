@@ -43,8 +43,7 @@ std::optional<uint64_t> ParseNumber(std::string_view text, int base) {
   return negative ? ~value + 1 : value;
 }
 
-bool ParseLine(std::string_view key, std::string_view value,
-               VmcoreInfo& info) {
+bool ParseLine(std::string_view key, std::string_view value, VmcoreInfo& info) {
   const auto set = [&](uint64_t& field, int base) {
     const std::optional<uint64_t> number = ParseNumber(value, base);
     field = number.value_or(0);
@@ -143,8 +142,9 @@ absl::StatusOr<VmcoreInfoNotes> FindVmcoreInfo(memory::GuestMemory& memory,
         absl::StatusOr<VmcoreInfo> info =
             ParseVmcoreInfo(AsText(bytes.subspan(kTextOffset)));
         if (!info.ok()) {
-          found.malformed.push_back(fmt::format(
-              "at 0x{:x}: {}", at + page, std::string(info.status().message())));
+          found.malformed.push_back(
+              fmt::format("at 0x{:x}: {}", at + page,
+                          std::string(info.status().message())));
           continue;
         }
         info->page = at + page;

@@ -21,9 +21,9 @@ namespace vmattest::linuxguest {
 struct VmcoreInfo {
   uint64_t page = 0;  // physical address of the note
   std::string release;
-  std::string build_id;  // lower-case hex
+  std::string build_id;        // lower-case hex
   uint64_t kernel_offset = 0;  // KASLR
-  uint64_t phys_base = 0;  // may be negative: sums wrap
+  uint64_t phys_base = 0;      // may be negative: sums wrap
   bool five_levels = false;
   std::map<std::string, uint64_t, std::less<>> symbols;
 

@@ -53,9 +53,9 @@ absl::Status MemfdGuestMemory::ReadAt(uint64_t address,
   }
   size_t done = 0;
   while (done < buffer.size()) {
-    const ssize_t got = pread(file_.get(), buffer.data() + done,
-                              buffer.size() - done,
-                              static_cast<off_t>(address + done));
+    const ssize_t got =
+        pread(file_.get(), buffer.data() + done, buffer.size() - done,
+              static_cast<off_t>(address + done));
     if (got <= 0) {
       return ErrnoStatus(got == 0 ? EIO : errno, "guest memory");
     }
