@@ -22,6 +22,8 @@ std::string_view SeverityName(Severity severity);
 //   code-writable                  executable and writable (S22)
 //   code-elsewhere                 executable, at a foreign frame (S22)
 //   code-modified                  text is not the kernel image's
+//   symbols-modified               nor are the symbol tables
+//   process-code-modified, process-code-writable    (process_code.h)
 struct Finding {
   std::string code;
   Severity severity = Severity::kInfo;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "linuxguest/elf_notes.h"
 #include "linuxguest/kallsyms.h"
 
 namespace vmattest::linuxguest {
@@ -42,8 +43,6 @@ absl::Status CheckNotePointer(VirtualReader& reader, const VmcoreInfo& info,
   return absl::OkStatus();
 }
 
-// The notes that the linker put beside rodata: type 3 (NT_GNU_BUILD_ID) of
-// "GNU".
 absl::Status CheckBuildId(VirtualReader& reader, const VmcoreInfo& info,
                           const SymbolTable& symbols) {
   ASSIGN_OR_RETURN(const uint64_t begin, symbols.Require("__start_notes"));
@@ -53,26 +52,16 @@ absl::Status CheckBuildId(VirtualReader& reader, const VmcoreInfo& info,
   }
   ASSIGN_OR_RETURN_WITH(const Bytes notes, reader.Read(begin, end - begin),
                         "notes");
-  const auto padded = [](uint64_t size) { return (size + 3) & ~uint64_t{3}; };
-  for (size_t at = 0; at + 12 < notes.size();) {
-    const uint64_t name = padded(LittleEndian(notes, at, 4));
-    const uint64_t size = LittleEndian(notes, at + 4, 4);
-    if (name + padded(size) > notes.size() - at - 12) {
-      break;
-    }
-    if (LittleEndian(notes, at + 8, 4) == 3 && name == 4 &&
-        LittleEndian(notes, at + 12, 4) == 0x554e47) {
-      const std::string found =
-          ToHex(ByteView(notes).subspan(at + 12 + name, size));
-      return found == info.build_id
-                 ? absl::OkStatus()
-                 : absl::DataLossError(fmt::format(
-                       "build id {} in VMCOREINFO, {} in the kernel's notes",
-                       info.build_id, found));
-    }
-    at += 12 + name + padded(size);
+  const std::optional<std::string> found = BuildIdAmong(notes);
+  if (!found) {
+    return absl::DataLossError("no build id among the kernel's notes");
   }
-  return absl::DataLossError("no build id among the kernel's notes");
+  if (*found != info.build_id) {
+    return absl::DataLossError(
+        fmt::format("build id {} in VMCOREINFO, {} in the kernel's notes",
+                    info.build_id, *found));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Btf> ReadBtf(VirtualReader& reader, const SymbolTable& symbols) {

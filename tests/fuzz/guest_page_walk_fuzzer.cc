@@ -12,8 +12,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   testing::ArrayGuestMemory memory(32 << 10);
   memory.Write(0, {data, size});
   Limits limits;
-  limits.bytes = 16 << 20;
-  limits.page_tables = 1000;
+  limits.bytes = 2 << 20;
+  limits.page_tables = 300;
   for (const int levels : {4, 5}) {
     PhysicalReader reader(memory, limits);
     size_t runs = 0;

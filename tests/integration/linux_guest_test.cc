@@ -11,8 +11,10 @@
 #include "linuxguest/difference.h"
 #include "linuxguest/inspection.h"
 #include "linuxguest/regions.h"
+#include "linuxguest/text_check.h"
 #include "support/matchers.h"
 #include "support/qemu_guest.h"
+#include "support/vectors.h"
 
 namespace vmattest::linuxguest {
 namespace {
@@ -156,9 +158,8 @@ TEST_P(LinuxGuestTest, SymbolsAreThoseTheGuestListsItself) {
     listed += fmt::format("{:016x} {} {}\n", symbol.address, symbol.type,
                           symbol.name);
   }
-  EXPECT_THAT(
-      digest,
-      StartsWith(ToHex(Hash(HashAlgorithm::kSha256, AsBytes(listed)))));
+  EXPECT_THAT(digest,
+              StartsWith(ToHex(Hash(HashAlgorithm::kSha256, AsBytes(listed)))));
   Continue();
 }
 
@@ -447,6 +448,98 @@ TEST_P(LinuxGuestTest, ChangedModprobePathIsNamed) {
   EXPECT_EQ(differences[0].before, "/sbin/modprobe");
   EXPECT_EQ(differences[0].after, "/tmp/x");
   EXPECT_EQ(differences[0].severity, Severity::kHigh);
+  Continue();
+}
+
+TextCheck CheckText(QemuGuest& guest, Look& look) {
+  const std::string file = testing::Slurp(guest.kernel_file());
+  const KernelImage image = KernelImage::Parse(AsBytes(file)).value();
+  const AddressNames names =
+      AddressNames::Make(look.kernel(), look.inspection.modules).value();
+  const CodeRanges ranges =
+      ReadCodeRanges(look.kernel(), look.inspection.modules, names).value();
+  return CheckKernelText(look.kernel(), names, ranges, image).value();
+}
+
+TEST_P(LinuxGuestTest, CodeHashIsTheImagesInEveryBoot) {
+  absl::StatusOr<std::unique_ptr<QemuGuest>> other =
+      QemuGuest::Boot(GetParam());
+  ASSERT_THAT(other, IsOk());
+  Stop();
+  ASSERT_THAT((*other)->Monitor("stop"), IsOk());
+  Look here(*guest_);
+  Look there(**other);
+  EXPECT_NE(here.Symbol("_text"), there.Symbol("_text")) << "KASLR";
+  const TextCheck text = CheckText(*guest_, here);
+  EXPECT_THAT(text.findings, IsEmpty()) << Shown(text.findings);
+  EXPECT_GT(text.relocations, 200000U);
+  EXPECT_GT(text.rewritten.at("return-thunk"), 40000U);
+  EXPECT_EQ(ToHex(text.code_hash), ToHex(CheckText(**other, there).code_hash));
+  const std::string file = testing::Slurp(guest_->kernel_file());
+  const KernelImage image = KernelImage::Parse(AsBytes(file)).value();
+  const KernelImage::Section& section = *image.Find(".text");
+  EXPECT_EQ(ToHex(text.code_hash),
+            ToHex(Hash(HashAlgorithm::kSha256,
+                       image.At(section.address, section.size))));
+  // What differs between the boots is what boots make.
+  for (const Difference& difference :
+       CompareRecords(here.inspection.records, there.inspection.records)) {
+    EXPECT_EQ(difference.kind, Difference::Kind::kExpected)
+        << difference.name << ": " << difference.before << " -> "
+        << difference.after;
+  }
+  Continue();
+}
+
+TEST_P(LinuxGuestTest, StaticKeysAndTracingLeaveTheCodeHash) {
+  Stop();
+  Look before(*guest_);
+  const TextCheck clean = CheckText(*guest_, before);
+  Continue();
+  const std::string old = Run("cat /proc/sys/kernel/sched_schedstats");
+  Run(old.substr(0, 1) == "0" ? "echo 1 >/proc/sys/kernel/sched_schedstats"
+                              : "echo 0 >/proc/sys/kernel/sched_schedstats");
+  Run("mount -t tracefs none /sys/kernel/tracing; "
+      "echo 'vfs_*' >/sys/kernel/tracing/set_ftrace_filter; "
+      "echo function >/sys/kernel/tracing/current_tracer");
+  EXPECT_THAT(Run("cat /sys/kernel/tracing/current_tracer"),
+              StartsWith("function"));
+  Stop();
+  Look after(*guest_);
+  const TextCheck traced = CheckText(*guest_, after);
+  Continue();
+  Run("echo nop >/sys/kernel/tracing/current_tracer");
+  EXPECT_NE(clean.rewritten, traced.rewritten);
+  EXPECT_EQ(ToHex(clean.code_hash), ToHex(traced.code_hash));
+  EXPECT_THAT(traced.findings, IsEmpty()) << Shown(traced.findings);
+  EXPECT_THAT(after.inspection.findings, IsEmpty())
+      << Shown(after.inspection.findings);
+}
+
+TEST_P(LinuxGuestTest, PatchedFunctionIsNamed) {
+  Stop();
+  Look look(*guest_);
+  const TextCheck clean = CheckText(*guest_, look);
+  const Module& module = look.inspection.modules.modules.front();
+  const uint64_t victim = look.Symbol("commit_creds");
+  // As a hook does it: a jump over the first instructions, or instead of the
+  // call that ftrace owns.
+  Bytes jump = {0xe9};
+  const Bytes distance = Word(module.parts[0].address - victim - 5);
+  jump.insert(jump.end(), distance.begin(), distance.begin() + 4);
+  const uint64_t physical = look.kernel().reader().ToPhysical(victim).value();
+  for (const uint64_t offset : {uint64_t{0}, uint64_t{9}}) {
+    Bytes before(5);
+    ASSERT_THAT(guest_->memory().ReadAt(physical + offset, before), IsOk());
+    ASSERT_THAT(guest_->memory().WriteAt(physical + offset, jump), IsOk());
+    Look patched(*guest_);
+    const TextCheck found = CheckText(*guest_, patched);
+    ASSERT_THAT(guest_->memory().WriteAt(physical + offset, before), IsOk());
+    EXPECT_THAT(found.findings,
+                ElementsAre(IsFinding("code-modified", "commit_creds", "")))
+        << Shown(found.findings);
+    EXPECT_NE(ToHex(found.code_hash), ToHex(clean.code_hash));
+  }
   Continue();
 }
 
