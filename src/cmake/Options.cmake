@@ -34,6 +34,9 @@ endif()
 
 add_library(vmattest_options INTERFACE)
 add_library(vmattest::options ALIAS vmattest_options)
+# Everywhere, so that all sources are compiled with the same macros and can share
+# a precompiled header.
+target_link_libraries(vmattest_options INTERFACE fmt::fmt)
 target_compile_options(vmattest_options INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow
     -Wnon-virtual-dtor -Woverloaded-virtual -Wimplicit-fallthrough
