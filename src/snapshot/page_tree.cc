@@ -18,29 +18,6 @@ DigestBytes UnreadableDigest(HashAlgorithm algorithm) {
   return DigestBytes(DigestSize(algorithm));
 }
 
-std::vector<AddressRange> CutToPages(const std::vector<AddressRange>& ranges,
-                                     uint32_t page_bytes) {
-  std::vector<AddressRange> pages;
-  pages.reserve(CountPages(ranges, page_bytes));
-  for (const AddressRange& range : ranges) {
-    for (uint64_t at = range.begin; at < range.end;) {
-      const uint64_t next = (at / page_bytes + 1) * page_bytes;
-      pages.push_back({at, std::min(next, range.end)});
-      at = next;
-    }
-  }
-  return pages;
-}
-
-uint64_t CountPages(const std::vector<AddressRange>& ranges,
-                    uint32_t page_bytes) {
-  uint64_t pages = 0;
-  for (const AddressRange& range : ranges) {
-    pages += (range.end + page_bytes - 1) / page_bytes - range.begin / page_bytes;
-  }
-  return pages;
-}
-
 std::vector<DigestBytes> PageTreeLeaves(HashAlgorithm algorithm,
                                         ByteView digests) {
   const size_t size = kPagesPerLeaf * DigestSize(algorithm);

@@ -24,13 +24,6 @@ inline constexpr size_t kPagesPerLeaf = 256;
 // The digest of a page that could not be read: all zeros, which no page has.
 DigestBytes UnreadableDigest(HashAlgorithm algorithm);
 
-// Pieces of a region that have one digest each: every range cut at multiples of
-// `page_bytes`, so the first and the last piece of a range may be shorter.
-std::vector<memory::AddressRange> CutToPages(
-    const std::vector<memory::AddressRange>& ranges, uint32_t page_bytes);
-uint64_t CountPages(const std::vector<memory::AddressRange>& ranges,
-                    uint32_t page_bytes);
-
 // `digests`: of every page, one after the other.
 std::vector<DigestBytes> PageTreeLeaves(HashAlgorithm algorithm,
                                         ByteView digests);

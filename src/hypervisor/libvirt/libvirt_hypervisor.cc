@@ -151,6 +151,7 @@ absl::StatusOr<std::string> LibvirtHypervisor::StartCommand(
 }
 
 absl::Status LibvirtHypervisor::Suspend(const Uuid& uuid) {
+  KeepPaused(uuid);
   ASSIGN_OR_RETURN(const ConnectHandle connect, link_->Get());
   const std::string clause = fmt::format("suspending {}", ToString(uuid));
   const DomainHandle handle(
