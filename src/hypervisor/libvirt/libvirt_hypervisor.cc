@@ -183,6 +183,7 @@ absl::Status LibvirtHypervisor::Destroy(const Uuid& uuid) {
 }
 
 absl::Status LibvirtHypervisor::Suspend(const Uuid& uuid) {
+  KeepPaused(uuid);
   return link_->OnActive(uuid, "suspending", [](virDomainPtr domain) {
     return virDomainSuspend(domain);
   });
