@@ -76,7 +76,9 @@ absl::StatusOr<Outcome> Commit(KeyValues& store,
     if (outcome.ok() && (outcome->done || !unknown)) {
       return outcome->done ? outcome : Conflict(transaction);
     }
-    if (!outcome.ok() && !IsUnknownOutcome(outcome.status())) {
+    // etcd does the write that fills its quota, and says that it is full.
+    const bool full = absl::IsResourceExhausted(outcome.status());
+    if (!outcome.ok() && !full && !IsUnknownOutcome(outcome.status())) {
       return unknown ? StillUnknown(outcome.status()) : outcome.status();
     }
     const absl::StatusOr<Outcome> marked =
@@ -84,11 +86,14 @@ absl::StatusOr<Outcome> Commit(KeyValues& store,
     if (marked.ok() && marked->done) {
       return marked;
     }
+    if (full && marked.ok() && !unknown) {
+      return outcome.status();
+    }
     if (outcome.ok() && marked.ok()) {
       // The guard has moved on, so an earlier try can not be done any more.
       return Conflict(transaction);
     }
-    if ((!marked.ok() && !IsUnknownOutcome(marked.status())) ||
+    if (full || (!marked.ok() && !IsUnknownOutcome(marked.status())) ||
         std::chrono::steady_clock::now() >= deadline) {
       return StillUnknown(marked.ok() ? outcome.status() : marked.status());
     }

@@ -22,7 +22,8 @@ struct GuardedTransaction {
 // again, until `deadline`.
 //   ABORTED: a condition does not hold (any more); nothing was done, and
 //   nothing will be. UNAVAILABLE, DEADLINE_EXCEEDED: still unknown. INTERNAL:
-//   no marker or guard among the writes. Else KeyValues' errors: not done.
+//   no marker or guard among the writes. Else KeyValues' errors: not done, also
+//   RESOURCE_EXHAUSTED, where etcd itself leaves that open.
 absl::StatusOr<Outcome> Commit(KeyValues& store,
                                const GuardedTransaction& transaction,
                                MonotonicTime deadline);

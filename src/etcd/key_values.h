@@ -77,7 +77,7 @@ struct Outcome {
 //                        from then on always
 //   FAILED_PRECONDITION  the server is too old to be trusted
 //   PERMISSION_DENIED, UNAUTHENTICATED  the user may not
-//   RESOURCE_EXHAUSTED   its quota is used up; nothing was done
+//   RESOURCE_EXHAUSTED   its quota is used up; the write that did that was done
 //   OUT_OF_RANGE         the revision was compacted
 class KeyValues {
  public:

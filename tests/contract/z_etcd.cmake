@@ -14,7 +14,7 @@ if(TARGET vmattest::test_etcd)
   vmattest_test(etcd_servers_contract_test
     SOURCES ${etcd_contract_sources}
     LIBS vmattest::fake_key_values vmattest::ledger_etcd
-         vmattest::verification_etcd vmattest::test_etcd vmattest::rpc_server
+         vmattest::verification_etcd vmattest::test_etcd vmattest::rpc_channel
     LABELS contract integration rpc)
   target_compile_definitions(etcd_servers_contract_test
     PRIVATE VMATTEST_WITH_ETCD)

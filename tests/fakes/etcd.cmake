@@ -17,5 +17,5 @@ if(TARGET vmattest::etcd_grpc)
   add_library(vmattest::test_etcd ALIAS vmattest_test_etcd)
   target_link_libraries(vmattest_test_etcd
     PUBLIC vmattest::test_support vmattest::etcd_grpc
-    PRIVATE vmattest::rpc_server vmattest::options OpenSSL::Crypto fmt::fmt)
+    PRIVATE vmattest::options OpenSSL::Crypto fmt::fmt)
 endif()

@@ -184,6 +184,9 @@ absl::StatusOr<Outcome> FakeKeyValues::Transact(const Transaction& transaction,
     case Fate::kLate:
       late_.push_back(transaction);
       break;
+    case Fate::kFills:
+      Apply(transaction);
+      [[fallthrough]];
     case Fate::kDiskFull:
       return absl::ResourceExhaustedError("database space exceeded");
   }

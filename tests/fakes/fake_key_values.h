@@ -35,6 +35,7 @@ class FakeKeyValues final : public etcd::KeyValues {
     kUnheard,   // done; UNAVAILABLE
     kLate,      // UNAVAILABLE; done at the end of the next call of any kind
     kDiskFull,  // not done; RESOURCE_EXHAUSTED
+    kFills,     // done; RESOURCE_EXHAUSTED, as etcd does
   };
   void NextTransactions(std::vector<Fate> fates);
   // Runs in each transaction before it is done, without a lock: what another

@@ -3,16 +3,14 @@
 #include <atomic>
 #include <thread>
 
+#include "base/mutex.h"
 #include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "ledger/etcd/etcd_log_store.h"
 #include "rpc/tls_files.h"
-#include "support/daemon_process.h"
 #include "support/etcd_cluster.h"
 #include "support/matchers.h"
-#include "support/swtpm.h"
 #include "support/test_pki.h"
-#include "support/verifier_process.h"
 
 namespace vmattest::testing {
 namespace {
@@ -73,7 +71,21 @@ class Load {
       thread_.join();
     }
   }
-  [[nodiscard]] size_t acknowledged() const { return acknowledged_; }
+  [[nodiscard]] size_t acknowledged() {
+    const MutexLock lock(mutex_);
+    return acknowledged_;
+  }
+  // False: not within a minute.
+  bool Reaches(size_t acknowledged) {
+    const MonotonicTime until = In(std::chrono::minutes(1));
+    const MutexLock lock(mutex_);
+    while (acknowledged_ < acknowledged) {
+      if (!grown_.WaitUntil(mutex_, until)) {
+        return false;
+      }
+    }
+    return true;
+  }
   [[nodiscard]] size_t failed() const { return failed_; }
   // After Stop(): at which record what was acknowledged began.
   [[nodiscard]] const std::vector<LogBatch>& batches() const {
@@ -92,7 +104,9 @@ class Load {
       const LogBatch batch = Batch(*head, number);
       if (store_.Append(batch).ok()) {
         batches_.push_back(batch);
+        const MutexLock lock(mutex_);
         ++acknowledged_;
+        grown_.NotifyAll();
       } else {
         ++failed_;
       }
@@ -102,14 +116,12 @@ class Load {
   ledger::LogStore& store_;
   std::vector<LogBatch> batches_;
   std::atomic<bool> stop_ = false;
-  std::atomic<size_t> acknowledged_ = 0;
+  Mutex mutex_;
+  CondVar grown_;
+  size_t acknowledged_ GUARDED_BY(mutex_) = 0;
   std::atomic<size_t> failed_ = 0;
   std::thread thread_;
 };
-
-bool Reaches(const Load& load, size_t acknowledged) {
-  return Eventually([&] { return load.acknowledged() >= acknowledged; });
-}
 
 std::vector<Bytes> All(ledger::LogStore& store) {
   std::vector<Bytes> all;
@@ -147,12 +159,12 @@ class EtcdFaults : public ::testing::Test {
 TEST_F(EtcdFaults, NothingAcknowledgedIsLostWhenTheLeaderIsKilled) {
   Node node(Options());
   Load load(*node.store);
-  ASSERT_TRUE(Reaches(load, 50));
+  ASSERT_TRUE(load.Reaches(50));
   for (int round = 0; round < 2; ++round) {
     const size_t leader = cluster_.Leader();
     cluster_.Kill(leader);
     const size_t before = load.acknowledged();
-    EXPECT_TRUE(Reaches(load, before + 50));
+    EXPECT_TRUE(load.Reaches(before + 50));
     cluster_.Start(leader);
     cluster_.AwaitHealthy();
   }
@@ -160,7 +172,7 @@ TEST_F(EtcdFaults, NothingAcknowledgedIsLostWhenTheLeaderIsKilled) {
   const size_t leader = cluster_.Leader();
   cluster_.Pause(leader);
   const size_t before = load.acknowledged();
-  EXPECT_TRUE(Reaches(load, before + 50));
+  EXPECT_TRUE(load.Reaches(before + 50));
   cluster_.Continue(leader);
   load.Stop();
   RecordProperty("batches", static_cast<int>(load.acknowledged()));
@@ -197,7 +209,7 @@ TEST_F(EtcdFaults, WithoutAMajorityNothingIsAcknowledged) {
   EXPECT_THAT(head.size, AnyOf(4u, 8u));
   EXPECT_EQ(All(*again.store).size(), head.size);
   Load load(*again.store);
-  EXPECT_TRUE(Reaches(load, 10));
+  EXPECT_TRUE(load.Reaches(10));
 }
 
 TEST_F(EtcdFaults, ARollbackOfAllServersIsNoticed) {
@@ -216,14 +228,14 @@ TEST_F(EtcdFaults, ARollbackOfAllServersIsNoticed) {
   Node running(Options());
   {
     Load load(*running.store);
-    ASSERT_TRUE(Reaches(load, 10));
+    ASSERT_TRUE(load.Reaches(10));
   }
   stop_all();
   cluster_.SaveData();
   start_all();
   {
     Load load(*running.store);
-    ASSERT_TRUE(Reaches(load, 10));
+    ASSERT_TRUE(load.Reaches(10));
   }
   seen = running.etcd->seen();
   const LogHead head = running.store->Head().value();
@@ -280,7 +292,7 @@ TEST_F(EtcdFaults, OnlyItsUsersAndNewServersAreTrusted) {
   EXPECT_THAT(open(server), StatusIs(kUnavailable));
 }
 
-TEST(EtcdFull, IsAnswerAndNothingIsHalfWritten) {
+TEST(EtcdFull, IsAnAnswerAndNothingIsHalfWritten) {
   rpc::DemandTls13();
   EtcdCluster cluster(
       {.nodes = 1, .arguments = {"--quota-backend-bytes=4000000"}});
@@ -301,73 +313,6 @@ TEST(EtcdFull, IsAnswerAndNothingIsHalfWritten) {
       last, StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("space")));
   EXPECT_EQ(node.store->Head().value(), head);
   EXPECT_EQ(All(*node.store).size(), head.size);
-}
-
-// Several vmattest-verifierd over one store.
-class SharedVerifiers : public EtcdFaults {
- protected:
-  std::string Yaml() {
-    const GrpcKeyValues::Options options = Options();
-    std::string endpoints;
-    for (const std::string& endpoint : options.endpoints) {
-      endpoints += fmt::format("\"{}\", ", endpoint);
-    }
-    return fmt::format(
-        "store: {{etcd: {{endpoints: [{}], certificate: {}, private_key: {}, "
-        "ca: {}, allow_unsafe_version: true}}}}\n",
-        endpoints, options.certificate.string(), options.private_key.string(),
-        options.ca.string());
-  }
-  static std::string References(const VerifierProcess& verifier) {
-    return verifier.Vmattest({"references", "list", "--json"}).out;
-  }
-  static void Put(VerifierProcess& verifier, const std::string& name,
-                  const std::string& vm) {
-    verifier.PutReference(
-        fmt::format("name: {}\nvm_uuids: [{}]\nconfig:\n  rules:\n"
-                    "    - {{path: memory/max, kind: at_least, values: "
-                    "[\"1\"]}}\n",
-                    name, vm));
-  }
-  static Ran Move(const VerifierProcess& verifier) {
-    return RunToEnd({VerifierProcess::Program(), "--config",
-                     verifier.config().string(), "--move-to-etcd"});
-  }
-
-  TestPki pki_;
-  Swtpm tpm_{Swtpm::Setup::kEkCertificate};
-  VerifierProcess a_{pki_, tpm_.ca_folder()};
-  VerifierProcess b_{pki_, tpm_.ca_folder()};
-};
-
-TEST_F(SharedVerifiers, MoveToEtcdAndSeeWhatTheOtherWrote) {
-  Put(a_, "before", "11111111-2222-3333-4444-000000000001");
-  a_.Kill();
-  a_.Configure("50-etcd.yaml", Yaml());
-  const Ran moved = Move(a_);
-  EXPECT_EQ(moved.exit_code, 0) << moved.err;
-  const Ran again = Move(a_);
-  EXPECT_EQ(again.exit_code, 3);
-  EXPECT_THAT(again.err, HasSubstr("not empty"));
-  a_.Start();
-  EXPECT_THAT(References(a_), HasSubstr("before"));
-
-  b_.Kill();
-  b_.Configure("50-etcd.yaml", Yaml());
-  b_.Start();
-  EXPECT_THAT(References(b_), HasSubstr("before"));
-  Put(b_, "after", "11111111-2222-3333-4444-000000000002");
-  EXPECT_THAT(References(a_), HasSubstr("after"));
-
-  // A server less makes no difference; two less are said.
-  const size_t leader = cluster_.Leader();
-  cluster_.Kill(leader);
-  Put(a_, "later", "11111111-2222-3333-4444-000000000003");
-  EXPECT_THAT(References(b_), HasSubstr("later"));
-  cluster_.Kill((leader + 1) % cluster_.size());
-  const Ran refused = b_.Vmattest({"references", "list"});
-  EXPECT_NE(refused.exit_code, 0);
-  EXPECT_THAT(refused.err, HasSubstr("etcd at 127.0.0.1:"));
 }
 
 }  // namespace

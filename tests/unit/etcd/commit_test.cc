@@ -122,6 +122,15 @@ TEST_F(EtcdCommit, AFullDiskIsNotRetried) {
                        HasSubstr("nobody knows whether")));
 }
 
+TEST_F(EtcdCommit, TheWriteThatFillsTheDiskIsDone) {
+  store_.NextTransactions({Fate::kFills});
+  EXPECT_THAT(Commit(store_, Next("a"), Soon()), IsOk());
+  EXPECT_EQ(Value("head"), "ha");
+  store_.NextTransactions({Fate::kUnheard, Fate::kDiskFull});
+  EXPECT_THAT(Commit(store_, Next("b"), Soon()), IsOk());
+  EXPECT_EQ(Value("head"), "hb");
+}
+
 TEST_F(EtcdCommit, NeedsItsGuardAndMarkerAmongTheWrites) {
   GuardedTransaction no_marker = Next("a");
   no_marker.marker = "other";

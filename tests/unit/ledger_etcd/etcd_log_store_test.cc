@@ -3,6 +3,7 @@
 #include "ledger/etcd/etcd_log_store.h"
 
 #include "fakes/fake_key_values.h"
+#include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "support/matchers.h"
 
@@ -153,6 +154,25 @@ TEST_F(EtcdLogStoreTest, WhatAnUnfinishedBatchLeftIsNeverRead) {
     expected.insert(expected.end(), more.records.begin(), more.records.end());
   }
   EXPECT_EQ(All(*Open()), expected);
+}
+
+TEST_F(EtcdLogStoreTest, LiesInEtcdAsTheFormatPageSays) {
+  const auto store = OpenLeader();
+  LogBatch batch = Batch(ledger::EmptyHead(), 2);
+  batch.records = {ToBytes("a"), ToBytes("bb")};
+  ASSERT_THAT(store->Append(batch), IsOk());
+  const auto at = [&](const std::string& key) {
+    return etcd_.Range({.key = "/l/" + key}, Soon())->kvs.at(0);
+  };
+  const std::string leader =
+      fmt::format("{:016x}", at("seq/leader").create_revision);
+  EXPECT_EQ(
+      ToHex(AsBytes(at("b/0000000000000000/0000000000000000").value)),
+      "01" + leader + "0000000000000002" + "00000002" + "000161" + "00026262");
+  EXPECT_EQ(ToHex(AsBytes(at("head").value)),
+            "010000000000000002" + std::string(16, '0') +
+                ToHex(batch.after.root) + leader + "0000000000000002");
+  EXPECT_EQ(at("t/00/0000000000000000").value, std::string(32, 1));
 }
 
 TEST_F(EtcdLogStoreTest, AFullDiskLeavesTheLogAsItWas) {
