@@ -22,6 +22,7 @@
 #include "cli/host_identity_command.h"
 #include "cli/inventory_commands.h"
 #include "cli/keys_command.h"
+#include "cli/ledger_commands.h"
 #include "cli/measure_command.h"
 #include "cli/print.h"
 #include "cli/reference_commands.h"
@@ -494,6 +495,7 @@ void AddCommands(CLI::App& app, Run* run) {
   AddDisclose(app, run);
   AddVerify(app, run);
   AddReferenceCommands(app, run);
+  AddLedgerCommands(app, run);
   AddExplain(app, run);
   AddExport(app, run);
   AddHostIdentity(app, run);
