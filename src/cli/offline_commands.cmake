@@ -7,6 +7,8 @@ add_library(vmattest_cli_offline STATIC
   ${CMAKE_CURRENT_LIST_DIR}/export_command.cc
   ${CMAKE_CURRENT_LIST_DIR}/hook_command.cc
   ${CMAKE_CURRENT_LIST_DIR}/key_command.cc
+  ${CMAKE_CURRENT_LIST_DIR}/ledger_command.cc
+  ${CMAKE_CURRENT_LIST_DIR}/printable.cc
   ${CMAKE_CURRENT_LIST_DIR}/reference.cc
   ${CMAKE_CURRENT_LIST_DIR}/reference_command.cc
   ${CMAKE_CURRENT_LIST_DIR}/reference_document.cc
@@ -18,7 +20,8 @@ add_library(vmattest::cli_offline ALIAS vmattest_cli_offline)
 target_link_libraries(vmattest_cli_offline
   PUBLIC vmattest::base vmattest::verifier vmattest::appraisal
          vmattest::document vmattest::reference
-  PRIVATE vmattest::config_tree vmattest::crypto vmattest::eventlog
+  PRIVATE vmattest::ledger vmattest::ledger_sqlite vmattest::config_tree
+          vmattest::crypto vmattest::eventlog
           vmattest::evidence
           vmattest::wire vmattest::proto vmattest::options fmt::fmt
           nlohmann_json::nlohmann_json)

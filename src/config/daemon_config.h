@@ -69,6 +69,7 @@ struct GateConfig {
   std::filesystem::path references;
   std::filesystem::path hooks_dir;
   bool pause_on_drift = true;
+  bool strict_start = false;  // of every VM
   uint32_t threads = 0;
   uint32_t max_waiting = 0;
   std::filesystem::path hook_program;  // empty: beside this program

@@ -390,6 +390,7 @@ class Checker : private KeyChecks {
       return Error("gate.on_drift", "must be pause or alert");
     }
     to.pause_on_drift = in.on_drift() == "pause";
+    to.strict_start = in.strict_start();
     RETURN_IF_ERROR(
         Range("gate.deadline_ms", in.deadline_ms(), 1000, 3'600'000));
     RETURN_IF_ERROR(Range("gate.threads", in.threads(), 1, 256));

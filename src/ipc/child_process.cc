@@ -66,6 +66,7 @@ bool SetLimits(const ChildOptions& options) {
          (!options.no_files || Limit(RLIMIT_FSIZE, 0)) &&
          (!options.file_size || Limit(RLIMIT_FSIZE, *options.file_size)) &&
          (!options.address_space || Limit(RLIMIT_AS, *options.address_space)) &&
+         (!options.data || Limit(RLIMIT_DATA, *options.data)) &&
          (!options.cpu_time ||
           Limit(RLIMIT_CPU, static_cast<rlim_t>(options.cpu_time->count()))) &&
          (!options.open_files || Limit(RLIMIT_NOFILE, *options.open_files));

@@ -37,6 +37,7 @@ struct ChildOptions {
   // Resource limits; a core dump is never written, no file ever grows where
   // `no_files` is set.
   std::optional<uint64_t> address_space;  // bytes
+  std::optional<uint64_t> data;           // bytes of private memory
   std::optional<std::chrono::seconds> cpu_time;
   std::optional<uint64_t> open_files;
   bool no_files = false;

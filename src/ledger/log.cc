@@ -127,7 +127,7 @@ absl::Status Log::TakeRecord(const Bytes& bytes, bool check_signature) {
   std::optional<Reason> refusal =
       state_.Check(*entry, key, record->time_unix_ms);
   if (!refusal && check_signature) {
-    refusal = state_.CheckSignature(*entry, key);
+    refusal = CheckSignature(state_.policy(), *entry, key);
   }
   if (refusal) {
     return Damaged(index, Told(*refusal));

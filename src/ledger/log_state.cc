@@ -130,23 +130,8 @@ v1::LedgerScoreRules ToMessage(const trust::ScoreRules& rules) {
   return message;
 }
 
-LogState::LogState(LogPolicy policy) : policy_(std::move(policy)) {}
-
-const Writer* LogState::FindWriter(const std::string& writer) const {
-  const auto it = writers_.find(writer);
-  return it == writers_.end() ? nullptr : &it->second;
-}
-
-WriterKey LogState::KeyFor(const Entry& entry) const {
-  const Writer* const writer =
-      entry.by_document ? nullptr : FindWriter(entry.Writer());
-  return writer == nullptr
-             ? WriterKey()
-             : WriterKey{.host = writer->key, .generation = writer->generation};
-}
-
-std::optional<Reason> LogState::CheckSignature(const Entry& entry,
-                                               const WriterKey& key) const {
+std::optional<Reason> CheckSignature(const LogPolicy& policy,
+                                     const Entry& entry, const WriterKey& key) {
   if (!entry.by_document) {
     if (key.host == nullptr) {
       return Refuse(reason::kWriterUnknown, "host_id", "an authorised host",
@@ -162,7 +147,7 @@ std::optional<Reason> LogState::CheckSignature(const Entry& entry,
     return std::nullopt;
   }
   document::Opened opened =
-      document::Open(entry.document, kEntryPayloadType, policy_.authorities);
+      document::Open(entry.document, kEntryPayloadType, policy.authorities);
   if (opened.verdict.trusted()) {
     return std::nullopt;
   }
@@ -170,18 +155,33 @@ std::optional<Reason> LogState::CheckSignature(const Entry& entry,
       entry.body.what_case() == v1::LedgerEntryBody::kVmRegister &&
       entry.body.vm_register().home().empty();
   if (may_own) {
-    opened = document::Open(entry.document, kEntryPayloadType, policy_.owners);
+    opened = document::Open(entry.document, kEntryPayloadType, policy.owners);
     if (opened.verdict.trusted()) {
       return opened.signer->name == entry.body.vm_register().owner()
                  ? std::nullopt
-                 : Refusal(Refuse(reason::kNotPermitted, "owner",
-                                  opened.signer->name,
-                                  entry.body.vm_register().owner()));
+                 : std::optional<Reason>(Refuse(
+                       reason::kNotPermitted, "owner", opened.signer->name,
+                       entry.body.vm_register().owner()));
     }
   }
   const Reason& first = opened.verdict.reasons.front();
   return Refuse(reason::kSignature, first.code + " " + first.element,
                 first.expected, first.found);
+}
+
+LogState::LogState(LogPolicy policy) : policy_(std::move(policy)) {}
+
+const Writer* LogState::FindWriter(const std::string& writer) const {
+  const auto it = writers_.find(writer);
+  return it == writers_.end() ? nullptr : &it->second;
+}
+
+WriterKey LogState::KeyFor(const Entry& entry) const {
+  const Writer* const writer =
+      entry.by_document ? nullptr : FindWriter(entry.Writer());
+  return writer == nullptr
+             ? WriterKey()
+             : WriterKey{.host = writer->key, .generation = writer->generation};
 }
 
 std::optional<uint64_t> LogState::FindRetry(const Entry& entry) const {

@@ -53,17 +53,18 @@ struct Writer {
   std::deque<Recent> recent;
 };
 
+// Slow: one or two signatures. Refuses unless `entry` is signed by `key`, or is
+// a document by somebody who may sign it. Callable from any thread.
+std::optional<Reason> CheckSignature(const LogPolicy& policy,
+                                     const Entry& entry, const WriterKey& key);
+
 // What the records say so far, and whether another one may follow: the rules
 // of docs/formats/ledger.md, the same on write and on read. One thread at a
-// time; CheckSignature alone is callable from any.
+// time.
 class LogState {
  public:
   explicit LogState(LogPolicy policy);
 
-  // Slow: one or two signatures. Refuses unless `entry` is signed by `key`, or
-  // is a document by somebody who may sign it.
-  [[nodiscard]] std::optional<Reason> CheckSignature(
-      const Entry& entry, const WriterKey& key) const;
   [[nodiscard]] WriterKey KeyFor(const Entry& entry) const;
 
   // Everything else, for an entry that would be record size() at `time_ms`.

@@ -17,7 +17,55 @@ WitnessReply Refuse(int status, std::string body) {
   return {.status = status, .body = std::move(body) + "\n"};
 }
 
+constexpr std::string_view kBetween = "=====\n";
+
 }  // namespace
+
+absl::StatusOr<Fork> CheckFork(const ForkProof& proof,
+                               const std::vector<NoteVerifier>& logs) {
+  ASSIGN_OR_RETURN_WITH(const OpenedNote first, OpenNote(proof.first, logs),
+                        "first note");
+  ASSIGN_OR_RETURN_WITH(const OpenedNote second, OpenNote(proof.second, logs),
+                        "second note");
+  ASSIGN_OR_RETURN(const Checkpoint a, ParseCheckpoint(first.note.text));
+  ASSIGN_OR_RETURN(const Checkpoint b, ParseCheckpoint(second.note.text));
+  if (a.origin != b.origin || a.size != b.size) {
+    return absl::InvalidArgumentError(
+        "the notes are of different logs or sizes: no proof of a fork");
+  }
+  if (a.root == b.root) {
+    return absl::InvalidArgumentError("both notes have the same root: no fork");
+  }
+  for (const VerifiedSignature& one : first.verified) {
+    for (const VerifiedSignature& other : second.verified) {
+      const NoteVerifier& log = logs[one.verifier];
+      if (one.verifier == other.verifier && log.name() == a.origin &&
+          !IsCosignature(log.type())) {
+        return Fork{.origin = a.origin,
+                    .key = log.vkey(),
+                    .size = a.size,
+                    .first_root = a.root,
+                    .second_root = b.root};
+      }
+    }
+  }
+  return absl::InvalidArgumentError(
+      "no key of the log signed both notes: no proof of a fork");
+}
+
+std::string EncodeForkProof(const ForkProof& proof) {
+  return proof.first + std::string(kBetween) + proof.second;
+}
+
+absl::StatusOr<ForkProof> ParseForkProof(std::string_view file) {
+  const size_t at = file.find("\n" + std::string(kBetween));
+  if (at == std::string_view::npos) {
+    return absl::InvalidArgumentError("two notes with a line ===== between");
+  }
+  return ForkProof{
+      .first = std::string(file.substr(0, at + 1)),
+      .second = std::string(file.substr(at + 1 + kBetween.size()))};
+}
 
 absl::StatusOr<AddCheckpoint> ParseAddCheckpoint(std::string_view body) {
   const size_t blank = body.find("\n\n");

@@ -43,13 +43,25 @@ class WitnessStore {
                                const Seen& after) = 0;
 };
 
-// Two notes of a log that cannot both be: the same size with two roots, or a
-// root that does not lead to a larger one. Anybody with the log's key can see
-// it (docs/formats/ledger.md).
+// Two notes of a log that cannot both be: one size, two roots. A portable
+// proof: whoever has the log's key can check it.
 struct ForkProof {
-  std::string first;  // notes
+  std::string first;
   std::string second;
 };
+struct Fork {
+  std::string origin;
+  std::string key;  // the vkey that signed both
+  uint64_t size = 0;
+  Bytes first_root;
+  Bytes second_root;
+};
+// INVALID_ARGUMENT: it proves nothing, and why.
+absl::StatusOr<Fork> CheckFork(const ForkProof& proof,
+                               const std::vector<NoteVerifier>& logs);
+// A file: the first note, a line "=====", the second.
+std::string EncodeForkProof(const ForkProof& proof);
+absl::StatusOr<ForkProof> ParseForkProof(std::string_view file);
 
 // What HTTP would answer.
 struct WitnessReply {

@@ -37,6 +37,9 @@ Bytes EncodeHostLogStatement(const evidence::HostLogStatement& statement);
 absl::StatusOr<evidence::HostLogStatement> ParseHostLogStatement(
     ByteView bytes);
 
+Bytes EncodeStateStatement(const evidence::StateStatement& statement);
+absl::StatusOr<evidence::StateStatement> ParseStateStatement(ByteView bytes);
+
 // Binary for the wire; JSON for the file that an operator pins and reads.
 Bytes EncodeHostIdentity(const evidence::HostIdentity& identity);
 absl::StatusOr<evidence::HostIdentity> ParseHostIdentity(ByteView bytes);

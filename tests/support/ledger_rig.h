@@ -163,9 +163,7 @@ class LedgerRig {
     }
     const ledger::CheckedEntry checked = Check(log, bytes);
     std::optional<Reason> refusal =
-        log.With([&](const ledger::LogState& state) {
-          return state.CheckSignature(checked.entry, checked.key);
-        });
+        ledger::CheckSignature(Policy(), checked.entry, checked.key);
     if (!refusal) {
       const auto outcomes =
           log.Append({checked}, WallTime(std::chrono::milliseconds(time_ms)));

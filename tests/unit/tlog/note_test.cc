@@ -209,8 +209,8 @@ TEST(Checkpoint, RefusesOtherEncodings) {
   for (const std::string& bad :
        {"o\n010\n" + root + "\n", "o\n-1\n" + root + "\n",
         "o\n+1\n" + root + "\n", "o\n\n" + root + "\n", "o\n1\n" + root,
-        "\n1\n" + root + "\n", std::string("o\n1\nAAAA\n"), "o\n1\n" + root + "\n\n",
-        "o\n18446744073709551615\n" + root + "\n",
+        "\n1\n" + root + "\n", std::string("o\n1\nAAAA\n"),
+        "o\n1\n" + root + "\n\n", "o\n18446744073709551615\n" + root + "\n",
         "o\n1\n" + root + "\nmore"}) {
     EXPECT_THAT(ParseCheckpoint(bad), StatusIs(kInvalid)) << bad;
   }

@@ -135,6 +135,25 @@ TEST_F(WitnessTest, KeepsTheProofOfAFork) {
   }
 }
 
+TEST_F(WitnessTest, AProofOfAForkStandsAloneAndNothingElseDoes) {
+  const std::vector<NoteVerifier> logs = {*NoteVerifier::Parse(log_->vkey())};
+  const ForkProof proof{.first = Signed(TreeOf(5)),
+                        .second = Signed(TreeOf(5, 1))};
+  ASSERT_OK_AND_ASSIGN(const ForkProof again,
+                       ParseForkProof(EncodeForkProof(proof)));
+  ASSERT_OK_AND_ASSIGN(const Fork fork, CheckFork(again, logs));
+  EXPECT_EQ(fork.size, 5u);
+  EXPECT_EQ(fork.key, log_->vkey());
+  EXPECT_NE(fork.first_root, fork.second_root);
+  for (const ForkProof& none : {ForkProof{proof.first, proof.first},
+                                ForkProof{proof.first, Signed(TreeOf(6, 1))},
+                                ForkProof{proof.first, "not a note"}}) {
+    EXPECT_FALSE(CheckFork(none, logs).ok());
+  }
+  EXPECT_FALSE(CheckFork(proof, {}).ok());
+  EXPECT_FALSE(ParseForkProof(proof.first).ok());
+}
+
 TEST_F(WitnessTest, RefusesOtherLogsAndOtherKeys) {
   Note note{
       .text = EncodeCheckpoint({.origin = "p", .size = 1, .root = Bytes(32)})};

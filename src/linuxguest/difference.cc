@@ -1,0 +1,150 @@
+#include "linuxguest/difference.h"
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+
+namespace vmattest::linuxguest {
+namespace {
+
+using Kind = Difference::Kind;
+
+bool IsOf(std::string_view name, std::string_view family) {
+  return name.substr(0, family.size()) == family;
+}
+
+using Fields = std::map<std::string, std::string, std::less<>>;
+
+// Of "name=value name=value".
+Fields FieldsOf(std::string_view text) {
+  Fields fields;
+  while (!text.empty()) {
+    const std::string_view word = text.substr(0, text.find(' '));
+    text.remove_prefix(std::min(text.size(), word.size() + 1));
+    const size_t equals = word.find('=');
+    if (equals != std::string_view::npos) {
+      fields.emplace(word.substr(0, equals), word.substr(equals + 1));
+    }
+  }
+  return fields;
+}
+
+uint64_t Hex(const std::string& text) {
+  uint64_t value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value, 16);
+  return value;
+}
+
+bool GainedCapabilities(Fields& before, Fields& after) {
+  for (const char* name : {"cap_effective", "cap_permitted"}) {
+    if ((Hex(after[name]) & ~Hex(before[name])) != 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
+bool BecameRoot(Fields& before, Fields& after) {
+  for (const char* name : {"uid", "euid", "gid", "egid"}) {
+    if (before[name] != "0" && after[name] == "0") {
+      return true;
+    }
+  }
+  return false;
+}
+
+void JudgeProcess(Difference& difference) {
+  Fields before = FieldsOf(difference.before);
+  Fields after = FieldsOf(difference.after);
+  for (const auto& [name, value] : before) {
+    if (after[name] != value) {
+      difference.fields.push_back(name);
+    }
+  }
+  const bool same_program =
+      before["comm"] == after["comm"] && before["parent"] == after["parent"];
+  const bool raised =
+      BecameRoot(before, after) || GainedCapabilities(before, after);
+  difference.kind = raised ? Kind::kData : Kind::kExpected;
+  difference.severity = !raised        ? Severity::kInfo
+                        : same_program ? Severity::kCritical
+                                       : Severity::kLow;
+}
+
+void JudgeModule(Difference& difference) {
+  const bool hidden = IsOf(difference.after, "hidden");
+  const bool both = !difference.before.empty() && !difference.after.empty();
+  difference.kind = hidden || both ? Kind::kCode : Kind::kExpected;
+  difference.severity = hidden ? Severity::kHigh
+                        : both ? Severity::kMedium
+                               : Severity::kInfo;
+}
+
+void Judge(Difference& difference) {
+  const bool both = !difference.before.empty() && !difference.after.empty();
+  if (IsOf(difference.name, "process/")) {
+    if (both) {
+      JudgeProcess(difference);
+    } else {
+      difference.kind = Kind::kExpected;
+    }
+  } else if (IsOf(difference.name, "module/")) {
+    JudgeModule(difference);
+  } else if (IsOf(difference.name, "syscall/") ||
+             IsOf(difference.name, "idt/")) {
+    difference.kind = Kind::kCode;
+    difference.severity = Severity::kCritical;
+  } else {
+    difference.kind = Kind::kData;
+    difference.severity = Severity::kHigh;
+  }
+}
+
+}  // namespace
+
+std::string_view KindName(Difference::Kind kind) {
+  switch (kind) {
+    case Kind::kExpected:
+      return "expected";
+    case Kind::kData:
+      return "data";
+    case Kind::kCode:
+      break;
+  }
+  return "code";
+}
+
+std::vector<Difference> CompareRecords(std::span<const Record> before,
+                                       std::span<const Record> after) {
+  std::vector<Difference> out;
+  const auto add = [&out](const std::string& name, std::string old_text,
+                          std::string new_text) {
+    Difference difference;
+    difference.name = name;
+    difference.before = std::move(old_text);
+    difference.after = std::move(new_text);
+    Judge(difference);
+    out.push_back(std::move(difference));
+  };
+  size_t b = 0;
+  size_t a = 0;
+  while (b < before.size() || a < after.size()) {
+    if (a == after.size() ||
+        (b < before.size() && before[b].name < after[a].name)) {
+      add(before[b].name, before[b].text, "");
+      ++b;
+    } else if (b == before.size() || after[a].name < before[b].name) {
+      add(after[a].name, "", after[a].text);
+      ++a;
+    } else {
+      if (before[b].text != after[a].text) {
+        add(before[b].name, before[b].text, after[a].text);
+      }
+      ++b;
+      ++a;
+    }
+  }
+  return out;
+}
+
+}  // namespace vmattest::linuxguest

@@ -1,0 +1,12 @@
+vmattest_fuzzer(linux_guest_fuzzer
+  ${CMAKE_CURRENT_LIST_DIR}/linux_guest_fuzzer.cc LIBS vmattest::linuxguest fmt::fmt)
+target_sources(linux_guest_fuzzer PRIVATE
+  ${CMAKE_SOURCE_DIR}/tests/support/small_kernel.cc)
+foreach(name guest_page_walk btf vmcoreinfo kernel_image)
+  vmattest_fuzzer(${name}_fuzzer
+    ${CMAKE_CURRENT_LIST_DIR}/${name}_fuzzer.cc LIBS vmattest::linuxguest)
+endforeach()
+foreach(name linux_guest guest_page_walk btf vmcoreinfo kernel_image)
+  target_include_directories(${name}_fuzzer PRIVATE
+    ${CMAKE_SOURCE_DIR}/tests ${CMAKE_SOURCE_DIR}/src)
+endforeach()

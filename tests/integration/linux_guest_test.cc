@@ -1,0 +1,567 @@
+// Real Linux guests seen from outside: what is found, what attacks on their
+// memory look like, and that ordinary life raises no alarm.
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <sstream>
+
+#include "crypto/digest.h"
+#include "linuxguest/difference.h"
+#include "linuxguest/inspection.h"
+#include "linuxguest/regions.h"
+#include "linuxguest/text_check.h"
+#include "support/matchers.h"
+#include "support/qemu_guest.h"
+#include "support/vectors.h"
+
+namespace vmattest::linuxguest {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::Field;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using testing::IsOk;
+using testing::QemuGuest;
+using ::testing::StartsWith;
+
+std::string Shown(const Findings& findings) {
+  std::string text;
+  for (const Finding& finding : findings) {
+    text += fmt::format("{} {}: expected {}, found {}\n", finding.code,
+                        finding.element, finding.expected, finding.found);
+  }
+  return text;
+}
+
+std::string Shown(const std::vector<Difference>& differences) {
+  std::string text;
+  for (const Difference& difference : differences) {
+    text +=
+        fmt::format("{} {} {}: {} -> {}\n", SeverityName(difference.severity),
+                    KindName(difference.kind), difference.name,
+                    difference.before, difference.after);
+  }
+  return text;
+}
+
+auto IsFinding(std::string_view code, std::string_view element,
+               std::string_view found) {
+  return AllOf(
+      Field("code", &Finding::code, std::string(code)),
+      Field("element", &Finding::element, HasSubstr(std::string(element))),
+      Field("found", &Finding::found, HasSubstr(std::string(found))));
+}
+
+// One look at a stopped guest.
+class Look {
+ public:
+  explicit Look(QemuGuest& guest, std::vector<memory::VcpuState> cpus = {})
+      : reader_(guest.memory(), Limits{}) {
+    absl::StatusOr<Discovery> discovery = DiscoverKernel(reader_);
+    EXPECT_THAT(discovery, IsOk());
+    EXPECT_EQ(discovery->outcome, Discovery::Outcome::kFound)
+        << discovery->reason;
+    EXPECT_THAT(discovery->problems, IsEmpty());
+    kernel_ = std::move(discovery->kernel);
+    if (cpus.empty()) {
+      cpus = guest.Vcpus().value();
+    }
+    inspection = InspectKernel(*kernel_, cpus).value();
+  }
+
+  Kernel& kernel() { return *kernel_; }
+  uint64_t Symbol(std::string_view name) {
+    return kernel_->symbols().Require(name).value();
+  }
+
+  Inspection inspection;
+
+ private:
+  PhysicalReader reader_;
+  std::unique_ptr<Kernel> kernel_;
+};
+
+// Guest memory that is put back at the end.
+class Patch {
+ public:
+  Patch(QemuGuest& guest, Look& look, uint64_t address, const Bytes& bytes)
+      : guest_(guest),
+        physical_(look.kernel().reader().ToPhysical(address).value()),
+        before_(bytes.size()) {
+    EXPECT_THAT(guest_.memory().ReadAt(physical_, before_), IsOk());
+    EXPECT_THAT(guest_.memory().WriteAt(physical_, bytes), IsOk());
+  }
+  Patch(const Patch&) = delete;
+  Patch& operator=(const Patch&) = delete;
+  ~Patch() { EXPECT_THAT(guest_.memory().WriteAt(physical_, before_), IsOk()); }
+
+ private:
+  QemuGuest& guest_;
+  uint64_t physical_;
+  Bytes before_;
+};
+
+Bytes Word(uint64_t value) {
+  Bytes bytes(8);
+  for (size_t i = 0; i < 8; ++i) {
+    bytes[i] = static_cast<uint8_t>(value >> (8 * i));
+  }
+  return bytes;
+}
+
+class LinuxGuestTest : public ::testing::TestWithParam<std::string_view> {
+ protected:
+  // One guest a kernel for all tests: what they change they put back.
+  void SetUp() override {
+    std::unique_ptr<QemuGuest>& guest = Guests()[GetParam()];
+    if (guest == nullptr) {
+      absl::StatusOr<std::unique_ptr<QemuGuest>> booted =
+          QemuGuest::Boot(GetParam());
+      if (absl::IsNotFound(booted.status())) {
+        GTEST_SKIP() << booted.status();
+      }
+      ASSERT_THAT(booted, IsOk());
+      guest = *std::move(booted);
+    }
+    guest_ = guest.get();
+  }
+  static void TearDownTestSuite() { Guests().clear(); }
+
+  std::string Run(std::string_view line) { return guest_->Run(line).value(); }
+  void Stop() { ASSERT_THAT(guest_->Monitor("stop"), IsOk()); }
+  void Continue() { ASSERT_THAT(guest_->Monitor("cont"), IsOk()); }
+
+  QemuGuest* guest_ = nullptr;
+
+ private:
+  static std::map<std::string_view, std::unique_ptr<QemuGuest>>& Guests() {
+    static std::map<std::string_view, std::unique_ptr<QemuGuest>> guests;
+    return guests;
+  }
+};
+
+TEST_P(LinuxGuestTest, SymbolsAreThoseTheGuestListsItself) {
+  const std::string digest =
+      Run("grep -v '\\[' /proc/kallsyms | sha256sum | cut -c 1-64");
+  Stop();
+  Look look(*guest_);
+  const SymbolTable& symbols = look.kernel().symbols();
+  EXPECT_GT(symbols.size(), 87000U);
+  std::string listed;
+  for (size_t i = 0; i < symbols.size(); ++i) {
+    const Symbol symbol = symbols.at(i);
+    listed += fmt::format("{:016x} {} {}\n", symbol.address, symbol.type,
+                          symbol.name);
+  }
+  EXPECT_THAT(digest,
+              StartsWith(ToHex(Hash(HashAlgorithm::kSha256, AsBytes(listed)))));
+  Continue();
+}
+
+TEST_P(LinuxGuestTest, ModulesAndProcessesAreThoseTheGuestLists) {
+  std::istringstream modules(Run("cut -d ' ' -f 1,6 /proc/modules"));
+  std::istringstream processes(
+      Run("cat /proc/[0-9]*/stat | cut -d ' ' -f 1,4"));
+  Stop();
+  Look look(*guest_);
+  std::map<std::string, std::string> listed;
+  for (std::string name, address; modules >> name >> address;) {
+    listed[name] = address;
+  }
+  EXPECT_GE(listed.size(), 5U);
+  EXPECT_EQ(look.inspection.modules.modules.size(), listed.size());
+  for (const Module& module : look.inspection.modules.modules) {
+    ASSERT_FALSE(module.parts.empty());
+    EXPECT_EQ(fmt::format("0x{:016x}", module.parts[0].address),
+              listed[module.name]);
+  }
+  std::map<int, int> parents;
+  for (int pid = 0, parent = 0; processes >> pid >> parent;) {
+    parents[pid] = parent;
+  }
+  size_t found = 0;
+  for (const Process& process : look.inspection.processes.processes) {
+    found += parents.count(process.pid) != 0 &&
+             parents[process.pid] == process.parent;
+  }
+  EXPECT_GE(found + 3, parents.size()) << "cat and cut are gone since";
+  EXPECT_GT(found, 40U);
+  Continue();
+}
+
+TEST_P(LinuxGuestTest, HealthyGuestHasNoFindings) {
+  Stop();
+  Look look(*guest_);
+  EXPECT_THAT(look.inspection.findings, IsEmpty())
+      << Shown(look.inspection.findings);
+  EXPECT_THAT(look.inspection.absent, Contains("cpu 0 lstar"))
+      << "QEMU's monitor does not tell it";
+  Continue();
+}
+
+TEST_P(LinuxGuestTest, SelectorsGiveNamedBytes) {
+  Stop();
+  Look look(*guest_);
+  using Kind = Selector::Kind;
+  const std::vector<Selector> wanted = {
+      {Kind::kKernelText},
+      {Kind::kKernelRodata},
+      {Kind::kIdt},
+      {Kind::kGdt},
+      {Kind::kSyscallTable},
+      {Kind::kModules, "virtio_*"},
+      {Kind::kSymbols, "modprobe_pa?h"},
+      {Kind::kSymbols, "no_such_*"},
+      {Kind::kProcessExecutable, "/bin/busybox"}};
+  const Resolution found =
+      ResolveSelectors(look.kernel(), look.inspection.modules,
+                       look.inspection.processes, wanted)
+          .value();
+  const auto named = [&](const char* name) {
+    return Contains(Field("name", &Region::name, name));
+  };
+  EXPECT_THAT(found.regions, named("kernel/text"));
+  EXPECT_THAT(found.regions, named("gdt/cpu1"));
+  EXPECT_THAT(found.regions, named("module/virtio_net/text"));
+  EXPECT_THAT(found.regions, named("symbol/modprobe_path"));
+  EXPECT_THAT(found.regions, named("process/1/bin/busybox/1000"));
+  EXPECT_THAT(found.unresolved, ElementsAre(HasSubstr("no_such_*")));
+  EXPECT_THAT(found.problems, IsEmpty());
+  for (const Region& region : found.regions) {
+    uint64_t present = region.absent;
+    for (const linuxguest::Run& run : region.runs) {
+      present += run.size;
+    }
+    EXPECT_EQ(present, region.size) << region.name;
+  }
+  Continue();
+}
+
+TEST_P(LinuxGuestTest, OrdinaryLifeRaisesNoAlarm) {
+  Run("grep -q . /etc/passwd || echo 'user:x:1000:1000::/:/bin/sh' "
+      ">/etc/passwd");
+  Stop();
+  const Look before(*guest_);
+  Continue();
+  Run("echo 1 >/proc/sys/kernel/sched_schedstats");  // a static key
+  Run("rmmod virtio_rng; sleep 100 & ls -R /sys >/dev/null");
+  Stop();
+  const Look after(*guest_);
+  Continue();
+  EXPECT_THAT(after.inspection.findings, IsEmpty())
+      << Shown(after.inspection.findings);
+  const std::vector<Difference> differences =
+      CompareRecords(before.inspection.records, after.inspection.records);
+  EXPECT_THAT(differences,
+              Contains(Field("name", &Difference::name, "module/virtio_rng")));
+  for (const Difference& difference : differences) {
+    EXPECT_EQ(difference.kind, Difference::Kind::kExpected)
+        << Shown(differences);
+  }
+  // Memory of a module's initialisation stays for a grace period.
+  Run("insmod /lib/modules/virtio-rng.ko");
+  Stop();
+  const Look loading(*guest_);
+  Continue();
+  Run("sleep 1");
+  Stop();
+  const Look loaded(*guest_);
+  Continue();
+  const Findings standing =
+      Persisting(loading.inspection.findings, loaded.inspection.findings);
+  EXPECT_THAT(standing, IsEmpty()) << Shown(standing);
+}
+
+TEST_P(LinuxGuestTest, HookedSystemCallIsNamed) {
+  Stop();
+  Look look(*guest_);
+  const Module& module = look.inspection.modules.modules.front();
+  const Patch patch(*guest_, look, look.Symbol("sys_call_table") + 62 * 8,
+                    Word(module.parts[0].address));
+  const Look after(*guest_);
+  EXPECT_THAT(after.inspection.findings,
+              ElementsAre(IsFinding("syscall-hooked", "sys_call_table[62]",
+                                    module.name + ":")))
+      << Shown(after.inspection.findings);
+  const std::vector<Difference> differences =
+      CompareRecords(look.inspection.records, after.inspection.records);
+  ASSERT_EQ(differences.size(), 1U) << Shown(differences);
+  EXPECT_EQ(differences[0].name, "syscall/62");
+  EXPECT_EQ(differences[0].before, "__x64_sys_kill");
+  EXPECT_EQ(differences[0].severity, Severity::kCritical);
+  Continue();
+}
+
+TEST_P(LinuxGuestTest, HookedInterruptIsNamed) {
+  Stop();
+  Look look(*guest_);
+  const Patch patch(*guest_, look, look.Symbol("idt_table") + 14 * 16,
+                    {0x00, 0x10});
+  const Look after(*guest_);
+  const std::vector<Difference> differences =
+      CompareRecords(look.inspection.records, after.inspection.records);
+  ASSERT_EQ(differences.size(), 1U) << Shown(differences);
+  EXPECT_EQ(differences[0].name, "idt/14");
+  EXPECT_THAT(differences[0].before, HasSubstr("asm_exc_page_fault"));
+  EXPECT_EQ(differences[0].kind, Difference::Kind::kCode);
+  Continue();
+}
+
+TEST_P(LinuxGuestTest, HiddenModuleIsNamed) {
+  Stop();
+  Look look(*guest_);
+  const uint64_t list = look.kernel().btf().Member("module", "list")->offset;
+  const auto found =
+      std::find_if(look.inspection.modules.modules.begin(),
+                   look.inspection.modules.modules.end(),
+                   [](const Module& m) { return m.name == "qemu_fw_cfg"; });
+  ASSERT_NE(found, look.inspection.modules.modules.end());
+  VirtualReader& reader = look.kernel().reader();
+  const uint64_t next = reader.Pointer(found->address + list).value();
+  const uint64_t prev = reader.Pointer(found->address + list + 8).value();
+  const Patch forward(*guest_, look, prev, Word(next));
+  const Patch back(*guest_, look, next + 8, Word(prev));
+  const Look after(*guest_);
+  EXPECT_THAT(
+      after.inspection.findings,
+      ElementsAre(IsFinding("module-hidden", "qemu_fw_cfg", "module_kset")))
+      << Shown(after.inspection.findings);
+  Continue();
+}
+
+TEST_P(LinuxGuestTest, NewExecutablePageIsFound) {
+  Stop();
+  Look look(*guest_);
+  const Module& module = look.inspection.modules.modules.front();
+  const auto data = std::find_if(
+      module.parts.begin(), module.parts.end(),
+      [](const Part& part) { return part.content == Content::kData; });
+  ASSERT_NE(data, module.parts.end());
+  // Down to the page's own entry, whose bit 63 forbids to run it.
+  PhysicalReader reader(guest_->memory(), Limits{});
+  uint64_t table = look.kernel().reader().paging().root;
+  for (int level = look.kernel().reader().paging().levels; level > 1; --level) {
+    table =
+        reader.U64(table + (data->address >> (12 + 9 * (level - 1)) & 511) * 8)
+            .value() &
+        0x000ffffffffff000;
+  }
+  const uint64_t entry = table + (data->address >> 12 & 511) * 8;
+  const uint64_t value = reader.U64(entry).value();
+  ASSERT_EQ(value >> 63, 1U);
+  ASSERT_THAT(guest_->memory().WriteAt(entry, Word(value << 1 >> 1)), IsOk());
+  const Look after(*guest_);
+  ASSERT_THAT(guest_->memory().WriteAt(entry, Word(value)), IsOk());
+  EXPECT_THAT(after.inspection.findings,
+              ElementsAre(IsFinding("code-writable", "", module.name),
+                          IsFinding("code-unknown", "", module.name)))
+      << Shown(after.inspection.findings);
+  Continue();
+}
+
+TEST_P(LinuxGuestTest, RegistersThatLeadElsewhereAreFound) {
+  Stop();
+  const std::vector<memory::VcpuState> real = guest_->Vcpus().value();
+  ASSERT_EQ(real.size(), 2U);
+  Look look(*guest_, real);
+  std::vector<memory::VcpuState> cpus = real;
+  cpus[0].lstar = look.Symbol("entry_SYSCALL_64");
+  cpus[1].lstar = look.Symbol("entry_SYSCALL_64") + 4;
+  EXPECT_THAT(Look(*guest_, cpus).inspection.findings,
+              ElementsAre(IsFinding("cpu-entry", "cpu 1 lstar",
+                                    "entry_SYSCALL_64+0x4")));
+  cpus = real;
+  cpus[1].idtr->base = look.Symbol("idt_table") + 4096;
+  EXPECT_THAT(Look(*guest_, cpus).inspection.findings,
+              ElementsAre(IsFinding("cpu-table", "cpu 1 idtr", "")));
+  cpus = real;
+  cpus[0].cr0 = *real[0].cr0 & ~uint64_t{1 << 16};
+  cpus[1].cr4 = *real[1].cr4 & ~uint64_t{1 << 20};  // SMEP
+  EXPECT_THAT(Look(*guest_, cpus).inspection.findings,
+              ElementsAre(IsFinding("cpu-protection-off", "cpu 0 cr0", ""),
+                          IsFinding("cpu-protection-off", "cpu 1 cr4", "")));
+  Continue();
+}
+
+TEST_P(LinuxGuestTest, ForeignPageTablesAreFound) {
+  Stop();
+  Look look(*guest_);
+  // Entry 511, where the kernel's image is, copied to slot 300 of init's.
+  const auto init =
+      std::find_if(look.inspection.processes.processes.begin(),
+                   look.inspection.processes.processes.end(),
+                   [](const Process& process) { return process.pid == 1; });
+  const AddressSpace space = ReadAddressSpace(look.kernel(), *init).value();
+  PhysicalReader reader(guest_->memory(), Limits{});
+  const uint64_t image = reader.U64(space.paging.root + 511 * 8).value();
+  const uint64_t slot = space.paging.root + 300 * 8;
+  const uint64_t value = reader.U64(slot).value();
+  ASSERT_THAT(guest_->memory().WriteAt(slot, Word(image)), IsOk());
+  const Look after(*guest_);
+  ASSERT_THAT(guest_->memory().WriteAt(slot, Word(value)), IsOk());
+  EXPECT_THAT(after.inspection.findings,
+              Contains(IsFinding("page-tables-differ", "process 1", "0x")))
+      << Shown(after.inspection.findings);
+  Continue();
+}
+
+TEST_P(LinuxGuestTest, ProcessMadeRootIsNamed) {
+  Run("echo 'user:x:1000:1000::/:/bin/sh' >/etc/passwd");
+  Run("su user -c 'exec sleep 1000' & sleep 1");
+  Stop();
+  Look look(*guest_);
+  const auto victim =
+      std::find_if(look.inspection.processes.processes.begin(),
+                   look.inspection.processes.processes.end(),
+                   [](const Process& process) { return process.uid == 1000; });
+  ASSERT_NE(victim, look.inspection.processes.processes.end());
+  EXPECT_EQ(victim->cap_effective, 0U);
+  const uint64_t cred =
+      look.kernel().Get(victim->address, "task_struct", "cred").value();
+  const uint64_t uid = look.kernel().btf().Member("cred", "uid")->offset;
+  const Patch patch(*guest_, look, cred + uid, Bytes(32));
+  const Look after(*guest_);
+  const std::vector<Difference> differences =
+      CompareRecords(look.inspection.records, after.inspection.records);
+  ASSERT_EQ(differences.size(), 1U) << Shown(differences);
+  EXPECT_EQ(differences[0].name, fmt::format("process/{}", victim->pid));
+  EXPECT_EQ(differences[0].severity, Severity::kCritical);
+  EXPECT_THAT(differences[0].fields, ElementsAre("egid", "euid", "gid", "uid"));
+  Continue();
+}
+
+TEST_P(LinuxGuestTest, ChangedModprobePathIsNamed) {
+  Stop();
+  Look look(*guest_);
+  const Patch patch(*guest_, look, look.Symbol("modprobe_path"),
+                    ToBytes(std::string_view("/tmp/x\0", 7)));
+  const Look after(*guest_);
+  const std::vector<Difference> differences =
+      CompareRecords(look.inspection.records, after.inspection.records);
+  ASSERT_EQ(differences.size(), 1U) << Shown(differences);
+  EXPECT_EQ(differences[0].name, "helper/modprobe_path");
+  EXPECT_EQ(differences[0].before, "/sbin/modprobe");
+  EXPECT_EQ(differences[0].after, "/tmp/x");
+  EXPECT_EQ(differences[0].severity, Severity::kHigh);
+  Continue();
+}
+
+TextCheck CheckText(QemuGuest& guest, Look& look) {
+  const std::string file = testing::Slurp(guest.kernel_file());
+  const KernelImage image = KernelImage::Parse(AsBytes(file)).value();
+  const AddressNames names =
+      AddressNames::Make(look.kernel(), look.inspection.modules).value();
+  const CodeRanges ranges =
+      ReadCodeRanges(look.kernel(), look.inspection.modules, names).value();
+  return CheckKernelText(look.kernel(), names, ranges, image).value();
+}
+
+TEST_P(LinuxGuestTest, CodeHashIsTheImagesInEveryBoot) {
+  absl::StatusOr<std::unique_ptr<QemuGuest>> other =
+      QemuGuest::Boot(GetParam());
+  ASSERT_THAT(other, IsOk());
+  Stop();
+  ASSERT_THAT((*other)->Monitor("stop"), IsOk());
+  Look here(*guest_);
+  Look there(**other);
+  EXPECT_NE(here.Symbol("_text"), there.Symbol("_text")) << "KASLR";
+  const TextCheck text = CheckText(*guest_, here);
+  EXPECT_THAT(text.findings, IsEmpty()) << Shown(text.findings);
+  EXPECT_GT(text.relocations, 200000U);
+  EXPECT_GT(text.rewritten.at("return-thunk"), 40000U);
+  EXPECT_EQ(ToHex(text.code_hash), ToHex(CheckText(**other, there).code_hash));
+  const std::string file = testing::Slurp(guest_->kernel_file());
+  const KernelImage image = KernelImage::Parse(AsBytes(file)).value();
+  const KernelImage::Section& section = *image.Find(".text");
+  EXPECT_EQ(ToHex(text.code_hash),
+            ToHex(Hash(HashAlgorithm::kSha256,
+                       image.At(section.address, section.size))));
+  // What differs between the boots is what boots make.
+  for (const Difference& difference :
+       CompareRecords(here.inspection.records, there.inspection.records)) {
+    EXPECT_EQ(difference.kind, Difference::Kind::kExpected)
+        << difference.name << ": " << difference.before << " -> "
+        << difference.after;
+  }
+  Continue();
+}
+
+TEST_P(LinuxGuestTest, StaticKeysAndTracingLeaveTheCodeHash) {
+  Stop();
+  Look before(*guest_);
+  const TextCheck clean = CheckText(*guest_, before);
+  Continue();
+  const std::string old = Run("cat /proc/sys/kernel/sched_schedstats");
+  Run(old.substr(0, 1) == "0" ? "echo 1 >/proc/sys/kernel/sched_schedstats"
+                              : "echo 0 >/proc/sys/kernel/sched_schedstats");
+  Run("mount -t tracefs none /sys/kernel/tracing; "
+      "echo 'vfs_*' >/sys/kernel/tracing/set_ftrace_filter; "
+      "echo function >/sys/kernel/tracing/current_tracer");
+  EXPECT_THAT(Run("cat /sys/kernel/tracing/current_tracer"),
+              StartsWith("function"));
+  Stop();
+  Look after(*guest_);
+  const TextCheck traced = CheckText(*guest_, after);
+  Continue();
+  Run("echo nop >/sys/kernel/tracing/current_tracer");
+  EXPECT_NE(clean.rewritten, traced.rewritten);
+  EXPECT_EQ(ToHex(clean.code_hash), ToHex(traced.code_hash));
+  EXPECT_THAT(traced.findings, IsEmpty()) << Shown(traced.findings);
+  EXPECT_THAT(after.inspection.findings, IsEmpty())
+      << Shown(after.inspection.findings);
+}
+
+TEST_P(LinuxGuestTest, PatchedFunctionIsNamed) {
+  Stop();
+  Look look(*guest_);
+  const TextCheck clean = CheckText(*guest_, look);
+  const Module& module = look.inspection.modules.modules.front();
+  const uint64_t victim = look.Symbol("commit_creds");
+  // As a hook does it: a jump over the first instructions, or instead of the
+  // call that ftrace owns.
+  Bytes jump = {0xe9};
+  const Bytes distance = Word(module.parts[0].address - victim - 5);
+  jump.insert(jump.end(), distance.begin(), distance.begin() + 4);
+  const uint64_t physical = look.kernel().reader().ToPhysical(victim).value();
+  for (const uint64_t offset : {uint64_t{0}, uint64_t{9}}) {
+    Bytes before(5);
+    ASSERT_THAT(guest_->memory().ReadAt(physical + offset, before), IsOk());
+    ASSERT_THAT(guest_->memory().WriteAt(physical + offset, jump), IsOk());
+    Look patched(*guest_);
+    const TextCheck found = CheckText(*guest_, patched);
+    ASSERT_THAT(guest_->memory().WriteAt(physical + offset, before), IsOk());
+    EXPECT_THAT(found.findings,
+                ElementsAre(IsFinding("code-modified", "commit_creds", "")))
+        << Shown(found.findings);
+    EXPECT_NE(ToHex(found.code_hash), ToHex(clean.code_hash));
+  }
+  Continue();
+}
+
+TEST_P(LinuxGuestTest, CodeInjectedIntoAProcessIsFound) {
+  // Through the kernel, as a debugger would: a page of its own for init.
+  Run("printf 'x' | dd of=/proc/1/mem bs=1 seek=$((0x401800)) conv=notrunc");
+  Stop();
+  const Look after(*guest_);
+  EXPECT_THAT(after.inspection.findings,
+              ElementsAre(IsFinding("process-code-modified",
+                                    "process 1 (init) /bin/busybox+0x1000",
+                                    "private copy")))
+      << Shown(after.inspection.findings);
+  Continue();
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Kernels, LinuxGuestTest,
+    ::testing::Values(testing::kLinux61, testing::kLinux612),
+    [](const ::testing::TestParamInfo<std::string_view>& kernel) {
+      return kernel.param == testing::kLinux61 ? "Linux6_1" : "Linux6_12";
+    });
+
+}  // namespace
+}  // namespace vmattest::linuxguest

@@ -1,0 +1,133 @@
+#include "support/small_kernel.h"
+
+#include <gmock/gmock.h>
+
+#include "linuxguest/address_names.h"
+#include "linuxguest/inspection.h"
+#include "linuxguest/regions.h"
+#include "support/matchers.h"
+
+namespace vmattest::linuxguest {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::Field;
+using ::testing::IsEmpty;
+using testing::IsOk;
+using testing::SmallKernel;
+using testing::StatusIs;
+
+class SmallKernelTest : public ::testing::Test {
+ protected:
+  // The small kernel has no descriptor tables.
+  Findings Judge() const {
+    Findings rest;
+    for (const Finding& finding : inspection_.findings) {
+      if (finding.element != "gdt") {
+        rest.push_back(finding);
+      }
+    }
+    return rest;
+  }
+  void Inspect() {
+    absl::StatusOr<Discovery> found = DiscoverKernel(reader_);
+    ASSERT_THAT(found, IsOk());
+    ASSERT_EQ(found->outcome, Discovery::Outcome::kFound)
+        << ::testing::PrintToString(found->problems);
+    kernel_ = std::move(found->kernel);
+    absl::StatusOr<Inspection> inspection = InspectKernel(*kernel_, {});
+    ASSERT_THAT(inspection, IsOk());
+    inspection_ = *std::move(inspection);
+  }
+
+  SmallKernel guest_;
+  PhysicalReader reader_{guest_.memory(), Limits{}};
+  std::unique_ptr<Kernel> kernel_;
+  Inspection inspection_;
+};
+
+TEST_F(SmallKernelTest, IsUnderstoodWhole) {
+  Inspect();
+  EXPECT_THAT(Judge(), IsEmpty());
+  const auto record = [](const char* name, const char* text) {
+    return Contains(Record{name, text});
+  };
+  EXPECT_THAT(inspection_.records, record("syscall/1", "__x64_sys_write"));
+  EXPECT_THAT(
+      inspection_.records,
+      record("idt/14", "asm_exc_page_fault selector=10 type=e dpl=0 ist=0"));
+  EXPECT_THAT(inspection_.records,
+              record("module/small", "listed text=4096 data=4096"));
+  EXPECT_THAT(inspection_.records,
+              record("helper/modprobe_path", "/sbin/modprobe"));
+  ASSERT_EQ(inspection_.processes.processes.size(), 2U);
+  EXPECT_EQ(inspection_.processes.processes[1].comm, "worker");
+  const AddressSpace space =
+      ReadAddressSpace(*kernel_, inspection_.processes.processes[1]).value();
+  ASSERT_EQ(space.mappings.size(), 1U);
+  EXPECT_EQ(space.mappings[0].end, 0x402000U);
+  EXPECT_TRUE(space.mappings[0].executable);
+}
+
+TEST_F(SmallKernelTest, AddressesHaveNames) {
+  Inspect();
+  const AddressNames names =
+      AddressNames::Make(*kernel_, inspection_.modules).value();
+  EXPECT_EQ(names.Describe(SmallKernel::Address("__x64_sys_read") + 5),
+            "__x64_sys_read+0x5");
+  EXPECT_EQ(names.Describe(SmallKernel::kImage), "_text");
+  EXPECT_EQ(names.Describe(SmallKernel::kModuleCode + 0x12),
+            "small:small_init+0x2");
+  EXPECT_EQ(names.Describe(SmallKernel::kModuleCode), "small:text");
+  EXPECT_EQ(names.Describe(0x1234), "0x1234");
+}
+
+TEST_F(SmallKernelTest, SelectorsNameTheirBytes) {
+  Inspect();
+  const std::vector<Selector> wanted = {
+      {Selector::Kind::kSymbols, "modprobe_*"},
+      {Selector::Kind::kModules, "sma?l"},
+      {Selector::Kind::kProcessAnonymous, "*"}};
+  const Resolution found = ResolveSelectors(*kernel_, inspection_.modules,
+                                            inspection_.processes, wanted)
+                               .value();
+  ASSERT_EQ(found.regions.size(), 3U);
+  EXPECT_EQ(found.regions[0].name, "symbol/modprobe_path");
+  EXPECT_THAT(found.regions[0].runs,
+              ElementsAre(linuxguest::Run{
+                  SmallKernel::Address("modprobe_path"),
+                  SmallKernel::Physical("modprobe_path"), 0x100}));
+  EXPECT_EQ(found.regions[1].name, "module/small/text");
+  EXPECT_EQ(found.regions[2].name, "process/7/anonymous/400000");
+  EXPECT_EQ(found.regions[2].absent, 0x2000U) << "never touched";
+}
+
+TEST_F(SmallKernelTest, UnknownMembersAreNotFound) {
+  Inspect();
+  EXPECT_THAT(kernel_->btf().Member("task_struct", "no_such"),
+              StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(kernel_->btf().Member("no_such", "x"),
+              StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_EQ(kernel_->btf().Member("cred", "euid.val")->offset, 8U);
+}
+
+TEST_F(SmallKernelTest, S22_NewExecutablePageIsFound) {
+  // The module's data page, which nothing but bit 63 kept from running.
+  guest_.memory().Number(SmallKernel::kRoot + 0x6008,
+                         (SmallKernel::kModuleTables + 0x1000) | 3);
+  Inspect();
+  EXPECT_THAT(Judge(),
+              ElementsAre(Field("code", &Finding::code, "code-writable"),
+                          Field("code", &Finding::code, "code-unknown")));
+}
+
+TEST_F(SmallKernelTest, S22_TextAtAForeignFrameIsFound) {
+  guest_.memory().Number(SmallKernel::kRoot + 0x5000, 0x1000 | 1);
+  Inspect();
+  EXPECT_THAT(Judge(),
+              ElementsAre(Field("code", &Finding::code, "code-elsewhere")));
+}
+
+}  // namespace
+}  // namespace vmattest::linuxguest
