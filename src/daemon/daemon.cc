@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "daemon/config_values.h"
 #include "daemon/gate_host.h"
+#include "daemon/memory_host.h"
 #include "daemon/metrics.h"
 #include "daemon/observed_ports.h"
 #include "daemon/setup.h"
@@ -117,6 +118,7 @@ struct Daemon::Owners {
   absl::Status Watch();
   absl::Status EnrollWith(const config::VerifierClient& verifier);
   absl::Status MakeGate();
+  absl::Status MakeMemory();
   absl::Status OpenVerification();
   [[nodiscard]] rpc::ServiceMaker Services();
   [[nodiscard]] rpc::AdminActions AdminActions();
@@ -178,6 +180,8 @@ struct Daemon::Owners {
   std::shared_ptr<gate::LaunchVerifier> remote;
   std::optional<ThreadPool> enroll_pool;  // gone before what it uses
   std::unique_ptr<GateHost> gate;         // null: gate.enabled is not set
+  std::unique_ptr<MemoryHost> memory;     // null: memory.enabled is not set
+  const inspection::WorkerPoolOptions worker_options;
 
   std::unique_ptr<ops::MetricsServer> metrics;
 };
@@ -261,7 +265,8 @@ Daemon::Owners::Owners(const DaemonConfig& config_in,
                  .event_history = config.event_history,
                  .on_state = [this](const absl::Status& status) {
                    LibvirtIs(status);
-                 }}) {}
+                 }}),
+      worker_options(workers.disks) {}
 
 // From a thread of the signer's, on each change.
 void Daemon::Owners::SignerIs(const signing::SignerState& now) {
@@ -379,6 +384,20 @@ absl::Status Daemon::Owners::OpenVerification() {
   return absl::OkStatus();
 }
 
+absl::Status Daemon::Owners::MakeMemory() {
+  if (!config.memory.enabled) {
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(memory, MemoryHost::Make(config, {.libvirt = libvirt,
+                                                     .signer = signer,
+                                                     .attestor = attestor,
+                                                     .requests = requests,
+                                                     .clock = clock,
+                                                     .workers =
+                                                         worker_options}));
+  return absl::OkStatus();
+}
+
 absl::Status Daemon::Owners::MakeGate() {
   if (!config.gate.enabled) {
     health.Set("gate", absl::OkStatus());
@@ -420,6 +439,9 @@ void Daemon::Owners::Tick() {
   }
   if (gate) {
     gate->Tick();
+  }
+  if (memory) {
+    memory->Tick();
   }
 }
 
@@ -491,6 +513,10 @@ std::vector<ops::Metric> Daemon::Owners::Metrics() {
     const auto more = verifierd::ToMetrics(verification->counters());
     all.insert(all.end(), more.begin(), more.end());
   }
+  if (memory) {
+    const auto more = memory->Metrics();
+    all.insert(all.end(), more.begin(), more.end());
+  }
   return all;
 }
 
@@ -535,6 +561,9 @@ rpc::ServiceMaker Daemon::Owners::Services() {
     attestation.unmanaged = [this] { return processes->Unmanaged(); };
   }
   rpc::ServiceMaker own = rpc::HostServices(attestation, AdminActions());
+  if (memory) {
+    own = rpc::Together(std::move(own), memory->Services());
+  }
   return verification ? rpc::Together(std::move(own),
                                       rpc::VerificationServices(
                                           verification->Parts(requests, watch)))
@@ -603,6 +632,9 @@ void Daemon::Owners::Stop() {
   if (gate) {
     gate->StopListening();
   }
+  if (memory) {
+    memory->Stop();
+  }
   libvirt.Stop();
   digester.Stop();
   disk_workers.Stop();
@@ -612,6 +644,7 @@ void Daemon::Owners::Stop() {
   header_workers.Stop();
   signer.Stop();
   gate.reset();
+  memory.reset();
   processes.reset();
 }
 
@@ -646,6 +679,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(
   if (config.verification) {
     RETURN_IF_ERROR(owners.OpenVerification());
   }
+  RETURN_IF_ERROR(owners.MakeMemory());
   RETURN_IF_ERROR(owners.Listen());
   RETURN_IF_ERROR(owners.MakeGate());
   hypervisor::HypervisorObserver* observer = &owners.lifecycle;
