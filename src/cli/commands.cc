@@ -28,6 +28,7 @@
 #include "cli/reference_commands.h"
 #include "cli/register_image_command.h"
 #include "cli/seal_command.h"
+#include "cli/snapshot_commands.h"
 #include "cli/start_command.h"
 #include "cli/verifier_commands.h"
 #include "cli/verify_command.h"
@@ -352,6 +353,10 @@ void AddVerify(CLI::App& app, Run* run) {
                         "refuse leaves that only say why there is no content");
   command.app->add_option("--max-unmanaged", args.max_unmanaged,
                           "VMs that may run beside libvirt on that host");
+  command.app->add_option("--subset", args.subsets,
+                          "of memory: ID@VERSION[=HEX] of an approved policy");
+  command.app->add_option("--min-consistency", args.min_consistency,
+                          "of memory: live, paused, point-in-time");
   command.app->add_flag("--json", args.json, "print JSON");
 }
 
@@ -507,6 +512,7 @@ void AddCommands(CLI::App& app, Run* run) {
   AddStart(app, run);
   AddBreakGlass(app, run);
   AddSeal(app, run);
+  AddSnapshotCommands(app, run);
   AddEventLog(app, run);
   AddCall(app, run);
   AddVersion(app, run);

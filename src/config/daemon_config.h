@@ -77,6 +77,16 @@ struct GateConfig {
   std::vector<std::filesystem::path> store;
 };
 
+struct MemoryConfig {
+  bool enabled = false;
+  std::filesystem::path policies;
+  uint32_t keep = 0;
+  uint32_t threads = 0;
+  uint32_t max_workers = 0;
+  uint32_t worker_memory_mib = 0;
+  uint32_t max_peek_mib = 0;
+};
+
 // Immutable once loaded: hand it around as const.
 struct DaemonConfig {
   std::filesystem::path state_dir;
@@ -120,6 +130,7 @@ struct DaemonConfig {
   std::optional<VerifierClient> verifier;
   std::optional<VerificationSettings> verification;  // none: it serves none
   GateConfig gate;
+  MemoryConfig memory;
 
   uint32_t max_pending_seals = 0;
   uint32_t request_threads = 0;

@@ -133,7 +133,8 @@ Daemon::Owners::Owners(const DaemonConfig& config_in,
                  .event_history = config.event_history,
                  .on_state = [this](const absl::Status& status) {
                    LibvirtIs(status);
-                 }}) {}
+                 }}),
+      worker_options(workers.disks) {}
 
 // From a thread of the signer's, on each change.
 void Daemon::Owners::SignerIs(const signing::SignerState& now) {
@@ -251,6 +252,20 @@ absl::Status Daemon::Owners::OpenVerification() {
   return absl::OkStatus();
 }
 
+absl::Status Daemon::Owners::MakeMemory() {
+  if (!config.memory.enabled) {
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(memory, MemoryHost::Make(config, {.libvirt = libvirt,
+                                                     .signer = signer,
+                                                     .attestor = attestor,
+                                                     .requests = requests,
+                                                     .clock = clock,
+                                                     .workers =
+                                                         worker_options}));
+  return absl::OkStatus();
+}
+
 absl::Status Daemon::Owners::MakeGate() {
   if (!config.gate.enabled) {
     health.Set("gate", absl::OkStatus());
@@ -292,6 +307,9 @@ void Daemon::Owners::Tick() {
   }
   if (gate) {
     gate->Tick();
+  }
+  if (memory) {
+    memory->Tick();
   }
 }
 
@@ -373,6 +391,9 @@ void Daemon::Owners::Stop() {
   if (gate) {
     gate->StopListening();
   }
+  if (memory) {
+    memory->Stop();
+  }
   libvirt.Stop();
   digester.Stop();
   disk_workers.Stop();
@@ -382,6 +403,7 @@ void Daemon::Owners::Stop() {
   header_workers.Stop();
   signer.Stop();
   gate.reset();
+  memory.reset();
   processes.reset();
 }
 
@@ -416,6 +438,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(
   if (config.verification) {
     RETURN_IF_ERROR(owners.OpenVerification());
   }
+  RETURN_IF_ERROR(owners.MakeMemory());
   RETURN_IF_ERROR(owners.Listen());
   RETURN_IF_ERROR(owners.MakeGate());
   hypervisor::HypervisorObserver* observer = &owners.lifecycle;

@@ -70,6 +70,10 @@ std::vector<ops::Metric> Daemon::Owners::Metrics() {
     const auto more = verifierd::ToMetrics(verification->counters());
     all.insert(all.end(), more.begin(), more.end());
   }
+  if (memory) {
+    const auto more = memory->Metrics();
+    all.insert(all.end(), more.begin(), more.end());
+  }
   return all;
 }
 
@@ -131,6 +135,9 @@ rpc::ServiceMaker Daemon::Owners::Services() {
     attestation.unmanaged = [this] { return processes->Unmanaged(); };
   }
   rpc::ServiceMaker own = rpc::HostServices(attestation, AdminActions());
+  if (memory) {
+    own = rpc::Together(std::move(own), memory->Services());
+  }
   return verification ? rpc::Together(std::move(own),
                                       rpc::VerificationServices(
                                           verification->Parts(requests, watch)))

@@ -16,6 +16,7 @@
 #include "base/mutex.h"
 #include "daemon/daemon.h"
 #include "daemon/gate_host.h"
+#include "daemon/memory_host.h"
 #include "daemon/observed_ports.h"
 #include "daemon/setup.h"
 #include "hypervisor/libvirt/libvirt_disk_exporter.h"
@@ -70,6 +71,7 @@ struct Daemon::Owners {
   absl::Status Watch();
   absl::Status EnrollWith(const config::VerifierClient& verifier);
   absl::Status MakeGate();
+  absl::Status MakeMemory();
   absl::Status OpenVerification();
   [[nodiscard]] rpc::ServiceMaker Services();
   [[nodiscard]] rpc::AdminActions AdminActions();
@@ -132,6 +134,8 @@ struct Daemon::Owners {
   std::shared_ptr<gate::LaunchVerifier> remote;
   std::optional<ThreadPool> enroll_pool;  // gone before what it uses
   std::unique_ptr<GateHost> gate;         // null: gate.enabled is not set
+  std::unique_ptr<MemoryHost> memory;     // null: memory.enabled is not set
+  const inspection::WorkerPoolOptions worker_options;
 
   std::unique_ptr<ops::MetricsServer> metrics;
 };

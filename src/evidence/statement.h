@@ -120,6 +120,16 @@ struct StateStatement {
   std::vector<std::string> notes;
 };
 
+// The page digests that a snapshot's region roots are made of.
+struct SnapshotPages {
+  struct Region {
+    std::string name;
+    std::vector<PhysicalRange> ranges;
+    Bytes digests;
+  };
+  std::vector<Region> regions;
+};
+
 // RFC 6962 over one leaf for each region, all of whose fields it has. Pure; any
 // thread.
 DigestBytes StateRoot(HashAlgorithm algorithm,

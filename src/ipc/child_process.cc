@@ -154,7 +154,8 @@ __attribute__((no_sanitize("thread", "address"))) int RunChild(void* argument) {
        close(kLandlockFd) != 0)) {
     return Fail(plan, "restricting it to its files");
   }
-  if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) {
+  if (!plan.options->outlives_us &&
+      prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) {
     return Fail(plan, "binding it to our life");
   }
   execve(plan.program, plan.arguments, plan.environment);

@@ -21,7 +21,6 @@ struct PageArray {
   uint64_t mapping = 0;
 
   static std::optional<PageArray> Find(Kernel& kernel) {
-    PageArray pages;
     const absl::StatusOr<uint64_t> base = kernel.Variable("vmemmap_base", 8);
     const absl::StatusOr<uint64_t> stride = kernel.btf().Size("page");
     const absl::StatusOr<Field> mapping =

@@ -12,6 +12,7 @@ namespace {
 constexpr size_t kMaxRegions = 128;
 constexpr size_t kMaxRamRanges = 1024;
 constexpr size_t kMaxNotes = 64;
+constexpr std::string_view kPagesFormat = "vmattest/snapshot-pages/v1";
 
 void Fill(const evidence::PhysicalRange& range, v1::PhysicalRange& message) {
   message.set_begin(range.begin);
@@ -124,6 +125,45 @@ absl::StatusOr<evidence::StateStatement> ParseStateStatement(ByteView bytes) {
   RETURN_IF_ERROR(CheckCanonical(bytes, EncodeStateStatement(statement),
                                  "StateStatement"));
   return statement;
+}
+
+Bytes EncodeSnapshotPages(const evidence::SnapshotPages& pages) {
+  v1::SnapshotPages message;
+  message.set_format(std::string(kPagesFormat));
+  for (const evidence::SnapshotPages::Region& region : pages.regions) {
+    v1::RegionPages& added = *message.add_regions();
+    added.set_name(region.name);
+    for (const evidence::PhysicalRange& range : region.ranges) {
+      Fill(range, *added.add_ranges());
+    }
+    added.set_digests(ToField(region.digests));
+  }
+  return Serialize(message);
+}
+
+absl::StatusOr<evidence::SnapshotPages> ParseSnapshotPages(ByteView bytes) {
+  v1::SnapshotPages message;
+  RETURN_IF_ERROR(
+      ParseMessage(bytes, kMaxSnapshotPagesSize, "SnapshotPages", message));
+  if (message.format() != kPagesFormat) {
+    return Malformed("SnapshotPages.format", message.format());
+  }
+  RETURN_IF_ERROR(CheckCount("SnapshotPages.regions",
+                             static_cast<size_t>(message.regions_size()),
+                             kMaxRegions));
+  evidence::SnapshotPages pages;
+  for (const v1::RegionPages& region : message.regions()) {
+    evidence::SnapshotPages::Region added;
+    added.name = region.name();
+    for (const v1::PhysicalRange& range : region.ranges()) {
+      added.ranges.push_back({range.begin(), range.end()});
+    }
+    added.digests = FromField(region.digests());
+    pages.regions.push_back(std::move(added));
+  }
+  RETURN_IF_ERROR(
+      CheckCanonical(bytes, EncodeSnapshotPages(pages), "SnapshotPages"));
+  return pages;
 }
 
 }  // namespace vmattest::wire
