@@ -50,8 +50,8 @@ struct DaemonProgram {
 // main() of a daemon: command line, signals, service manager. On SIGHUP the log
 // level is read again; everything else needs a restart, but for certificates,
 // which the listener watches itself. 0: ended by a signal, or --check-config
-// found nothing, or a task is done. 2: usage, or a configuration error. 3: could
-// not start, or a task failed.
+// found nothing, or a task is done. 2: usage, or a configuration error. 3:
+// could not start, or a task failed.
 int RunDaemonProgram(const DaemonProgram& program, int argc, char** argv);
 
 }  // namespace vmattest::process
