@@ -23,6 +23,9 @@ using config::DaemonConfig;
 constexpr std::chrono::seconds kDrain{5};
 constexpr size_t kHashQueue = 256;
 constexpr size_t kJournalQueue = 4;
+// Of VMs that are started at the same time.
+constexpr size_t kStarts = 4;
+constexpr size_t kWaitingStarts = 256;
 constexpr std::chrono::seconds kEnrollLimit{20};
 constexpr std::string_view kVerifierStore = rpc::kVerifierNeeds[0];
 // Evidence has up to 16 MiB.
@@ -120,20 +123,21 @@ Daemon::Owners::Owners(const DaemonConfig& config_in,
                              .pcr_bank = config.pcr_bank,
                              .boot_log = config.boot_log},
                 .max_pending = config.max_pending_seals}),
-      lifecycle({.hypervisor = libvirt,
-                 .measurer = measurer,
-                 .store = store,
-                 .recorder = recorder,
-                 .work = lifecycle_pool,
-                 .clock = clock},
-                {.algorithm = config.algorithm,
-                 .content = ToPolicy(config.content),
-                 .inside = ToPolicy(config.inside),
-                 .salted = salted,
-                 .event_history = config.event_history,
-                 .on_state = [this](const absl::Status& status) {
-                   LibvirtIs(status);
-                 }}) {}
+      lifecycle(
+          {.hypervisor = libvirt,
+           .measurer = measurer,
+           .store = store,
+           .recorder = recorder,
+           .work = lifecycle_pool,
+           .clock = clock},
+          {.algorithm = config.algorithm,
+           .content = ToPolicy(config.content),
+           .inside = ToPolicy(config.inside),
+           .salted = salted,
+           .event_history = config.event_history,
+           .on_state =
+               [this](const absl::Status& status) { LibvirtIs(status); }}),
+      starts("start", kStarts, kWaitingStarts) {}
 
 // From a thread of the signer's, on each change.
 void Daemon::Owners::SignerIs(const signing::SignerState& now) {
@@ -381,6 +385,7 @@ void Daemon::Owners::Stop() {
   }
   header_workers.Stop();
   signer.Stop();
+  starts.Shutdown();
   gate.reset();
   processes.reset();
 }
@@ -424,6 +429,15 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(
 }
 
 void Daemon::Tick() { owners_->Tick(); }
+
+absl::Status Daemon::Reload() {
+  absl::Status status = owners_->verification ? owners_->verification->Reload()
+                                              : absl::OkStatus();
+  if (owners_->gate) {
+    status.Update(owners_->gate->Reload());
+  }
+  return status;
+}
 
 std::vector<ops::Watchdog::Subject> Daemon::subjects() {
   const auto moved = [this] {

@@ -172,6 +172,8 @@ absl::StatusOr<std::unique_ptr<Verifierd>> Verifierd::Start(
 
 void Verifierd::Tick() { owners_->health.Set(kStore, owners_->stack->Tick()); }
 
+absl::Status Verifierd::Reload() { return owners_->stack->Reload(); }
+
 std::vector<ops::Watchdog::Subject> Verifierd::subjects() {
   return {{"request", &owners_->requests,
            [this] { return owners_->requests.finished(); }},
