@@ -23,6 +23,9 @@ using config::DaemonConfig;
 constexpr std::chrono::seconds kDrain{5};
 constexpr size_t kHashQueue = 256;
 constexpr size_t kJournalQueue = 4;
+// Of VMs that are started at the same time.
+constexpr size_t kStarts = 4;
+constexpr size_t kWaitingStarts = 256;
 constexpr std::chrono::seconds kEnrollLimit{20};
 constexpr std::string_view kVerifierStore = rpc::kVerifierNeeds[0];
 // Evidence has up to 16 MiB.
@@ -134,6 +137,7 @@ Daemon::Owners::Owners(const DaemonConfig& config_in,
                  .on_state = [this](const absl::Status& status) {
                    LibvirtIs(status);
                  }}),
+      starts("start", kStarts, kWaitingStarts),
       worker_options(workers.disks) {}
 
 // From a thread of the signer's, on each change.
@@ -402,6 +406,7 @@ void Daemon::Owners::Stop() {
   }
   header_workers.Stop();
   signer.Stop();
+  starts.Shutdown();
   gate.reset();
   memory.reset();
   processes.reset();
@@ -447,6 +452,15 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(
 }
 
 void Daemon::Tick() { owners_->Tick(); }
+
+absl::Status Daemon::Reload() {
+  absl::Status status = owners_->verification ? owners_->verification->Reload()
+                                              : absl::OkStatus();
+  if (owners_->gate) {
+    status.Update(owners_->gate->Reload());
+  }
+  return status;
+}
 
 std::vector<ops::Watchdog::Subject> Daemon::subjects() {
   const auto moved = [this] {

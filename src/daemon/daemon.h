@@ -25,6 +25,7 @@ class Daemon final : public process::RunningDaemon {
   ~Daemon() override;
 
   void Tick() override;
+  absl::Status Reload() override;
   std::vector<ops::Watchdog::Subject> subjects() override;
   [[nodiscard]] std::string summary() const override;
 

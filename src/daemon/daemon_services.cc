@@ -115,6 +115,7 @@ rpc::AdminActions Daemon::Owners::AdminActions() {
       .vm_salt = [this](const std::string& vm) { return SaltOf(vm); },
       .start_vm = [this](const std::string& vm,
                          bool keep_paused) { return StartVm(vm, keep_paused); },
+      .starts = &starts,
       .signer = &signer};
 }
 

@@ -40,15 +40,13 @@ reference::GateMode ToMode(config::LaunchMode mode) {
   return reference::GateMode::kEnforce;
 }
 
-gate::LaunchGate::Options GateOptions(
-    const config::DaemonConfig& config, const GateHost::Parts& parts,
-    std::vector<token::VerificationKey> keys) {
+gate::LaunchGate::Options GateOptions(const config::DaemonConfig& config,
+                                      const GateHost::Parts& parts) {
   gate::LaunchGate::Options options;
   options.algorithm = config.algorithm;
   options.content = ToPolicy(config.content);
   options.inside = ToPolicy(config.inside);
   options.salted = parts.salted;
-  options.verifier_keys = std::move(keys);
   options.learned = config.state_dir / "gate" / "learned";
   options.store = config.gate.store;
   return options;
@@ -92,6 +90,7 @@ struct GateHost::Work {
   const gate::GateKey key;
   const std::unique_ptr<gate::PolicyStore> policy;
   const GateVerifier verifier;
+  Current<std::vector<token::VerificationKey>> verifier_keys{verifier.keys};
   gate::VerdictCache verdicts{folder / "verdicts"};
   Mutex changed_mutex;
   std::set<std::string> changed GUARDED_BY(changed_mutex);
@@ -113,6 +112,7 @@ struct GateHost::Work {
   PolicyFeed feed;
   std::atomic<bool> looking = false;
   std::atomic<bool> connected = false;
+  std::atomic<bool> keys_changed = false;
   std::string trusted_host;  // of the thread that looks, as the next
   bool taken_up = false;
   std::unique_ptr<gate::HookServer> server;
@@ -141,6 +141,7 @@ GateHost::Work::Work(const config::DaemonConfig& config_in, Parts parts_in,
             .make_parser = parts.make_parser,
             .evidence = evidence,
             .verifier = *verifier.verifier,
+            .verifier_keys = verifier_keys,
             .policy = *policy,
             .verdicts = verdicts,
             .sessions = sessions,
@@ -151,7 +152,7 @@ GateHost::Work::Work(const config::DaemonConfig& config_in, Parts parts_in,
             .store = parts.store,
             .note = Noter(),
             .clock = parts.clock},
-           GateOptions(config, parts, verifier.keys)),
+           GateOptions(config, parts)),
       hook(sessions, {.hooks = config.gate.hooks_dir,
                       .program = std::move(hook_program),
                       .called = folder / "called"}),
@@ -215,6 +216,9 @@ absl::Status GateHost::Work::WriteTrust() {
   const auto identity = parts.signer.state().identity;
   const std::string host = identity ? identity->host_id : "";
   std::error_code ignored;
+  if (keys_changed.exchange(false)) {
+    trusted_host.clear();
+  }
   if ((!trusted_host.empty() && trusted_host == host) ||
       (host.empty() &&
        std::filesystem::exists(folder / "hook.json", ignored))) {
@@ -224,7 +228,7 @@ absl::Status GateHost::Work::WriteTrust() {
   trust.socket = config.gate.hook_socket;
   trust.deadline = std::chrono::milliseconds(config.gate.deadline_ms) + kMargin;
   ASSIGN_OR_RETURN(trust.gate_key_pem, key.ToPem());
-  trust.verifier_keys = verifier.keys;
+  trust.verifier_keys = *verifier_keys.Get();
   trust.host_id = host;
   RETURN_IF_ERROR(WriteFileAtomic(folder / "hook.json",
                                   AsBytes(gate::ToJson(trust)), 0600));
@@ -361,6 +365,22 @@ absl::Status GateHost::Listen() {
                }}),
       "gate.hook_socket");
   return absl::OkStatus();
+}
+
+absl::Status GateHost::Reload() {
+  Work& work = *work_;
+  absl::Status status = work.policy->ReloadApprovers();
+  if (work.config.gate.verifier) {
+    absl::StatusOr<std::vector<token::VerificationKey>> keys =
+        LoadVerifierKeys(work.config.gate);
+    status.Update(keys.status());
+    if (keys.ok()) {
+      work.verifier_keys.Set(*std::move(keys));
+      work.keys_changed = true;
+    }
+  }
+  Tick();
+  return status;
 }
 
 void GateHost::StopListening() {

@@ -55,6 +55,9 @@ class GateHost final : public hypervisor::HypervisorObserver {
   // Opens the hook socket and writes what `vmattest hook install` copies.
   absl::Status Listen();
   void StopListening();
+  // Reads gate.approvers and gate.verifier_keys again; what cannot be read goes
+  // on as it was. The hook's own file is `vmattest hook install`'s matter.
+  absl::Status Reload();
   // Asks for policy again, looks for drift, checks the hook. Never blocks.
   void Tick();
 

@@ -8,6 +8,17 @@
 
 namespace vmattest::daemon {
 
+absl::StatusOr<std::vector<token::VerificationKey>> LoadVerifierKeys(
+    const config::GateConfig& config) {
+  std::vector<token::VerificationKey> all;
+  for (const std::filesystem::path& file : config.verifier_keys) {
+    ASSIGN_OR_RETURN_WITH(const std::vector<token::VerificationKey> keys,
+                          token::LoadKeyFile(file), "gate.verifier_keys");
+    all.insert(all.end(), keys.begin(), keys.end());
+  }
+  return all;
+}
+
 absl::StatusOr<GateVerifier> MakeGateVerifier(
     const config::GateConfig& config, const std::filesystem::path& folder,
     std::shared_ptr<gate::LaunchVerifier> remote, signing::Signer& signer,
@@ -15,11 +26,7 @@ absl::StatusOr<GateVerifier> MakeGateVerifier(
   GateVerifier made;
   if (config.verifier) {
     made.verifier = std::move(remote);
-    for (const std::filesystem::path& file : config.verifier_keys) {
-      ASSIGN_OR_RETURN_WITH(const std::vector<token::VerificationKey> keys,
-                            token::LoadKeyFile(file), "gate.verifier_keys");
-      made.keys.insert(made.keys.end(), keys.begin(), keys.end());
-    }
+    ASSIGN_OR_RETURN(made.keys, LoadVerifierKeys(config));
     return made;
   }
   ASSIGN_OR_RETURN_WITH(EcPrivateKey key,

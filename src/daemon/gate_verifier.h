@@ -21,6 +21,10 @@ struct GateVerifier {
   std::vector<token::VerificationKey> keys;
 };
 
+// The keys that the configuration pins. Errors name the key.
+absl::StatusOr<std::vector<token::VerificationKey>> LoadVerifierKeys(
+    const config::GateConfig& config);
+
 // The embedded verifier, whose key is made in `folder` if it is missing, or
 // `remote` with the keys that the configuration pins. What the verifier itself
 // says about its keys is never asked for. `signer` and `clock` must outlive it.

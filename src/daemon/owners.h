@@ -134,6 +134,7 @@ struct Daemon::Owners {
   std::shared_ptr<gate::LaunchVerifier> remote;
   std::optional<ThreadPool> enroll_pool;  // gone before what it uses
   std::unique_ptr<GateHost> gate;         // null: gate.enabled is not set
+  ThreadPool starts;                      // gone before the gate
   std::unique_ptr<MemoryHost> memory;     // null: memory.enabled is not set
   const inspection::WorkerPoolOptions worker_options;
 

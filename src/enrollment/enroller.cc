@@ -27,7 +27,8 @@ Verdict Judge(const evidence::HostIdentity& identity, const EkRoots& roots,
 
 }  // namespace
 
-Enroller::Enroller(const EkRoots& roots, const Clock& clock, Options options)
+Enroller::Enroller(const Current<EkRoots>& roots, const Clock& clock,
+                   Options options)
     : roots_(roots), clock_(clock), options_(options) {}
 
 absl::StatusOr<Enroller::Begun> Enroller::Begin(
@@ -46,7 +47,7 @@ absl::StatusOr<Enroller::Begun> Enroller::Begin(
     RETURN_IF_ERROR(CheckRoom(client, pending.identity.size()));
   }
   Begun begun;
-  begun.verdict = Judge(identity, roots_, clock_.Now());
+  begun.verdict = Judge(identity, *roots_.Get(), clock_.Now());
   if (!begun.verdict.trusted()) {
     return begun;
   }

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/clock.h"
+#include "base/current.h"
 #include "base/mutex.h"
 #include "enrollment/credential.h"
 #include "enrollment/ek_certificate.h"
@@ -38,8 +39,8 @@ class Enroller {
   };
 
   // `roots` and `clock` must outlive it.
-  Enroller(const EkRoots& roots, const Clock& clock, Options options);
-  Enroller(const EkRoots& roots, const Clock& clock)
+  Enroller(const Current<EkRoots>& roots, const Clock& clock, Options options);
+  Enroller(const Current<EkRoots>& roots, const Clock& clock)
       : Enroller(roots, clock, Options()) {}
   Enroller(const Enroller&) = delete;
   Enroller& operator=(const Enroller&) = delete;
@@ -79,7 +80,7 @@ class Enroller {
   void Drop(PendingMap::iterator challenge) REQUIRES_LOCK(mutex_);
   absl::Status Keep(const Bytes& id, Pending pending) EXCLUDES_LOCK(mutex_);
 
-  const EkRoots& roots_;
+  const Current<EkRoots>& roots_;
   const Clock& clock_;
   const Options options_;
   mutable Mutex mutex_;

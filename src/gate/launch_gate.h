@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/current.h"
 #include "base/executor.h"
 #include "base/uuid.h"
 #include "gate/disk_continuity.h"
@@ -57,6 +58,8 @@ class LaunchGate {
     image::HeaderParserFactory make_parser;
     EvidenceMaker& evidence;
     LaunchVerifier& verifier;
+    // Whose signature makes a result.
+    const Current<std::vector<token::VerificationKey>>& verifier_keys;
     PolicyStore& policy;
     VerdictCache& verdicts;
     LaunchSessions& sessions;
@@ -77,7 +80,6 @@ class LaunchGate {
     measurement::ContentPolicy content = measurement::ContentPolicy::kChain;
     inspection::InsidePolicy inside = inspection::InsidePolicy::kNone;
     std::function<bool(const Uuid&)> salted;
-    std::vector<token::VerificationKey> verifier_keys;
     // learn writes UUID.evidence and UUID.yaml here.
     std::filesystem::path learned;
     // Kernels, initrds and loaders come from here alone, if any are named.

@@ -112,7 +112,7 @@ Judgement LaunchGate::JudgeMeasured(const Launch& launch,
   const VerdictBinding binding = BindingOf(launch, measured, clock.now);
   if (std::optional<std::string> kept =
           parts_.verdicts.Find(binding, clock.now);
-      kept && CheckVerdictToken(*kept, options_.verifier_keys,
+      kept && CheckVerdictToken(*kept, *parts_.verifier_keys.Get(),
                                 {.vm_uuid = launch.uuid,
                                  .host_id = {},
                                  .nonce = std::nullopt,
@@ -164,7 +164,7 @@ Judgement LaunchGate::AskVerifier(const Launch& launch,
   }
   const signing::SignerState signer = parts_.evidence.state();
   CheckedToken checked = CheckVerdictToken(
-      *ear, options_.verifier_keys,
+      *ear, *parts_.verifier_keys.Get(),
       {.vm_uuid = launch.uuid,
        .host_id = signer.identity ? signer.identity->host_id : "",
        .nonce = launch.call.nonce,

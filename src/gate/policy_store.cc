@@ -67,34 +67,54 @@ std::string WhyNotFor(const v1::BreakGlassOrder& order,
 
 absl::StatusOr<std::unique_ptr<PolicyStore>> PolicyStore::Open(
     Options options) {
-  std::unique_ptr<PolicyStore> store(new PolicyStore(std::move(options)));
-  RETURN_IF_ERROR(MakeFolder(store->options_.folder / "policy"));
-  RETURN_IF_ERROR(MakeFolder(store->options_.folder / "break-glass"));
-  ASSIGN_OR_RETURN_WITH(store->approvers_,
-                        document::LoadKeysIfAny(store->options_.approvers),
+  RETURN_IF_ERROR(MakeFolder(options.folder / "policy"));
+  RETURN_IF_ERROR(MakeFolder(options.folder / "break-glass"));
+  ASSIGN_OR_RETURN_WITH(std::vector<document::PublicKey> approvers,
+                        document::LoadKeysIfAny(options.approvers),
                         "gate.approvers");
+  std::unique_ptr<PolicyStore> store(
+      new PolicyStore(std::move(options), std::move(approvers)));
   RETURN_IF_ERROR(store->Load());
   return store;
 }
 
-absl::Status PolicyStore::Load() {
-  const fs::path folder = options_.folder / "policy";
-  ASSIGN_OR_RETURN(const std::vector<fs::path> files, FilesIn(folder));
+absl::Status PolicyStore::ReloadApprovers() {
+  ASSIGN_OR_RETURN_WITH(std::vector<document::PublicKey> approvers,
+                        document::LoadKeysIfAny(options_.approvers),
+                        "gate.approvers");
+  approvers_.Set(std::move(approvers));
+  return LoadDocuments();
+}
+
+absl::Status PolicyStore::LoadDocuments() {
+  const auto approvers = approvers_.Get();
   const MutexLock lock(mutex_);
+  ASSIGN_OR_RETURN(const std::vector<fs::path> files,
+                   FilesIn(options_.folder / "policy"));
+  std::vector<std::pair<fs::path, Bytes>> documents;
   for (const fs::path& file : files) {
-    if (file.extension() != ".document") {
-      continue;
+    if (file.extension() == ".document") {
+      ASSIGN_OR_RETURN(Bytes bytes, ReadFile(file, document::kMaxDocumentSize));
+      documents.emplace_back(file, std::move(bytes));
     }
-    ASSIGN_OR_RETURN(const Bytes bytes,
-                     ReadFile(file, document::kMaxDocumentSize));
+  }
+  kept_.clear();
+  for (const auto& [file, bytes] : documents) {
     absl::StatusOr<reference::Reference> reference =
-        OpenReference(bytes, approvers_);
+        OpenReference(bytes, *approvers);
     if (!reference.ok()) {
       SayLeftOut(file, std::string(reference.status().message()));
     } else if (IsNewer(*reference)) {
       Keep(*std::move(reference));
     }
   }
+  return absl::OkStatus();
+}
+
+absl::Status PolicyStore::Load() {
+  RETURN_IF_ERROR(LoadDocuments());
+  const fs::path folder = options_.folder / "policy";
+  const MutexLock lock(mutex_);
   if (const auto epoch = ReadFile(folder / "epoch", 64); epoch.ok()) {
     const std::string_view text = AsText(*epoch);
     std::from_chars(text.data(), text.data() + text.size(), epoch_);
@@ -151,10 +171,11 @@ absl::StatusOr<size_t> PolicyStore::Take(
   // First what takes something away.
   RETURN_IF_ERROR(RaiseEpoch(policy.revocation_epoch));
   size_t taken = 0;
+  const auto approvers = approvers_.Get();
   const fs::path folder = options_.folder / "policy";
   for (const Bytes& bytes : policy.references) {
     absl::StatusOr<reference::Reference> reference =
-        OpenReference(bytes, approvers_);
+        OpenReference(bytes, *approvers);
     if (!reference.ok()) {
       SayLeftOut("of the verifier", std::string(reference.status().message()));
       continue;
@@ -186,8 +207,9 @@ absl::Status PolicyStore::RaiseEpoch(uint64_t epoch) {
 }
 
 absl::StatusOr<bool> PolicyStore::TakeOrder(ByteView bytes, WallTime now) {
+  const auto approvers = approvers_.Get();
   const document::Opened opened =
-      document::Open(bytes, document::kBreakGlassPayloadType, approvers_);
+      document::Open(bytes, document::kBreakGlassPayloadType, *approvers);
   v1::BreakGlassOrder order;
   if (!opened.verdict.trusted() ||
       !order.ParseFromArray(opened.payload.data(),
@@ -214,6 +236,7 @@ absl::StatusOr<PolicyStore::BreakGlass> PolicyStore::UseBreakGlass(
     const std::string& vm_uuid, const std::string& host_id, WallTime now) {
   const fs::path folder = options_.folder / "break-glass";
   ASSIGN_OR_RETURN(const std::vector<fs::path> files, FilesIn(folder));
+  const auto approvers = approvers_.Get();
   const MutexLock lock(mutex_);
   for (const fs::path& file : files) {
     if (file.filename() == kUsed) {
@@ -225,7 +248,7 @@ absl::StatusOr<PolicyStore::BreakGlass> PolicyStore::UseBreakGlass(
       continue;
     }
     const document::Opened opened =
-        document::Open(*bytes, document::kBreakGlassPayloadType, approvers_);
+        document::Open(*bytes, document::kBreakGlassPayloadType, *approvers);
     v1::BreakGlassOrder order;
     if (!opened.verdict.trusted() ||
         !order.ParseFromArray(opened.payload.data(),

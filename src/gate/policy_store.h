@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/current.h"
 #include "base/mutex.h"
 #include "base/status.h"
 #include "document/document.h"
@@ -43,6 +44,10 @@ class PolicyStore {
   // INVALID_ARGUMENT: an approver's key.
   static absl::StatusOr<std::unique_ptr<PolicyStore>> Open(Options options);
 
+  // Reads the approvers again; documents of those who are gone stop counting,
+  // those of new ones that were kept count. An error: the old ones go on.
+  absl::Status ReloadApprovers() EXCLUDES_LOCK(mutex_);
+
   struct Effective {
     reference::GateMode mode = reference::GateMode::kEnforce;
     std::optional<reference::Reference> reference;
@@ -70,8 +75,10 @@ class PolicyStore {
                                            WallTime now) EXCLUDES_LOCK(mutex_);
 
  private:
-  explicit PolicyStore(Options options) : options_(std::move(options)) {}
+  PolicyStore(Options options, std::vector<document::PublicKey> approvers)
+      : options_(std::move(options)), approvers_(std::move(approvers)) {}
   absl::Status Load() EXCLUDES_LOCK(mutex_);
+  absl::Status LoadDocuments() EXCLUDES_LOCK(mutex_);
   absl::Status RaiseEpoch(uint64_t epoch) EXCLUDES_LOCK(mutex_);
   // Whether it is one that was not there.
   absl::StatusOr<bool> TakeOrder(ByteView document, WallTime now)
@@ -81,7 +88,7 @@ class PolicyStore {
   void Keep(reference::Reference reference) REQUIRES_LOCK(mutex_);
 
   const Options options_;
-  std::vector<document::PublicKey> approvers_;  // as of Open()
+  Current<std::vector<document::PublicKey>> approvers_;
   mutable Mutex mutex_;
   std::vector<reference::Reference> kept_ GUARDED_BY(mutex_);  // one a name
   uint64_t epoch_ GUARDED_BY(mutex_) = 0;

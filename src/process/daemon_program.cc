@@ -48,15 +48,18 @@ int RunTask(const DaemonProgram& program, const DaemonProgram::Task& task,
 }
 
 void Reload(const DaemonProgram& program, const fs::path& file,
-            const ops::ServiceManager& manager, const RunningDaemon& daemon) {
+            const ops::ServiceManager& manager, RunningDaemon& daemon) {
   manager.Reloading();
   const auto loaded = program.load(file);
+  absl::Status reloaded = loaded.status();
   if (loaded.ok()) {
     (void)log::Configure(loaded->log_level);
+    reloaded = daemon.Reload();
+  }
+  if (reloaded.ok()) {
     log::Info("reloaded", {{"log_level", loaded->log_level}});
   } else {
-    log::Error("not reloaded",
-               {{"why", std::string(loaded.status().message())}});
+    log::Error("not reloaded", {{"why", std::string(reloaded.message())}});
   }
   manager.Ready(daemon.summary());
 }

@@ -18,6 +18,10 @@ class RunningDaemon {
   virtual ~RunningDaemon() = default;
   // Called every few seconds: what waits for time to pass is tried again.
   virtual void Tick() = 0;
+  // Keys and certificates to believe, from the files that the configuration
+  // named at the start. An error names the key of the configuration; what could
+  // not be read goes on as it was.
+  virtual absl::Status Reload() = 0;
   // What the watchdog must see moving.
   virtual std::vector<ops::Watchdog::Subject> subjects() = 0;
   // One line about the components, for the service manager.
@@ -48,10 +52,10 @@ struct DaemonProgram {
 };
 
 // main() of a daemon: command line, signals, service manager. On SIGHUP the log
-// level is read again; everything else needs a restart, but for certificates,
-// which the listener watches itself. 0: ended by a signal, or --check-config
-// found nothing, or a task is done. 2: usage, or a configuration error. 3:
-// could not start, or a task failed.
+// level is read again, and what RunningDaemon::Reload says; everything else
+// needs a restart, but for certificates, which the listener watches itself. 0:
+// ended by a signal, or --check-config found nothing, or a task is done. 2:
+// usage, or a configuration error. 3: could not start, or a task failed.
 int RunDaemonProgram(const DaemonProgram& program, int argc, char** argv);
 
 }  // namespace vmattest::process

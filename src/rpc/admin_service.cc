@@ -118,7 +118,7 @@ grpc::ServerUnaryReactor* AdminService::StartVm(
     grpc::CallbackServerContext* context, const v1::StartVmRequest* request,
     v1::StartVmResponse* response) {
   return Run(
-      *context, "StartVm", response,
+      *actions_.starts, *context, "StartVm", response,
       [this, vm = request->vm(),
        keep = request->keep_paused()]() -> absl::StatusOr<v1::StartVmResponse> {
         RETURN_IF_ERROR(CheckVm(vm));

@@ -49,7 +49,7 @@ struct VmStart {
 };
 
 // What an operator may do, bound by the composition root. Each blocks and is
-// called on `requests`.
+// called on `requests`, but start_vm on `starts`.
 struct AdminActions {
   std::function<absl::StatusOr<DaemonStatus>()> status;
   std::function<absl::StatusOr<attestor::ReconcileResult>()> reconcile;
@@ -62,6 +62,7 @@ struct AdminActions {
   std::function<absl::StatusOr<VmStart>(const std::string& vm,
                                         bool keep_paused)>
       start_vm;
+  Executor* starts = nullptr;         // never null
   signing::Signer* signer = nullptr;  // never null; its admin calls
 };
 
@@ -121,11 +122,18 @@ class AdminService final : public v1::Admin::CallbackService {
   grpc::ServerUnaryReactor* Run(const grpc::CallbackServerContext& context,
                                 std::string_view method, Response* response,
                                 Work work) {
+    return Run(requests_, context, method, response, std::move(work));
+  }
+  template <class Response, class Work>
+  grpc::ServerUnaryReactor* Run(Executor& executor,
+                                const grpc::CallbackServerContext& context,
+                                std::string_view method, Response* response,
+                                Work work) {
     const auto authority = Authorize(context, method);
     if (!authority.ok()) {
       return AnswerNow(response, absl::StatusOr<Response>(authority.status()));
     }
-    return RunOn(requests_, response, std::move(work));
+    return RunOn(executor, response, std::move(work));
   }
   [[nodiscard]] absl::StatusOr<Authority> Authorize(
       const grpc::CallbackServerContext& context,

@@ -23,7 +23,7 @@ class HostRegistry {
   struct Parts {
     VerifierStore& store;
     DecisionLog& log;
-    const enrollment::EkRoots& ek_roots;
+    const Current<enrollment::EkRoots>& ek_roots;
     const document::PrivateKey& authority;
     const Clock& clock;
   };

@@ -59,8 +59,9 @@ absl::StatusOr<OrderBook::Put> OrderBook::PutDocument(ByteView document,
     return absl::InvalidArgumentError(
         fmt::format("an order has at most {} bytes", kMaxOrderSize));
   }
-  const document::Opened opened = document::Open(
-      document, document::kBreakGlassPayloadType, parts_.approvers);
+  const auto approvers = parts_.approvers.Get();
+  const document::Opened opened =
+      document::Open(document, document::kBreakGlassPayloadType, *approvers);
   if (!opened.verdict.trusted()) {
     return Put{opened.verdict, {}};
   }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/current.h"
 #include "base/status.h"
 #include "document/document.h"
 #include "verification/decision_log.h"
@@ -23,9 +24,9 @@ class OrderBook {
     DecisionLog& log;
     const Clock& clock;
     // Whose signature makes an order.
-    std::vector<document::PublicKey> approvers;
+    const Current<std::vector<document::PublicKey>>& approvers;
   };
-  explicit OrderBook(Parts parts) : parts_(std::move(parts)) {}
+  explicit OrderBook(Parts parts) : parts_(parts) {}
   OrderBook(const OrderBook&) = delete;
   OrderBook& operator=(const OrderBook&) = delete;
 

@@ -44,8 +44,9 @@ DecisionEntry EventOf(const ReferenceEntry& reference, uint64_t before) {
 
 absl::StatusOr<ReferenceBook::Opened> ReferenceBook::OpenDocument(
     ByteView document) const {
-  const document::Opened opened = document::Open(
-      document, document::kReferencePayloadType, parts_.approvers);
+  const auto approvers = parts_.approvers.Get();
+  const document::Opened opened =
+      document::Open(document, document::kReferencePayloadType, *approvers);
   if (!opened.verdict.trusted()) {
     return Opened{opened.verdict, {}};
   }
@@ -78,8 +79,9 @@ absl::StatusOr<ReferenceEntry> ReferenceBook::ToEntry(
 
 absl::StatusOr<ReferenceBook::Put> ReferenceBook::PutDocument(
     ByteView document, const MayVm& may) {
-  const document::Opened opened = document::Open(
-      document, document::kReferencePayloadType, parts_.approvers);
+  const auto approvers = parts_.approvers.Get();
+  const document::Opened opened =
+      document::Open(document, document::kReferencePayloadType, *approvers);
   if (!opened.verdict.trusted()) {
     return Put{opened.verdict, {}};
   }

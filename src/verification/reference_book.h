@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/current.h"
 #include "base/mutex.h"
 #include "base/status.h"
 #include "document/document.h"
@@ -29,9 +30,9 @@ class ReferenceBook {
     DecisionLog& log;
     const Clock& clock;
     // Whose signature makes a reference.
-    std::vector<document::PublicKey> approvers;
+    const Current<std::vector<document::PublicKey>>& approvers;
   };
-  explicit ReferenceBook(Parts parts) : parts_(std::move(parts)) {}
+  explicit ReferenceBook(Parts parts) : parts_(parts) {}
   ReferenceBook(const ReferenceBook&) = delete;
   ReferenceBook& operator=(const ReferenceBook&) = delete;
 

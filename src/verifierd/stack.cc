@@ -49,13 +49,14 @@ absl::StatusOr<std::unique_ptr<verification::Webhook>> MakeWebhook(
 struct VerificationStack::Owners {
   Owners(const Options& options_in, const Clock& clock_in,
          enrollment::EkRoots roots_in, VerifierKeys keys_in,
-         std::vector<document::PublicKey> approvers,
+         std::vector<document::PublicKey> approvers_in,
          std::unique_ptr<OpenStore> store_in,
          std::unique_ptr<rpc::GrpcHostClient> client_in,
          std::unique_ptr<verification::Webhook> webhook_in)
       : options(options_in),
         clock(clock_in),
         roots(std::move(roots_in)),
+        approvers(std::move(approvers_in)),
         keys(std::move(keys_in)),
         opened(std::move(store_in)),
         store(&opened->store()),
@@ -78,7 +79,7 @@ struct VerificationStack::Owners {
         orders({.store = *store,
                 .log = log,
                 .clock = clock,
-                .approvers = std::move(approvers)}),
+                .approvers = approvers}),
         hosts({.store = *store,
                .log = log,
                .ek_roots = roots,
@@ -95,7 +96,8 @@ struct VerificationStack::Owners {
 
   const Options options;
   const Clock& clock;
-  const enrollment::EkRoots roots;
+  Current<enrollment::EkRoots> roots;
+  Current<std::vector<document::PublicKey>> approvers;
   const VerifierKeys keys;
   const std::unique_ptr<OpenStore> opened;
   verification::VerifierStore* const store;
@@ -174,6 +176,19 @@ verification::Appraiser& VerificationStack::appraiser() const {
 
 verification::HostRegistry& VerificationStack::hosts() const {
   return owners_->hosts;
+}
+
+absl::Status VerificationStack::Reload() {
+  const config::VerificationSettings& settings = owners_->options.settings;
+  ASSIGN_OR_RETURN_WITH(enrollment::EkRoots roots,
+                        LoadEkRoots(settings.ek_roots),
+                        "verification.ek_roots");
+  ASSIGN_OR_RETURN_WITH(std::vector<document::PublicKey> approvers,
+                        LoadApprovers(settings.approvers),
+                        "verification.approvers");
+  owners_->roots.Set(std::move(roots));
+  owners_->approvers.Set(std::move(approvers));
+  return absl::OkStatus();
 }
 
 absl::Status VerificationStack::Tick() {

@@ -40,6 +40,10 @@ class VerificationStack {
   [[nodiscard]] verification::Appraiser& appraiser() const;
   [[nodiscard]] verification::HostRegistry& hosts() const;
 
+  // Reads the folders of approvers and of TPM manufacturers' certificates
+  // again. What a key that is gone has signed before stays. An error names the
+  // folder; then the old ones go on counting.
+  absl::Status Reload();
   // Call every few seconds, one thread at a time: drops what is kept long
   // enough. OK: the store works. Blocks as long as that is away.
   absl::Status Tick();

@@ -187,6 +187,8 @@ void Verifierd::Tick() {
   }
 }
 
+absl::Status Verifierd::Reload() { return owners_->stack->Reload(); }
+
 std::vector<ops::Watchdog::Subject> Verifierd::subjects() {
   return {{"request", &owners_->requests,
            [this] { return owners_->requests.finished(); }},

@@ -20,6 +20,7 @@ class Verifierd final : public process::RunningDaemon {
   ~Verifierd() override;
 
   void Tick() override;
+  absl::Status Reload() override;
   std::vector<ops::Watchdog::Subject> subjects() override;
   [[nodiscard]] std::string summary() const override;
 

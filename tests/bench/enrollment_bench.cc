@@ -41,8 +41,10 @@ class Bed {
   Bed() : key_(EVP_EC_gen("P-256")), peer_(EVP_EC_gen("P-256")) {
     identity_ = host_.Identity();
     identity_.ek_certificate = pki_.Issue(identity_.ek_public);
-    Require(roots_.Add(pki_.root()).ok());
-    Require(roots_.Add(pki_.intermediate()).ok());
+    enrollment::EkRoots roots;
+    Require(roots.Add(pki_.root()).ok());
+    Require(roots.Add(pki_.intermediate()).ok());
+    roots_.Set(std::move(roots));
     const PkeyCtxHandle context(EVP_PKEY_CTX_new(key_.get(), nullptr));
     size_t size = signature_.size();
     EVP_PKEY_sign_init(context.get());
@@ -54,7 +56,7 @@ class Bed {
   void Enroll() const {
     Require(enrollment::CheckIdentity(identity_).trusted());
     Require(enrollment::CheckEkCertificate(identity_.ek_certificate,
-                                           identity_.ek_public, roots_,
+                                           identity_.ek_public, *roots_.Get(),
                                            SystemClock().Now())
                 .trusted());
     const auto name = evidence::NameOf(identity_.ak_public);
@@ -96,13 +98,15 @@ class Bed {
     Require(enroller.Complete("client", begun->challenge.id, proof).ok());
   }
 
-  [[nodiscard]] const enrollment::EkRoots& roots() const { return roots_; }
+  [[nodiscard]] const Current<enrollment::EkRoots>& roots() const {
+    return roots_;
+  }
 
  private:
   testing::SoftHost host_;
   testing::EkPki pki_;
   evidence::HostIdentity identity_;
-  enrollment::EkRoots roots_;
+  Current<enrollment::EkRoots> roots_{enrollment::EkRoots()};
   PkeyHandle key_;
   PkeyHandle peer_;
   Bytes digest_ = Bytes(32, 1);

@@ -201,5 +201,34 @@ TEST_F(VerifierdTest, AnOwnerAsksTheHostSimulatesWatchesAndIsTold) {
   EXPECT_THAT(flips.out, HasSubstr("trusted -> refused"));
 }
 
+TEST_F(VerifierdTest, ApproversAreReadAgainOnHangup) {
+  const std::string key = (dir_.path() / "bob").string();
+  ASSERT_EQ(
+      testing::RunToEnd({DaemonProcess::CommandLine(), "key", "generate",
+                         "--name", "bob", "--ml-dsa", "none", "--out", key})
+          .exit_code,
+      0);
+  const std::string yaml =
+      dir_.Write("bob.yaml",
+                 fmt::format(
+                     "name: bobs\nvm_uuids: [{}]\nconfig: "
+                     "{{rules: [{{path: name, kind: equal, values: [web]}}],"
+                     " accept_other_leaves: true}}\n",
+                     kVm))
+          .string();
+  const std::string document = (dir_.path() / "bob.document").string();
+  const Ran signed_ =
+      testing::RunToEnd({DaemonProcess::CommandLine(), "reference", "sign",
+                         yaml, "--key", key, "--out", document});
+  ASSERT_EQ(signed_.exit_code, 0) << signed_.err;
+  EXPECT_NE(verifier_.Vmattest({"references", "put", document}).exit_code, 0);
+  fs::copy_file(key + ".pub", verifier_.approvers() / "bob.pub");
+  EXPECT_NE(verifier_.Vmattest({"references", "put", document}).exit_code, 0);
+  verifier_.Hangup();
+  EXPECT_TRUE(Eventually([&] {
+    return verifier_.Vmattest({"references", "put", document}).exit_code == 0;
+  })) << verifier_.log();
+}
+
 }  // namespace
 }  // namespace vmattest

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
@@ -43,6 +44,8 @@ std::string LibvirtHost::WhyNot() {
 
 absl::StatusOr<std::unique_ptr<LibvirtHost>> LibvirtHost::Up(
     const std::string& name) {
+  // libvirt's client writes to a libvirtd that was killed with write(2).
+  (void)std::signal(SIGPIPE, SIG_IGN);
   std::unique_ptr<LibvirtHost> host(new LibvirtHost);
   // QEMU's helpers go there under other users.
   std::filesystem::permissions(

@@ -81,6 +81,8 @@ void VerifierProcess::Kill() {
   }
 }
 
+void VerifierProcess::Hangup() const { kill(pid_, SIGHUP); }
+
 Ran VerifierProcess::Vmattest(std::vector<std::string> words) const {
   words.insert(words.begin(), DaemonProcess::CommandLine());
   words.insert(words.end(), {"--verifier-socket", dir_.path() / "admin.sock"});

@@ -33,6 +33,7 @@ class VerifierProcess {
   // Waits until it answers.
   void Start();
   void Kill();  // SIGKILL
+  void Hangup() const;
   // `vmattest WORDS` as its operator.
   [[nodiscard]] Ran Vmattest(std::vector<std::string> words) const;
   // Signs YAML as alice, and puts it. Fails the test unless it is taken.

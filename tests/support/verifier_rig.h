@@ -46,9 +46,10 @@ class VerifierRig {
   static constexpr int64_t kNow = EvidenceBuilder::kTimeUnixMs + 1'000;
   ManualClock clock{kNow};
   EkPki manufacturer;
-  enrollment::EkRoots ek_roots;
+  Current<enrollment::EkRoots> ek_roots;
   const document::PrivateKey authority;
   const document::PrivateKey approver;
+  Current<std::vector<document::PublicKey>> approvers;
   const token::TokenSigner signer;
   FakeVerifierStore fake_store;
   verification::VerifierStore& store;

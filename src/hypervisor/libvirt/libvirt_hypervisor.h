@@ -21,6 +21,7 @@ namespace vmattest::hypervisor {
 // threads and block there; a libvirtd that hangs is noticed by keep-alive, and
 // they fail with UNAVAILABLE. Only opening a connection has no time limit
 // (libvirt has none): Stop() then waits until libvirtd answers or dies.
+// Set SIGPIPE to be ignored: libvirt writes to a libvirtd that died.
 class LibvirtHypervisor final : public Hypervisor, public GuestControl {
  public:
   struct Options {

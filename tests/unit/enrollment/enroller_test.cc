@@ -32,8 +32,10 @@ Bytes Encoded(const evidence::HostIdentity& identity) {
 class EnrollerTest : public ::testing::Test {
  protected:
   EnrollerTest() {
-    EXPECT_THAT(roots_.Add(pki_.root()), IsOk());
-    EXPECT_THAT(roots_.Add(pki_.intermediate()), IsOk());
+    EkRoots roots;
+    EXPECT_THAT(roots.Add(pki_.root()), IsOk());
+    EXPECT_THAT(roots.Add(pki_.intermediate()), IsOk());
+    roots_.Set(std::move(roots));
     EXPECT_THAT(tpm_.Provision(), IsOk());
     identity_ = tpm_.GetIdentity().value();
   }
@@ -54,7 +56,7 @@ class EnrollerTest : public ::testing::Test {
   }
 
   testing::EkPki pki_;
-  EkRoots roots_;
+  Current<EkRoots> roots_{EkRoots()};
   testing::ManualClock clock_;
   FakeHostTpm tpm_;
   evidence::HostIdentity identity_;
@@ -219,6 +221,20 @@ TEST_F(EnrollerTest, MemoryOfIdentitiesIsBounded) {
   EXPECT_THAT(small.Begin("b", SmallIdentity()), IsOk());
   EXPECT_THAT(small.Begin("c", SmallIdentity()),
               StatusIs(absl::StatusCode::kResourceExhausted));
+}
+
+TEST_F(EnrollerTest, RootsThatAreReadAgainCountFromThenOn) {
+  identity_.ek_certificate = pki_.Issue(identity_.ek_public);
+  (void)Begin();
+  roots_.Set(EkRoots());
+  const auto untrusted = enroller_.Begin(kClient, identity_);
+  ASSERT_THAT(untrusted, IsOk());
+  EXPECT_FALSE(untrusted->verdict.trusted());
+  EkRoots roots;
+  EXPECT_THAT(roots.Add(pki_.root()), IsOk());
+  EXPECT_THAT(roots.Add(pki_.intermediate()), IsOk());
+  roots_.Set(std::move(roots));
+  (void)Begin();
 }
 
 }  // namespace

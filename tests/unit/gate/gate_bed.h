@@ -44,6 +44,7 @@ struct GateBed {
                                 .make_parser = image::MakeDirectHeaderParser,
                                 .evidence = evidence,
                                 .verifier = verifier,
+                                .verifier_keys = verifier_keys,
                                 .policy = *policy,
                                 .verdicts = verdicts,
                                 .sessions = sessions,
@@ -55,7 +56,6 @@ struct GateBed {
                                 .note = Noter(),
                                 .clock = clock},
         gate::LaunchGate::Options{.salted = {},
-                                  .verifier_keys = verifier.keys(),
                                   .learned = dir.path() / "learned",
                                   .store = file_store});
   }
@@ -155,6 +155,7 @@ struct GateBed {
   PathDigester digester;
   FakeVmStore store;
   FakeLaunchVerifier verifier{clock};
+  Current<std::vector<token::VerificationKey>> verifier_keys{verifier.keys()};
   gate::EvidenceMaker evidence{signer, clock, {}};
   gate::VerdictCache verdicts{dir.path() / "verdicts"};
   gate::LaunchSessions sessions{clock};

@@ -96,5 +96,33 @@ TEST_F(PolicyStoreTest, S16_ANewRevocationEpochVoidsKeptVerdicts) {
   EXPECT_EQ(reply.code, "gate-verifier");
 }
 
+TEST_F(PolicyStoreTest, ApproversThatAreReadAgainCountFromThenOn) {
+  const document::PrivateKey second =
+      *document::PrivateKey::Generate("second", std::nullopt);
+  const auto mode = [this](const std::string& vm) {
+    return bed_.policy->For(GateBed::Uuid(vm), bed_.clock.Now()).reference;
+  };
+  const auto by_second = [&] {
+    return LaunchVerifier::HostPolicy{
+        .references = {bed_.Reference("db", GateMode::kWarn, 1, second)}};
+  };
+  bed_.Approve("web", GateMode::kWarn);
+  EXPECT_EQ(Take(by_second()), 0U);
+  bed_.dir.Write("approvers/b.pub",
+                 document::PublicKeyToJson(second.public_key()));
+  EXPECT_THAT(bed_.policy->ReloadApprovers(), IsOk());
+  EXPECT_EQ(Take(by_second()), 1U);
+  EXPECT_TRUE(mode("web").has_value());
+  // Who is gone has approved nothing any more.
+  std::filesystem::remove(bed_.dir.path() / "approvers/a.pub");
+  EXPECT_THAT(bed_.policy->ReloadApprovers(), IsOk());
+  EXPECT_FALSE(mode("web").has_value());
+  EXPECT_TRUE(mode("db").has_value());
+  // A folder that cannot be read changes nothing.
+  bed_.dir.Write("approvers/c.pub", "no key");
+  EXPECT_FALSE(bed_.policy->ReloadApprovers().ok());
+  EXPECT_TRUE(mode("db").has_value());
+}
+
 }  // namespace
 }  // namespace vmattest::gate

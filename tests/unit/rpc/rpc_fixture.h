@@ -167,6 +167,7 @@ class Inside {
                                         .vm_uuid = "uuid"})
                                   : absl::NotFoundError(vm);
              },
+         .starts = &requests,
          .signer = &signer});
   }
 
