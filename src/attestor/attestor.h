@@ -111,6 +111,9 @@ class Attestor {
   // FAILED_PRECONDITION: no log is kept. Else as AttestConfig.
   void HostLog(Bytes nonce, MonotonicTime deadline, HostLogDone done);
 
+  // For what seals statements of other kinds; lives as long as this.
+  [[nodiscard]] StatementSealer& statements() { return *statements_; }
+
   // Never blocks. UNAVAILABLE: the TPM was not reached yet.
   absl::StatusOr<evidence::HostIdentity> HostIdentity();
 

@@ -24,10 +24,30 @@ absl::Status WriteAll(int fd, ByteView content, const std::string& path) {
     }
     content = content.subspan(static_cast<size_t>(written));
   }
-  if (fsync(fd) != 0) {
-    return ErrnoStatus(errno, fmt::format("syncing {}", path));
-  }
   return absl::OkStatus();
+}
+
+absl::Status Replace(const std::filesystem::path& path, ByteView content,
+                     mode_t mode, bool sync) {
+  std::string temporary = path.string() + ".XXXXXX";
+  const UniqueFd fd(mkostemp(temporary.data(), O_CLOEXEC));
+  if (!fd.valid()) {
+    return ErrnoStatus(errno, fmt::format("creating {}", temporary));
+  }
+  absl::Status status = WriteAll(fd.get(), content, temporary);
+  if (status.ok() && sync && fsync(fd.get()) != 0) {
+    status = ErrnoStatus(errno, fmt::format("syncing {}", temporary));
+  }
+  if (status.ok() && fchmod(fd.get(), mode) != 0) {
+    status = ErrnoStatus(errno, fmt::format("chmod {}", temporary));
+  }
+  if (status.ok() && std::rename(temporary.c_str(), path.c_str()) != 0) {
+    status = ErrnoStatus(errno, fmt::format("renaming to {}", path.string()));
+  }
+  if (!status.ok()) {
+    unlink(temporary.c_str());
+  }
+  return status;
 }
 
 }  // namespace
@@ -68,24 +88,14 @@ absl::StatusOr<Bytes> ReadFile(const std::filesystem::path& path,
   }
 }
 
+absl::Status WriteFileForThisBoot(const std::filesystem::path& path,
+                                  ByteView content, mode_t mode) {
+  return Replace(path, content, mode, /*sync=*/false);
+}
+
 absl::Status WriteFileAtomic(const std::filesystem::path& path,
                              ByteView content, mode_t mode) {
-  std::string temporary = path.string() + ".XXXXXX";
-  const UniqueFd fd(mkostemp(temporary.data(), O_CLOEXEC));
-  if (!fd.valid()) {
-    return ErrnoStatus(errno, fmt::format("creating {}", temporary));
-  }
-  absl::Status status = WriteAll(fd.get(), content, temporary);
-  if (status.ok() && fchmod(fd.get(), mode) != 0) {
-    status = ErrnoStatus(errno, fmt::format("chmod {}", temporary));
-  }
-  if (status.ok() && std::rename(temporary.c_str(), path.c_str()) != 0) {
-    status = ErrnoStatus(errno, fmt::format("renaming to {}", path.string()));
-  }
-  if (!status.ok()) {
-    unlink(temporary.c_str());
-    return status;
-  }
+  RETURN_IF_ERROR(Replace(path, content, mode, /*sync=*/true));
   const std::filesystem::path parent =
       path.has_parent_path() ? path.parent_path() : ".";
   const UniqueFd folder(

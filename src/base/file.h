@@ -21,6 +21,12 @@ absl::StatusOr<Bytes> ReadFile(const std::filesystem::path& path,
 absl::Status WriteFileAtomic(const std::filesystem::path& path,
                              ByteView content, mode_t mode = 0644);
 
+// As WriteFileAtomic for what nobody needs after this boot: it outlives this
+// process, but is not synced, and after a crash of the machine the file may be
+// the old one, empty, or torn.
+absl::Status WriteFileForThisBoot(const std::filesystem::path& path,
+                                  ByteView content, mode_t mode = 0644);
+
 }  // namespace vmattest
 
 #endif  // VMATTEST_BASE_FILE_H_

@@ -102,6 +102,11 @@ absl::StatusOr<v1::ApproveBootResponse> AttestationClient::ApproveBoot(
               kQuick);
 }
 
+absl::StatusOr<v1::StartVmResponse> AttestationClient::StartVm(
+    const v1::StartVmRequest& request) {
+  return Call(*admin_, &v1::Admin::Stub::StartVm, request, timeout_, kSlow);
+}
+
 absl::StatusOr<v1::ListKeysResponse> AttestationClient::ListKeys() {
   return Call(*admin_, &v1::Admin::Stub::ListKeys, v1::ListKeysRequest(),
               timeout_, kQuick);

@@ -41,6 +41,9 @@ class AttestationClient {
   absl::StatusOr<v1::ApproveBootResponse> ApproveBoot(
       const v1::ApproveBootRequest& request);
 
+  absl::StatusOr<v1::StartVmResponse> StartVm(
+      const v1::StartVmRequest& request);
+
   // The pieces put together. RESOURCE_EXHAUSTED: larger than a file may be.
   absl::StatusOr<v1::GetEventLogResponse> GetEventLog(
       const v1::GetEventLogRequest& request);

@@ -22,11 +22,14 @@
 #include "cli/host_identity_command.h"
 #include "cli/inventory_commands.h"
 #include "cli/keys_command.h"
+#include "cli/ledger_commands.h"
 #include "cli/measure_command.h"
 #include "cli/print.h"
 #include "cli/reference_commands.h"
 #include "cli/register_image_command.h"
 #include "cli/seal_command.h"
+#include "cli/snapshot_commands.h"
+#include "cli/start_command.h"
 #include "cli/verifier_commands.h"
 #include "cli/verify_command.h"
 
@@ -297,6 +300,19 @@ void AddGate(CLI::App& app, Run* run) {
       ->capture_default_str();
 }
 
+void AddStart(CLI::App& app, Run* run) {
+  Command<StartArgs> command(
+      app, "start",
+      "Start a VM paused, compare it with what was approved, let it run", run,
+      [](const StartArgs& args) { return RunStart(args); });
+  StartArgs& args = *command.args;
+  command.app->add_option("--vm", args.vm, "UUID or name")->required();
+  command.app->add_flag("--keep-paused", args.keep_paused,
+                        "do not end what is not what was approved");
+  command.app->add_flag("--json", args.json, "print JSON");
+  AddConnection(*command.app, args.connection);
+}
+
 void AddVerify(CLI::App& app, Run* run) {
   Command<VerifyArgs> command(
       app, "verify", "Check evidence or a disclosure offline", run,
@@ -337,6 +353,10 @@ void AddVerify(CLI::App& app, Run* run) {
                         "refuse leaves that only say why there is no content");
   command.app->add_option("--max-unmanaged", args.max_unmanaged,
                           "VMs that may run beside libvirt on that host");
+  command.app->add_option("--subset", args.subsets,
+                          "of memory: ID@VERSION[=HEX] of an approved policy");
+  command.app->add_option("--min-consistency", args.min_consistency,
+                          "of memory: live, paused, point-in-time");
   command.app->add_flag("--json", args.json, "print JSON");
 }
 
@@ -480,6 +500,7 @@ void AddCommands(CLI::App& app, Run* run) {
   AddDisclose(app, run);
   AddVerify(app, run);
   AddReferenceCommands(app, run);
+  AddLedgerCommands(app, run);
   AddExplain(app, run);
   AddExport(app, run);
   AddHostIdentity(app, run);
@@ -488,8 +509,10 @@ void AddCommands(CLI::App& app, Run* run) {
   AddKeys(app, run);
   AddHook(app, run);
   AddGate(app, run);
+  AddStart(app, run);
   AddBreakGlass(app, run);
   AddSeal(app, run);
+  AddSnapshotCommands(app, run);
   AddEventLog(app, run);
   AddCall(app, run);
   AddVersion(app, run);

@@ -16,6 +16,7 @@
 #include "cli/exit_code.h"
 #include "cli/reference.h"
 #include "cli/reference_document.h"
+#include "cli/verify_state.h"
 #include "vmattest/verifier/disclosure.h"
 #include "vmattest/verifier/verifier.h"
 #include "wire/codec.h"
@@ -250,6 +251,26 @@ int VerifyByReference(const VerifyArgs& args, const verifier::Policy& policy,
   return decision->verdict.trusted() ? kExitGood : kExitNotTrustworthy;
 }
 
+int VerifyMemory(const VerifyArgs& args, const verifier::Policy& policy,
+                 const Bytes& file, const verifier::Anchors& anchors,
+                 std::ostream& out, std::ostream& err) {
+  const absl::StatusOr<verifier::StateAppraisal> appraisal =
+      AppraiseState(args, policy, file, anchors);
+  if (!appraisal.ok()) {
+    return Fail(err, appraisal.status(),
+                absl::IsInvalidArgument(appraisal.status()) ? kExitUsage
+                                                            : kExitUndecided);
+  }
+  if (args.json) {
+    out << StateToJson(*appraisal) << "\n";
+  } else {
+    PrintAppraisal({appraisal->verdict, appraisal->genuine, appraisal->claims},
+                   {}, out);
+    PrintState(appraisal->state, out);
+  }
+  return appraisal->verdict.trusted() ? kExitGood : kExitNotTrustworthy;
+}
+
 }  // namespace
 
 int RunVerify(const VerifyArgs& args, std::ostream& out, std::ostream& err) {
@@ -278,6 +299,9 @@ int RunVerify(const VerifyArgs& args, std::ostream& out, std::ostream& err) {
                           "--reference: a disclosure has not all leaves"),
                       kExitUsage)
                : VerifyByReference(args, *policy, *file, *anchors, out, err);
+  }
+  if (!discloses && IsStateEvidence(*file)) {
+    return VerifyMemory(args, *policy, *file, *anchors, out, err);
   }
   const absl::StatusOr<verifier::Appraisal> appraisal =
       (discloses ? verifier::VerifyDisclosure : verifier::Verify)(

@@ -25,10 +25,15 @@ struct VerifyArgs {
   bool fresh = false;             // refuse digests from the cache
   bool refuse_unavailable = false;
   std::optional<uint64_t> max_unmanaged;
+  // Of a memory snapshot: "ID@VERSION" or "ID@VERSION=HEX", its policy; none:
+  // any.
+  std::vector<std::string> subsets;
+  std::string min_consistency = "live";
   bool json = false;
 };
 
-// `vmattest verify`: appraises an evidence file, or a disclosure, offline and
+// `vmattest verify`: appraises an evidence file (of a configuration or of memory), or a
+// disclosure, offline and
 // prints what it says, for people or as one JSON object. 0: trusted. 1: not
 // trustworthy, with the reasons. 2: bad arguments or unreadable input. 3: no
 // anchors, or no reference that an approver signed: nothing can be decided.

@@ -7,7 +7,8 @@ install(FILES config/vmattestd.yaml config/vmattest-verifierd.yaml
         DESTINATION ${CMAKE_INSTALL_FULL_SYSCONFDIR}/vmattest)
 install(FILES config/conf.d/50-tcp.yaml.example
         DESTINATION ${CMAKE_INSTALL_FULL_SYSCONFDIR}/vmattest/conf.d)
-install(FILES config/verifierd.conf.d/50-tcp.yaml.example
+install(FILES config/verifierd.conf.d/50-etcd.yaml.example
+              config/verifierd.conf.d/50-tcp.yaml.example
               config/verifierd.conf.d/60-ask.yaml.example
         DESTINATION ${CMAKE_INSTALL_FULL_SYSCONFDIR}/vmattest/verifierd.conf.d)
 install(FILES systemd/vmattestd.service systemd/vmattest-verifierd.service

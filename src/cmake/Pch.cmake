@@ -22,17 +22,21 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_LES
     -Wno-stringop-overflow)
 endif()
 
-# vmattest_reuse_pch(FOLDER PCH): the libraries defined below FOLDER that have no
-# precompiled header include that of the target PCH. Programs do not: -fPIE would
-# ask for one of their own.
+# vmattest_use_pch(TARGET PCH): a library includes the precompiled header of PCH.
+function(vmattest_use_pch target pch)
+  target_precompile_headers(${target} REUSE_FROM ${pch})
+  target_compile_options(${target} PRIVATE ${VMATTEST_PCH_OPTIONS})
+endfunction()
+
+# vmattest_reuse_pch(FOLDER PCH): so do the libraries defined below FOLDER that
+# have none yet. Programs do not: -fPIE would ask for one of their own.
 function(vmattest_reuse_pch folder pch)
   get_property(targets DIRECTORY ${folder} PROPERTY BUILDSYSTEM_TARGETS)
   foreach(target IN LISTS targets)
     get_target_property(type ${target} TYPE)
     get_target_property(has ${target} PRECOMPILE_HEADERS_REUSE_FROM)
     if(type STREQUAL STATIC_LIBRARY AND NOT has)
-      target_precompile_headers(${target} REUSE_FROM ${pch})
-      target_compile_options(${target} PRIVATE ${VMATTEST_PCH_OPTIONS})
+      vmattest_use_pch(${target} ${pch})
     endif()
   endforeach()
   get_property(folders DIRECTORY ${folder} PROPERTY SUBDIRECTORIES)

@@ -69,11 +69,22 @@ struct GateConfig {
   std::filesystem::path references;
   std::filesystem::path hooks_dir;
   bool pause_on_drift = true;
+  bool strict_start = false;  // of every VM
   uint32_t threads = 0;
   uint32_t max_waiting = 0;
   std::filesystem::path hook_program;  // empty: beside this program
   // Where kernels, initrds and loaders must lie; empty: anywhere.
   std::vector<std::filesystem::path> store;
+};
+
+struct MemoryConfig {
+  bool enabled = false;
+  std::filesystem::path policies;
+  uint32_t keep = 0;
+  uint32_t threads = 0;
+  uint32_t max_workers = 0;
+  uint32_t worker_memory_mib = 0;
+  uint32_t max_peek_mib = 0;
 };
 
 // Immutable once loaded: hand it around as const.
@@ -119,6 +130,7 @@ struct DaemonConfig {
   std::optional<VerifierClient> verifier;
   std::optional<VerificationSettings> verification;  // none: it serves none
   GateConfig gate;
+  MemoryConfig memory;
 
   uint32_t max_pending_seals = 0;
   uint32_t request_threads = 0;

@@ -41,6 +41,7 @@ class Checker : private KeyChecks {
     RETURN_IF_ERROR(Signing());
     RETURN_IF_ERROR(Processes());
     RETURN_IF_ERROR(Watching());
+    RETURN_IF_ERROR(Memory());
     RETURN_IF_ERROR(Verification());
     RETURN_IF_ERROR(Verifier());
     RETURN_IF_ERROR(Gate());
@@ -338,6 +339,25 @@ class Checker : private KeyChecks {
     return Range("processes.guestfs_seconds", in.guestfs_seconds(), 1, 86'400);
   }
 
+  absl::Status Memory() {
+    const v1::MemoryConfig& in = in_.memory();
+    MemoryConfig& to = out_.memory;
+    to.enabled = in.enabled();
+    ASSIGN_OR_RETURN(to.policies,
+                     AbsolutePath("memory.policies", in.policies()));
+    to.keep = in.keep();
+    to.threads = in.threads();
+    to.max_workers = in.max_workers();
+    to.worker_memory_mib = in.worker_memory_mib();
+    to.max_peek_mib = in.max_peek_mib();
+    RETURN_IF_ERROR(Range("memory.keep", in.keep(), 1, 10'000));
+    RETURN_IF_ERROR(Range("memory.threads", in.threads(), 1, 64));
+    RETURN_IF_ERROR(Range("memory.max_workers", in.max_workers(), 1, 256));
+    RETURN_IF_ERROR(Range("memory.worker_memory_mib", in.worker_memory_mib(),
+                          64, 1'048'576));
+    return Range("memory.max_peek_mib", in.max_peek_mib(), 1, 1'048'576);
+  }
+
   absl::Status Watching() {
     out_.watch_kvm = !in_.kvm().disable_watch();
     ASSIGN_OR_RETURN(
@@ -390,6 +410,7 @@ class Checker : private KeyChecks {
       return Error("gate.on_drift", "must be pause or alert");
     }
     to.pause_on_drift = in.on_drift() == "pause";
+    to.strict_start = in.strict_start();
     RETURN_IF_ERROR(
         Range("gate.deadline_ms", in.deadline_ms(), 1000, 3'600'000));
     RETURN_IF_ERROR(Range("gate.threads", in.threads(), 1, 256));
@@ -536,6 +557,13 @@ v1::DaemonConfig DefaultMessage() {
   processes.set_guestfs_accelerator("auto");
   processes.set_guestfs_seconds(120);
   message.mutable_metrics()->set_address("");
+  v1::MemoryConfig& memory = *message.mutable_memory();
+  memory.set_policies("/etc/vmattest/policies");
+  memory.set_keep(16);
+  memory.set_threads(2);
+  memory.set_max_workers(8);
+  memory.set_worker_memory_mib(1024);
+  memory.set_max_peek_mib(512);
   message.mutable_kvm()->set_libvirt_run_dir("/run/libvirt/qemu");
   SetVerificationDefaults(*message.mutable_verification());
   v1::GateConfig& gate = *message.mutable_gate();

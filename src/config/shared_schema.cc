@@ -191,4 +191,31 @@ absl::StatusOr<VerificationSettings> CheckVerification(
   return to;
 }
 
+absl::StatusOr<EtcdSettings> CheckEtcd(const v1::EtcdConfig& etcd,
+                                       const std::string& key,
+                                       const std::string& default_prefix,
+                                       const KeyChecks& checks) {
+  EtcdSettings to;
+  if (etcd.endpoints().empty()) {
+    return checks.Error(key + ".endpoints", "lists no server");
+  }
+  for (int i = 0; i < etcd.endpoints_size(); ++i) {
+    RETURN_IF_ERROR(checks.HostPort(fmt::format("{}.endpoints[{}]", key, i),
+                                    etcd.endpoints(i)));
+    to.endpoints.push_back(etcd.endpoints(i));
+  }
+  ASSIGN_OR_RETURN(to.certificate,
+                   checks.SecretPath(key + ".certificate", etcd.certificate()));
+  ASSIGN_OR_RETURN(to.private_key,
+                   checks.SecretPath(key + ".private_key", etcd.private_key()));
+  ASSIGN_OR_RETURN(to.ca, checks.SecretPath(key + ".ca", etcd.ca()));
+  to.server_name = etcd.server_name();
+  to.prefix = etcd.prefix().empty() ? default_prefix : etcd.prefix();
+  if (!to.prefix.starts_with('/') || !to.prefix.ends_with('/')) {
+    return checks.Error(key + ".prefix", "must begin and end with /");
+  }
+  to.allow_unsafe_version = etcd.allow_unsafe_version();
+  return to;
+}
+
 }  // namespace vmattest::config

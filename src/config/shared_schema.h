@@ -1,10 +1,12 @@
 #ifndef VMATTEST_CONFIG_SHARED_SCHEMA_H_
 #define VMATTEST_CONFIG_SHARED_SCHEMA_H_
 
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/status.h"
+#include "config/etcd_settings.h"
 #include "config/key_checks.h"
 #include "config/tcp_listener.h"
 #include "config/verification_settings.h"
@@ -23,6 +25,12 @@ void SetVerificationDefaults(v1::VerificationConfig& verification);
 // `verification`.
 absl::StatusOr<VerificationSettings> CheckVerification(
     const v1::VerificationConfig& verification, const KeyChecks& checks);
+
+// `key` is where it stands: "store.etcd".
+absl::StatusOr<EtcdSettings> CheckEtcd(const v1::EtcdConfig& etcd,
+                                       const std::string& key,
+                                       const std::string& default_prefix,
+                                       const KeyChecks& checks);
 
 }  // namespace vmattest::config
 

@@ -58,6 +58,10 @@ class VerifierdChecker : private KeyChecks {
     }
     ASSIGN_OR_RETURN(out_.verification,
                      CheckVerification(in_.verification(), *this));
+    if (in_.store().has_etcd()) {
+      ASSIGN_OR_RETURN(out_.etcd, CheckEtcd(in_.store().etcd(), "store.etcd",
+                                            "/vmattest/verifier/", *this));
+    }
     if (!in_.metrics().address().empty()) {
       RETURN_IF_ERROR(HostPort("metrics.address", in_.metrics().address()));
       out_.metrics_address = in_.metrics().address();

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/status.h"
+#include "config/etcd_settings.h"
 #include "config/layers.h"
 #include "config/tcp_listener.h"
 #include "config/verification_settings.h"
@@ -24,6 +25,7 @@ struct VerifierdConfig {
   std::optional<TcpListener> tcp;
   bool reflection = true;
   VerificationSettings verification;
+  std::optional<EtcdSettings> etcd;  // of the store; else a file in state_dir
   std::optional<std::string> metrics_address;
   uint32_t request_threads = 0;
   uint32_t max_queued_requests = 0;

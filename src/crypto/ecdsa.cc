@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "crypto/ec_import.h"
+#include "crypto/ecdsa_der.h"
 #include "crypto/handles.h"
 #include "crypto/openssl_errors.h"
 
@@ -49,23 +50,7 @@ Bytes EncodeSignature(ByteView r, ByteView s, size_t size) {
   if (r.empty() || s.empty() || r.size() > size || s.size() > size) {
     return {};
   }
-  const EcdsaSigHandle signature(ECDSA_SIG_new());
-  BignumHandle r_number(
-      BN_bin2bn(r.data(), static_cast<int>(r.size()), nullptr));
-  BignumHandle s_number(
-      BN_bin2bn(s.data(), static_cast<int>(s.size()), nullptr));
-  RequireOpenSsl(
-      signature && r_number && s_number &&
-          ECDSA_SIG_set0(signature.get(), r_number.get(), s_number.get()) == 1,
-      "ECDSA_SIG_set0");
-  (void)r_number.release();  // now the signature's
-  (void)s_number.release();
-  unsigned char* der = nullptr;
-  const int der_size = i2d_ECDSA_SIG(signature.get(), &der);
-  RequireOpenSsl(der_size > 0, "i2d_ECDSA_SIG");
-  Bytes encoded(der, der + der_size);
-  OPENSSL_free(der);
-  return encoded;
+  return EncodeEcdsaDer(r, s);
 }
 
 }  // namespace

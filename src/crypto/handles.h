@@ -28,6 +28,8 @@ using EvpCipherCtxHandle =
     std::unique_ptr<EVP_CIPHER_CTX, Closer<EVP_CIPHER_CTX_free>>;
 using EvpKdfHandle = std::unique_ptr<EVP_KDF, Closer<EVP_KDF_free>>;
 using EvpKdfCtxHandle = std::unique_ptr<EVP_KDF_CTX, Closer<EVP_KDF_CTX_free>>;
+using EvpMacHandle = std::unique_ptr<EVP_MAC, Closer<EVP_MAC_free>>;
+using EvpMacCtxHandle = std::unique_ptr<EVP_MAC_CTX, Closer<EVP_MAC_CTX_free>>;
 using EvpMdHandle = std::unique_ptr<EVP_MD, Closer<EVP_MD_free>>;
 using EvpMdCtxHandle = std::unique_ptr<EVP_MD_CTX, Closer<EVP_MD_CTX_free>>;
 using EvpPkeyHandle = std::unique_ptr<EVP_PKEY, Closer<EVP_PKEY_free>>;

@@ -27,7 +27,15 @@ constexpr char kDeterministic[] = "deterministic";
 constexpr char kInstalledModule[] = "/usr/lib/vmattest/pq/fips.so";
 
 const char* OpenSslName(MlDsaLevel level) {
-  return level == MlDsaLevel::k65 ? "ML-DSA-65" : "ML-DSA-87";
+  switch (level) {
+    case MlDsaLevel::k44:
+      return "ML-DSA-44";
+    case MlDsaLevel::k65:
+      return "ML-DSA-65";
+    case MlDsaLevel::k87:
+      return "ML-DSA-87";
+  }
+  return "";
 }
 
 // A null pointer, though of no bytes, would be refused.

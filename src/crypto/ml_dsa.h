@@ -18,15 +18,18 @@ typedef struct evp_pkey_st EVP_PKEY;
 
 namespace vmattest {
 
-// ML-DSA-44 is not offered.
-enum class MlDsaLevel : uint8_t { k65, k87 };
+// ML-DSA-44 is for C2SP's cosignatures alone (tlog/).
+enum class MlDsaLevel : uint8_t { k44, k65, k87 };
 
+// Those of envelopes, documents and tokens.
 inline constexpr MlDsaLevel kAllMlDsaLevels[] = {MlDsaLevel::k65,
                                                  MlDsaLevel::k87};
 
 // The name in envelopes and configuration: "ml-dsa-65".
 constexpr std::string_view ToString(MlDsaLevel level) {
   switch (level) {
+    case MlDsaLevel::k44:
+      return "ml-dsa-44";
     case MlDsaLevel::k65:
       return "ml-dsa-65";
     case MlDsaLevel::k87:
@@ -48,10 +51,26 @@ constexpr std::optional<MlDsaLevel> ParseMlDsaLevel(std::string_view name) {
 inline constexpr size_t kMlDsaSeedSize = 32;
 inline constexpr size_t kMaxMlDsaContextSize = 255;
 constexpr size_t MlDsaPublicKeySize(MlDsaLevel level) {
-  return level == MlDsaLevel::k65 ? 1952 : 2592;
+  switch (level) {
+    case MlDsaLevel::k44:
+      return 1312;
+    case MlDsaLevel::k65:
+      return 1952;
+    case MlDsaLevel::k87:
+      return 2592;
+  }
+  return 0;
 }
 constexpr size_t MlDsaSignatureSize(MlDsaLevel level) {
-  return level == MlDsaLevel::k65 ? 3309 : 4627;
+  switch (level) {
+    case MlDsaLevel::k44:
+      return 2420;
+    case MlDsaLevel::k65:
+      return 3309;
+    case MlDsaLevel::k87:
+      return 4627;
+  }
+  return 0;
 }
 
 // The implementation that this process uses. There is one for the process: what

@@ -106,7 +106,7 @@ int GetCoreParams(const OSSL_CORE_HANDLE* handle, OSSL_PARAM params[]) {
 
 bool IsOffered(const OSSL_ALGORITHM& algorithm) {
   const std::string_view names = algorithm.algorithm_names;
-  for (const std::string_view name : {"ML-DSA-65", "ML-DSA-87"}) {
+  for (const std::string_view name : {"ML-DSA-44", "ML-DSA-65", "ML-DSA-87"}) {
     if (names == name || names.starts_with(std::string(name) + ":")) {
       return true;
     }

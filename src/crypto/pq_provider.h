@@ -15,7 +15,7 @@ namespace vmattest {
 // refuses its ML-DSA: the module offers functions of 3.4 that 3.0 takes for a
 // table with holes. So a built-in provider stands between the two: it loads the
 // module, answers for its configuration, and shows libcrypto only key
-// management and one-shot signing of ML-DSA-65 and ML-DSA-87.
+// management and one-shot signing of ML-DSA.
 //
 // All of it is in a library context of its own: the default one, and whatever
 // else uses OpenSSL in the process, is as before. This is OpenSSL's FIPS code,

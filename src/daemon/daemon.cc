@@ -2,48 +2,18 @@
 
 #include <algorithm>
 #include <map>
-#include <optional>
-#include <set>
 #include <thread>
 #include <utility>
 
-#include "attestor/attestor.h"
-#include "attestor/journal.h"
-#include "attestor/lifecycle.h"
-#include "attestor/recorder.h"
-#include "base/clock.h"
-#include "base/executor.h"
 #include "base/log.h"
 #include "daemon/config_values.h"
-#include "daemon/gate_host.h"
-#include "daemon/metrics.h"
-#include "daemon/observed_ports.h"
-#include "daemon/setup.h"
+#include "daemon/owners.h"
 #include "fmt/format.h"
-#include "hypervisor/libvirt/libvirt_disk_exporter.h"
-#include "hypervisor/libvirt/libvirt_hypervisor.h"
-#include "image/digest_cache.h"
-#include "image/file_digester.h"
 #include "inspection/worker/worker_header_parser.h"
-#include "inspection/worker/worker_inspector.h"
-#include "inspection/worker/worker_pool.h"
-#include "inventory/sqlite/sqlite_vm_store.h"
 #include "ipc/program_path.h"
-#include "kvm/linux/linux_process_watch.h"
-#include "measurement/domain_measurer.h"
-#include "ops/counted_executor.h"
-#include "ops/health.h"
-#include "ops/metrics.h"
-#include "process/state_dir.h"
 #include "rpc/client/grpc_launch_verifier.h"
-#include "rpc/client/host_enroller.h"
 #include "rpc/client/tls_channel.h"
 #include "rpc/grants.h"
-#include "rpc/host_services.h"
-#include "rpc/server.h"
-#include "signing/remote/remote_signer.h"
-#include "verifierd/stack.h"
-#include "verifierd/verifier_metrics.h"
 
 namespace vmattest::daemon {
 namespace {
@@ -57,11 +27,6 @@ constexpr std::chrono::seconds kEnrollLimit{20};
 constexpr std::string_view kVerifierStore = rpc::kVerifierNeeds[0];
 // Evidence has up to 16 MiB.
 constexpr uint32_t kVerifierMessage = 20u << 20;
-// All that report their health; Attestation needs the first three.
-constexpr std::string_view kComponents[] = {
-    "libvirt",      "tpm",       "store", "event-log",
-    "post-quantum", "kvm-watch", "gate"};
-
 // Starts the pool, if it is to be one.
 inspection::WorkerInspector::Options InspectorOptions(
     const WorkerSetup& workers,
@@ -88,99 +53,6 @@ std::map<std::string, std::string> Facts(const kvm::VmProcess& process) {
 }
 
 }  // namespace
-
-// Each level knows only those above it, so the order of the members is the
-// order of life; they go in reverse.
-//
-//   gRPC servers (admin socket, read socket, TCP)
-//     -> attestor, lifecycle                     `request`, `lifecycle`
-//          -> signer (a process)                 `signer-send`, `signer-recv`
-//          -> libvirt                            `virt-event`, `virt-connect`
-//          -> measurer -> digester -> cache      `measure`, `hash`
-//               -> workers (processes)           `worker-spawn`
-//          -> recorder -> store, event hub       -> watchers on `watch`
-//               -> journal -> signer             `journal`
-//     process watch -> journal                   `kvm-watch`
-//   launch gate -> measurer's parts, signer      `gate`, `gate-accept`,
-//     (also libvirt's events, on to lifecycle)   `gate-look`, `gate-refuse`
-struct Daemon::Owners {
-  Owners(const DaemonConfig& config_in, process::StateDir state_in,
-         signing::SignerConnector connect, const WorkerSetup& workers,
-         std::unique_ptr<inventory::SqliteVmStore> store_in);
-  absl::Status Listen();
-  void Stop();
-  void Told(std::string_view component, const absl::Status& status);
-  void SignerIs(const signing::SignerState& state);
-  void LogIs(const signing::SignerState& now, const absl::Status& waiting);
-  void LibvirtIs(const absl::Status& status);
-  void Tick();
-  absl::Status Watch();
-  absl::Status EnrollWith(const config::VerifierClient& verifier);
-  absl::Status MakeGate();
-  absl::Status OpenVerification();
-  [[nodiscard]] rpc::ServiceMaker Services();
-  [[nodiscard]] rpc::AdminActions AdminActions();
-  [[nodiscard]] uint64_t Unmanaged() const {
-    return processes ? processes->Unmanaged().size() : 0;
-  }
-  absl::StatusOr<rpc::DaemonStatus> Status();
-  std::vector<ops::Metric> Metrics();
-  absl::StatusOr<SecretBytes> SaltOf(const std::string& vm);
-
-  const DaemonConfig config;
-  const SystemClock clock;
-  const WallTime started = clock.Now();
-  const std::function<bool(const Uuid&)> salted;
-  process::StateDir state;
-  Activity activity;
-  ops::Health health;
-
-  const std::unique_ptr<inventory::SqliteVmStore> sqlite;
-  ObservedVmStore store;
-  attestor::EventHub events;
-
-  // Threads report from here on, so what they tell must be there. Stop() takes
-  // the servers away before anything that they use goes.
-  Mutex servers_mutex;
-  std::vector<std::unique_ptr<rpc::Server>> servers GUARDED_BY(servers_mutex);
-  const bool told;
-  signing::RemoteSigner signer;
-  ThreadPool journal_pool;
-  attestor::Journal journal;
-  attestor::Recorder recorder;
-
-  ThreadPool hash;
-  ThreadPool measure;
-  image::DigestCache cache;
-  image::FileDigester files;
-  ObservedDigester digester;
-  inspection::WorkerPool header_workers;
-  inspection::WorkerPool disk_workers;
-  std::optional<inspection::WorkerPool> guestfs_workers;  // if it is there
-  hypervisor::LibvirtDiskExporter exporter;
-  inspection::WorkerInspector inspector;
-  measurement::DomainMeasurer measurer;
-
-  hypervisor::LibvirtHypervisor libvirt;
-
-  // Null: verification.enabled is not set.
-  std::unique_ptr<verifierd::VerificationStack> verification;
-
-  ThreadPool request_pool;
-  ops::CountedExecutor requests;
-  ThreadPool lifecycle_pool;
-  ThreadPool watch;
-  std::optional<kvm::LinuxProcessWatch> processes;
-  bool left_overs_ended = false;  // of the thread that tells of libvirt
-  attestor::Attestor attestor;
-  attestor::Lifecycle lifecycle;
-  std::unique_ptr<rpc::HostEnroller> enroller;
-  std::shared_ptr<gate::LaunchVerifier> remote;
-  std::optional<ThreadPool> enroll_pool;  // gone before what it uses
-  std::unique_ptr<GateHost> gate;         // null: gate.enabled is not set
-
-  std::unique_ptr<ops::MetricsServer> metrics;
-};
 
 Daemon::Owners::Owners(const DaemonConfig& config_in,
                        process::StateDir state_in,
@@ -261,7 +133,8 @@ Daemon::Owners::Owners(const DaemonConfig& config_in,
                  .event_history = config.event_history,
                  .on_state = [this](const absl::Status& status) {
                    LibvirtIs(status);
-                 }}) {}
+                 }}),
+      worker_options(workers.disks) {}
 
 // From a thread of the signer's, on each change.
 void Daemon::Owners::SignerIs(const signing::SignerState& now) {
@@ -379,6 +252,20 @@ absl::Status Daemon::Owners::OpenVerification() {
   return absl::OkStatus();
 }
 
+absl::Status Daemon::Owners::MakeMemory() {
+  if (!config.memory.enabled) {
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(memory, MemoryHost::Make(config, {.libvirt = libvirt,
+                                                     .signer = signer,
+                                                     .attestor = attestor,
+                                                     .requests = requests,
+                                                     .clock = clock,
+                                                     .workers =
+                                                         worker_options}));
+  return absl::OkStatus();
+}
+
 absl::Status Daemon::Owners::MakeGate() {
   if (!config.gate.enabled) {
     health.Set("gate", absl::OkStatus());
@@ -421,6 +308,9 @@ void Daemon::Owners::Tick() {
   if (gate) {
     gate->Tick();
   }
+  if (memory) {
+    memory->Tick();
+  }
 }
 
 // Once, on each change, from the thread that noticed it.
@@ -437,108 +327,6 @@ void Daemon::Owners::Told(std::string_view component,
   for (const auto& server : servers) {
     server->Follow(health);
   }
-}
-
-absl::StatusOr<rpc::DaemonStatus> Daemon::Owners::Status() {
-  rpc::DaemonStatus status;
-  status.version = VMATTEST_VERSION;
-  status.started_unix_ms = started.time_since_epoch().count();
-  const auto components = health.All();
-  std::vector<std::string_view> names(std::begin(kComponents),
-                                      std::end(kComponents));
-  if (config.verifier) {
-    names.push_back("verifier");
-  }
-  if (verification) {
-    names.push_back(kVerifierStore);
-  }
-  for (const std::string_view name : names) {
-    const auto it = components.find(name);
-    if (it == components.end()) {
-      status.components.push_back({std::string(name), false,
-                                   "has not reported yet",
-                                   status.started_unix_ms});
-    } else {
-      status.components.push_back(
-          {std::string(name), it->second.status.ok(),
-           std::string(it->second.status.message()),
-           it->second.since.time_since_epoch().count()});
-    }
-  }
-  if (const auto domains = libvirt.ListDomains(); domains.ok()) {
-    status.vms = domains->size();
-  }
-  status.unmanaged_vms = Unmanaged();
-  const signing::SignerState signer_state = signer.state();
-  status.event_log_records = signer_state.log ? signer_state.log->size : 0;
-  const signing::SignerStats seals = signer.stats();
-  status.pending_seals = seals.pending;
-  status.quotes_made = seals.quotes;
-  status.envelopes_sealed = seals.sealed;
-  const image::DigestCache::Counters digests = cache.counters();
-  status.digest_cache_entries = digests.entries;
-  status.digest_cache_hits = digests.hits;
-  status.digest_cache_misses = digests.misses;
-  return status;
-}
-
-std::vector<ops::Metric> Daemon::Owners::Metrics() {
-  std::vector<ops::Metric> all;
-  if (const auto status = Status(); status.ok()) {
-    all = ToMetrics(*status);
-  }
-  if (verification) {
-    const auto more = verifierd::ToMetrics(verification->counters());
-    all.insert(all.end(), more.begin(), more.end());
-  }
-  return all;
-}
-
-absl::StatusOr<SecretBytes> Daemon::Owners::SaltOf(const std::string& vm) {
-  ASSIGN_OR_RETURN(const inventory::VmRecord record, attestor.GetVm(vm));
-  if (!salted(record.uuid)) {
-    return absl::NotFoundError(
-        fmt::format("VM '{}' has public leaves (measurement.salted_vms)", vm));
-  }
-  return store.Salt(record.uuid);
-}
-
-rpc::AdminActions Daemon::Owners::AdminActions() {
-  return {.status = [this] { return Status(); },
-          .reconcile = [this] { return lifecycle.Reconcile(); },
-          .flush_digest_cache =
-              [this] {
-                const uint64_t entries = cache.counters().entries;
-                cache.Flush();
-                return entries;
-              },
-          .set_log_level =
-              [](std::string_view level) { return log::Configure(level); },
-          .vm_salt = [this](const std::string& vm) { return SaltOf(vm); },
-          .signer = &signer};
-}
-
-rpc::ServiceMaker Daemon::Owners::Services() {
-  rpc::AttestationService::Parts attestation = {
-      .attestor = attestor,
-      .requests = requests,
-      .events = {.events = events,
-                 .store = store,
-                 .watch = watch,
-                 .queue = config.watcher_queue},
-      .clock = clock,
-      .defaults = {.algorithm = config.algorithm,
-                   .content = ToPolicy(config.content),
-                   .inside = ToPolicy(config.inside)},
-      .unmanaged = {}};
-  if (processes) {
-    attestation.unmanaged = [this] { return processes->Unmanaged(); };
-  }
-  rpc::ServiceMaker own = rpc::HostServices(attestation, AdminActions());
-  return verification ? rpc::Together(std::move(own),
-                                      rpc::VerificationServices(
-                                          verification->Parts(requests, watch)))
-                      : own;
 }
 
 absl::Status Daemon::Owners::Listen() {
@@ -603,6 +391,9 @@ void Daemon::Owners::Stop() {
   if (gate) {
     gate->StopListening();
   }
+  if (memory) {
+    memory->Stop();
+  }
   libvirt.Stop();
   digester.Stop();
   disk_workers.Stop();
@@ -612,6 +403,7 @@ void Daemon::Owners::Stop() {
   header_workers.Stop();
   signer.Stop();
   gate.reset();
+  memory.reset();
   processes.reset();
 }
 
@@ -646,6 +438,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(
   if (config.verification) {
     RETURN_IF_ERROR(owners.OpenVerification());
   }
+  RETURN_IF_ERROR(owners.MakeMemory());
   RETURN_IF_ERROR(owners.Listen());
   RETURN_IF_ERROR(owners.MakeGate());
   hypervisor::HypervisorObserver* observer = &owners.lifecycle;

@@ -102,12 +102,14 @@ struct GateHost::Work {
   gate::SavedImages images;
   gate::DiskContinuity disks;
   gate::EvidenceMaker evidence;
+  gate::StartGrants grants;
   gate::LaunchGate gate;
   gate::HookWatch hook;
   gate::HookFolder hooks{config.gate.hooks_dir, [this](auto facts) {
                            Note("gate-hook", std::move(facts));
                          }};
   gate::DriftWatch drift;
+  gate::StrictStart strict;
   PolicyFeed feed;
   std::atomic<bool> looking = false;
   std::atomic<bool> connected = false;
@@ -145,6 +147,7 @@ GateHost::Work::Work(const config::DaemonConfig& config_in, Parts parts_in,
             .images = images,
             .disks = disks,
             .leases = leases,
+            .grants = grants,
             .store = parts.store,
             .note = Noter(),
             .clock = parts.clock},
@@ -160,6 +163,14 @@ GateHost::Work::Work(const config::DaemonConfig& config_in, Parts parts_in,
              .note = Noter(),
              .scratch = config.processes.scratch_dir},
             config.gate.pause_on_drift),
+      strict({.hypervisor = parts.hypervisor,
+              .digester = parts.digester,
+              .make_parser = parts.make_parser,
+              .sessions = sessions,
+              .leases = leases,
+              .grants = grants,
+              .note = Noter(),
+              .scratch = config.processes.scratch_dir}),
       feed({.verifier = *verifier.verifier,
             .policy = *policy,
             .defined = [this] { return Defined(); },
@@ -309,11 +320,12 @@ absl::StatusOr<std::unique_ptr<GateHost>> GateHost::Make(
   ASSIGN_OR_RETURN(GateVerifier verifier,
                    MakeGateVerifier(config.gate, folder, parts.remote,
                                     parts.signer, parts.clock));
-  ASSIGN_OR_RETURN(auto policy,
-                   gate::PolicyStore::Open(
-                       {.folder = folder,
-                        .approvers = config.gate.approvers,
-                        .default_mode = ToMode(config.gate.default_mode)}));
+  ASSIGN_OR_RETURN(
+      auto policy,
+      gate::PolicyStore::Open({.folder = folder,
+                               .approvers = config.gate.approvers,
+                               .default_mode = ToMode(config.gate.default_mode),
+                               .strict_start = config.gate.strict_start}));
   ASSIGN_OR_RETURN_WITH(
       std::filesystem::path program,
       ipc::FindProgram(config.gate.hook_program, "vmattest-hook"),
@@ -362,6 +374,11 @@ void GateHost::Tick() {
   work_->LookSoon();
 }
 
+absl::StatusOr<gate::StrictStart::Outcome> GateHost::StartVm(
+    const std::string& vm, bool keep_paused) {
+  return work_->strict.Start(vm, keep_paused);
+}
+
 void GateHost::OnConnected() {
   work_->connected = true;
   Tick();
@@ -381,6 +398,9 @@ void GateHost::OnLifecycle(const hypervisor::LifecycleEvent& event) {
   if (event.kind == hypervisor::LifecycleKind::kStopped ||
       event.kind == hypervisor::LifecycleKind::kCrashed) {
     work_->images.Ended(ToString(event.uuid), event.saved);
+  }
+  if (event.kind == hypervisor::LifecycleKind::kResumed) {
+    work_->Changed(ToString(event.uuid));
   }
   if (event.kind == hypervisor::LifecycleKind::kStarted &&
       !work_->hook.NoteStarted(ToString(event.uuid), event.name)) {

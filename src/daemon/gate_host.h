@@ -11,6 +11,7 @@
 #include "base/executor.h"
 #include "config/daemon_config.h"
 #include "gate/launch_verifier.h"
+#include "gate/strict_start.h"
 #include "hypervisor/hypervisor.h"
 #include "image/content_digest.h"
 #include "image/header_parser.h"
@@ -56,6 +57,10 @@ class GateHost final : public hypervisor::HypervisorObserver {
   void StopListening();
   // Asks for policy again, looks for drift, checks the hook. Never blocks.
   void Tick();
+
+  // As gate::StrictStart::Start; not on the gate's threads.
+  absl::StatusOr<gate::StrictStart::Outcome> StartVm(const std::string& vm,
+                                                     bool keep_paused);
 
   void OnConnected() override;
   void OnDisconnected(const absl::Status& why) override;

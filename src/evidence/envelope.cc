@@ -67,6 +67,9 @@ absl::StatusOr<KeyPurpose> PurposeOf(std::string_view payload_type) {
       payload_type == kHostLogPayloadType) {
     return KeyPurpose::kConfig;
   }
+  if (payload_type == kStatePayloadType) {
+    return KeyPurpose::kState;
+  }
   return absl::NotFoundError(
       fmt::format("no such payload type: '{}'", payload_type));
 }

@@ -23,6 +23,8 @@ inline constexpr std::string_view kConfigPayloadType =
     "application/vnd.vmattest.config.v1+protobuf";
 inline constexpr std::string_view kHostLogPayloadType =
     "application/vnd.vmattest.host-log.v1+protobuf";
+inline constexpr std::string_view kStatePayloadType =
+    "application/vnd.vmattest.state.v1+protobuf";
 // FIPS 204 context string of signatures over a pre-authentication encoding.
 inline constexpr std::string_view kMlDsaContext = "vmattest/envelope/v1";
 

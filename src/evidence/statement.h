@@ -77,6 +77,64 @@ struct HostLogStatement {
   DigestBytes boot_log_digest;  // SHA-256; empty if there is none
 };
 
+// One region of a memory snapshot.
+struct RegionState {
+  std::string name;
+  std::string severity;  // "critical" ... "info"
+  uint64_t bytes = 0;
+  uint64_t pages = 0;
+  DigestBytes selection;  // of the addresses
+  DigestBytes root;       // of the pages' tree; empty: unavailable
+  uint64_t unreadable_pages = 0;
+  uint64_t torn_pages = 0;  // changed each time they were read
+  std::string unavailable;  // why; empty: measured
+  friend bool operator==(const RegionState&, const RegionState&) = default;
+};
+
+struct PhysicalRange {
+  uint64_t begin = 0;
+  uint64_t end = 0;  // one past the last
+  friend bool operator==(const PhysicalRange&, const PhysicalRange&) = default;
+};
+
+// What was in a VM's memory (docs/formats/snapshot.md).
+struct StateStatement {
+  StatementHeader header;
+  HashAlgorithm algorithm = HashAlgorithm::kSha256;
+  uint32_t page_bytes = 4096;
+  std::string policy_id;
+  uint64_t policy_version = 0;
+  DigestBytes policy_digest;  // SHA-256
+  std::string cause;          // "request", "schedule"
+  std::string vm_state;
+  std::string consistency_requested;  // "live", "paused", "point-in-time"
+  std::string consistency;            // what was reached
+  uint64_t pause_us = 0;
+  std::string reader;     // "shared-memory", "process-memory", "peek"
+  std::string map_proof;  // "2 of 3 sections proven, 1 empty"
+  std::vector<PhysicalRange> ram;
+  std::vector<RegionState> regions;
+  DigestBytes root;  // StateRoot() of the regions
+  DigestBytes code_hash;
+  std::string code_hash_state;
+  std::vector<std::string> notes;
+};
+
+// The page digests that a snapshot's region roots are made of.
+struct SnapshotPages {
+  struct Region {
+    std::string name;
+    std::vector<PhysicalRange> ranges;
+    Bytes digests;
+  };
+  std::vector<Region> regions;
+};
+
+// RFC 6962 over one leaf for each region, all of whose fields it has. Pure; any
+// thread.
+DigestBytes StateRoot(HashAlgorithm algorithm,
+                      const std::vector<RegionState>& regions);
+
 }  // namespace vmattest::evidence
 
 #endif  // VMATTEST_EVIDENCE_STATEMENT_H_

@@ -5,26 +5,12 @@
 
 #include "base/log.h"
 #include "base/uuid.h"
-#include "fmt/format.h"
-#include "gate/baseline.h"
 #include "gate/running_view.h"
-#include "measurement/live_xml.h"
 
 namespace vmattest::gate {
 namespace {
 
 constexpr size_t kMaxFact = 512;
-
-// Nothing where the process cannot be seen from here, or ended.
-std::vector<OpenFile> FilesOf(const LaunchSession& session) {
-  if (session.process.pid <= 0) {
-    return {};
-  }
-  absl::StatusOr<std::vector<OpenFile>> files =
-      ReadOpenFiles(fmt::format("/proc/{}", session.process.pid));
-  return files.ok() && IsAlive(session.process) ? *std::move(files)
-                                                : std::vector<OpenFile>();
-}
 
 }  // namespace
 
@@ -87,7 +73,10 @@ void DriftWatch::LookAt(const std::string& vm_uuid) {
   if (!session || !session->running || session->drifted || !uuid.ok()) {
     return;
   }
-  const std::vector<OpenFile> files = FilesOf(*session);
+  if (IsLeftPaused(*session, *uuid)) {
+    return;
+  }
+  const std::vector<OpenFile> files = LiveCheck::FilesOf(*session);
   LookAtFiles(vm_uuid, *session, files);
   session = parts_.sessions.Find(vm_uuid);
   if (!session || session->drifted) {
@@ -98,39 +87,24 @@ void DriftWatch::LookAt(const std::string& vm_uuid) {
   if (!xml.ok() || !xml->live) {
     return;
   }
-  const Difference difference =
-      FirstDifferenceOf(*session, *uuid, xml->xml, files);
-  if (!difference.what.empty() &&
-      Tell(vm_uuid, *session, difference, /*may_pause=*/true)) {
+  const absl::StatusOr<Difference> difference =
+      session->granted && !session->checked
+          ? Difference{"strict-start", "it runs and was not looked at"}
+          : live_.First(*session, *uuid, xml->xml, files);
+  if (difference.ok() && !difference->what.empty() &&
+      Tell(vm_uuid, *session, *difference, /*may_pause=*/true)) {
     parts_.sessions.MarkDrifted(vm_uuid);
   }
 }
 
-DriftWatch::Difference DriftWatch::FirstDifferenceOf(
-    const LaunchSession& session, const Uuid& uuid, const std::string& live_xml,
-    const std::vector<OpenFile>& files) {
-  const absl::StatusOr<std::string> defined =
-      measurement::AsDefined(live_xml, session.prepare_xml);
-  const absl::StatusOr<std::vector<ConfigLeaf>> now =
-      defined.ok() ? BaselineOf(*defined, parts_.digester, parts_.make_parser)
-                   : defined.status();
-  if (!now.ok()) {
-    return {"leaf", std::string(now.status().message())};
+// A VM that this daemon started paused and had no time to look at.
+bool DriftWatch::IsLeftPaused(const LaunchSession& session, const Uuid& uuid) {
+  if (!session.granted || session.checked) {
+    return false;
   }
-  if (std::string leaf = FirstDifference(session.baseline, *now);
-      !leaf.empty()) {
-    return {"leaf", std::move(leaf)};
-  }
-  // What it opens for a moment (a library, resolv.conf) is closed again by now.
-  if (!FirstUnapprovedFile(files, session, parts_.scratch).empty()) {
-    if (std::string file =
-            FirstUnapprovedFile(FilesOf(session), session, parts_.scratch);
-        !file.empty()) {
-      return {"file", std::move(file)};
-    }
-  }
-  const auto taints = parts_.hypervisor.GetTaints(uuid);
-  return {"taint", taints.ok() ? FirstMonitorTaint(*taints) : ""};
+  const absl::StatusOr<hypervisor::Domain> domain =
+      parts_.hypervisor.FindDomain(uuid);
+  return !domain.ok() || domain->state == hypervisor::DomainState::kPaused;
 }
 
 void DriftWatch::LookAtFiles(const std::string& vm_uuid,

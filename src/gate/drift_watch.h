@@ -10,6 +10,7 @@
 
 #include "gate/file_leases.h"
 #include "gate/launch_sessions.h"
+#include "gate/live_check.h"
 #include "hypervisor/hypervisor.h"
 #include "image/content_digest.h"
 #include "image/header_parser.h"
@@ -38,7 +39,10 @@ class DriftWatch {
     std::filesystem::path scratch;
   };
   DriftWatch(Parts parts, bool pause)
-      : parts_(std::move(parts)), pause_(pause) {}
+      : parts_(std::move(parts)),
+        live_({parts_.hypervisor, parts_.digester, parts_.make_parser,
+               parts_.scratch}),
+        pause_(pause) {}
 
   // Of VMs that ran when this daemon began: holds their files again, and tells
   // of those that were written to meanwhile. May read them.
@@ -50,15 +54,9 @@ class DriftWatch {
   void LookAt(const std::string& vm_uuid);
 
  private:
-  // What differs: a "leaf", a "file" or a "taint", and which.
-  struct Difference {
-    std::string kind;
-    std::string what;
-  };
+  using Difference = LiveCheck::Difference;
 
-  Difference FirstDifferenceOf(const LaunchSession& session, const Uuid& uuid,
-                               const std::string& live_xml,
-                               const std::vector<OpenFile>& files);
+  bool IsLeftPaused(const LaunchSession& session, const Uuid& uuid);
   bool IsAsMeasured(const std::string& path, const MeasuredFile& measured,
                     const FileIdentity& now);
   void LookAtFiles(const std::string& vm_uuid, const LaunchSession& session,
@@ -73,6 +71,7 @@ class DriftWatch {
   bool Enforces(const LaunchSession& session) const;
 
   const Parts parts_;
+  const LiveCheck live_;
   const bool pause_;
 };
 

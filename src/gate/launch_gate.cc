@@ -107,12 +107,27 @@ void LaunchGate::Forget(const std::string& vm_uuid) {
 Judgement LaunchGate::Judge(const Launch& launch, LaunchSession& session) {
   const std::string& operation = launch.call.operation;
   const bool enforced = launch.policy.mode == GateMode::kEnforce;
+  if (operation == "prepare") {
+    session.granted = parts_.grants.Use(launch.uuid);
+  }
   if (enforced && !launch.policy.reference) {
     return Deny("gate-no-reference",
                 fmt::format("nobody approved a configuration for VM {}; sign a "
                             "reference for it (docs/operations.md)",
                             launch.uuid));
   }
+  Judgement judgement = JudgeOperation(launch, session);
+  if (judgement.allowed) {
+    if (std::optional<Judgement> refused = CheckStrict(launch, session)) {
+      return *std::move(refused);
+    }
+  }
+  return judgement;
+}
+
+Judgement LaunchGate::JudgeOperation(const Launch& launch,
+                                     LaunchSession& session) {
+  const std::string& operation = launch.call.operation;
   if (operation == "start") {
     return JudgeStart(launch, session);
   }
@@ -139,6 +154,7 @@ Judgement LaunchGate::JudgePrepare(const Launch& launch,
     // Of the operation that led to this launch.
     fresh.incoming = session.incoming && !session.prepared;
     fresh.break_glass = session.break_glass && !session.prepared;
+    fresh.granted = session.granted;
     // Not if that restore came to nothing and this is another launch.
     if (!session.prepared && session.image &&
         IsImageUnchanged(launch, session)) {
@@ -161,10 +177,9 @@ Judgement LaunchGate::JudgePrepare(const Launch& launch,
   if (!xml.ok()) {
     return DenyFor("gate-measuring", "measuring", xml.status());
   }
-  const absl::StatusOr<TpmClock> measured_at =
-      parts_.evidence.ReadClock(launch.deadline);
-  if (!measured_at.ok()) {
-    return DenyFor("gate-tpm", "reading the TPM's clock", measured_at.status());
+  const absl::StatusOr<ClockReading> clock = ReadClock(launch, session);
+  if (!clock.ok()) {
+    return DenyFor("gate-tpm", "reading the TPM's clock", clock.status());
   }
   const absl::StatusOr<Measured> measured = Measure(launch, *xml);
   if (!measured.ok()) {
@@ -173,7 +188,7 @@ Judgement LaunchGate::JudgePrepare(const Launch& launch,
   if (!migrating && LeavesFirmwareOpen(measured->measurement.tree.leaves)) {
     return Allow(Basis::kDeferred);
   }
-  return JudgeMeasured(launch, *measured, *measured_at);
+  return JudgeMeasured(launch, *measured, *clock);
 }
 
 Judgement LaunchGate::JudgeStart(const Launch& launch, LaunchSession& session) {
@@ -190,10 +205,9 @@ Judgement LaunchGate::JudgeStart(const Launch& launch, LaunchSession& session) {
   if (std::optional<Judgement> refused = HoldInputs(launch, *xml)) {
     return *std::move(refused);
   }
-  const absl::StatusOr<TpmClock> measured_at =
-      parts_.evidence.ReadClock(launch.deadline);
-  if (!measured_at.ok()) {
-    return DenyFor("gate-tpm", "reading the TPM's clock", measured_at.status());
+  const absl::StatusOr<ClockReading> clock = ReadClock(launch, session);
+  if (!clock.ok()) {
+    return DenyFor("gate-tpm", "reading the TPM's clock", clock.status());
   }
   const absl::StatusOr<Measured> measured = Measure(launch, *xml);
   if (!measured.ok()) {
@@ -212,10 +226,10 @@ Judgement LaunchGate::JudgeStart(const Launch& launch, LaunchSession& session) {
     return *std::move(refused);
   }
   if (launch.policy.mode == GateMode::kLearn) {
-    Learn(launch, *measured, *measured_at);
+    Learn(launch, *measured, clock->at);
   }
   Judgement judgement =
-      JudgeDisks(launch, *xml, JudgeMeasured(launch, *measured, *measured_at));
+      JudgeDisks(launch, *xml, JudgeMeasured(launch, *measured, *clock));
   session.ear = judgement.ear;
   return judgement;
 }
@@ -320,6 +334,9 @@ GateReply LaunchGate::Apply(const Launch& launch, LaunchSession& session,
       log::Error("what a VM left at its last stop may count again",
                  {{"vm", launch.name}, {"why", kept.ToString()}});
     }
+  }
+  if (!reply.allowed) {
+    parts_.grants.NoteRefusal(launch.uuid, reply);
   }
   Remember(launch, std::move(session), reply.allowed);
   Record(launch, reply);

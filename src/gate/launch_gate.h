@@ -22,6 +22,7 @@
 #include "gate/protocol/messages.h"
 #include "gate/recording_digester.h"
 #include "gate/saved_images.h"
+#include "gate/start_grants.h"
 #include "gate/verdict_cache.h"
 #include "image/content_digest.h"
 #include "image/header_parser.h"
@@ -62,6 +63,7 @@ class LaunchGate {
     SavedImages& images;
     DiskContinuity& disks;
     FileLeases& leases;
+    StartGrants& grants;
     inventory::VmStore& store;  // for salts
     // Takes an event for the host event log; must not block.
     std::function<void(std::string kind,
@@ -108,6 +110,7 @@ class LaunchGate {
 
   GateReply Told(const GateCall& call);
   Judgement Judge(const Launch& launch, LaunchSession& session);
+  Judgement JudgeOperation(const Launch& launch, LaunchSession& session);
   Judgement JudgePrepare(const Launch& launch, LaunchSession& session);
   Judgement JudgeStart(const Launch& launch, LaunchSession& session);
   Judgement JudgeStarted(const Launch& launch, LaunchSession& session);
@@ -123,9 +126,17 @@ class LaunchGate {
                         const GateReply& reply);
   void Ended(const GateCall& call, const std::string& vm_uuid);
   GateReply RegisterImage(const GateCall& call, MonotonicTime deadline);
+  // The TPM's clock before anything is measured. What `prepare` read counts at
+  // `start`, too, if that follows at once: one wait for the TPM in a launch.
+  struct ClockReading {
+    TpmClock at;
+    TpmClock now;  // `at`, and what has passed since by the boot-time clock
+  };
+  absl::StatusOr<ClockReading> ReadClock(const Launch& launch,
+                                         LaunchSession& session);
   // A verdict on what was measured: a kept one, or the verifier's.
   Judgement JudgeMeasured(const Launch& launch, const Measured& measured,
-                          const TpmClock& measured_at);
+                          const ClockReading& clock);
   Judgement AskVerifier(const Launch& launch, const Measured& measured,
                         const TpmClock& measured_at,
                         const VerdictBinding& binding);
@@ -134,6 +145,8 @@ class LaunchGate {
                            const TpmClock& now) const;
 
   // Refusals, or nothing to object.
+  std::optional<Judgement> CheckStrict(const Launch& launch,
+                                       const LaunchSession& session) const;
   std::optional<Judgement> CheckStore(std::string_view xml) const;
   std::optional<Judgement> HoldInputs(const Launch& launch,
                                       std::string_view xml);

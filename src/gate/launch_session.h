@@ -14,6 +14,7 @@
 #include "gate/recording_digester.h"
 #include "reference/reference.h"
 #include "vmattest/types/config_leaf.h"
+#include "vmattest/types/tpm.h"
 
 namespace vmattest::gate {
 
@@ -31,6 +32,12 @@ struct LaunchSession {
   bool incoming = false;     // `migrate` was let in before
   bool break_glass = false;  // an order was used for this launch
   bool drifted = false;      // a difference was found, and told
+  // This daemon starts it, paused; and has looked at what was started.
+  bool granted = false;
+  bool checked = false;
+  // The TPM's clock as of `prepare`, and when that was (BootTimeMs()).
+  std::optional<TpmClock> clock;
+  int64_t clock_read_ms = 0;
   // `restore` was let in before: its memory, and how it was defined then.
   std::optional<OpenFileDigest> image;
   std::string image_xml;

@@ -68,6 +68,16 @@ bool LaunchSessions::Put(const std::string& vm_uuid, LaunchSession session) {
   return true;
 }
 
+void LaunchSessions::MarkChecked(const std::string& vm_uuid) {
+  {
+    const MutexLock lock(mutex_);
+    if (const auto it = sessions_.find(vm_uuid); it != sessions_.end()) {
+      it->second.checked = true;
+    }
+  }
+  Sync(vm_uuid);
+}
+
 void LaunchSessions::MarkDrifted(const std::string& vm_uuid) {
   {
     const MutexLock lock(mutex_);

@@ -30,6 +30,8 @@ class LaunchSessions {
   // False: there are too many. On disk when it returns, if it runs.
   bool Put(const std::string& vm_uuid, LaunchSession session)
       EXCLUDES_LOCK(mutex_);
+  // A VM that was started paused was looked at.
+  void MarkChecked(const std::string& vm_uuid) EXCLUDES_LOCK(mutex_);
   void MarkDrifted(const std::string& vm_uuid) EXCLUDES_LOCK(mutex_);
   void Erase(const std::string& vm_uuid) EXCLUDES_LOCK(mutex_);
   // Those that run and did not drift.

@@ -1,4 +1,5 @@
 // The part of LaunchGate that measures and gets a verdict on it.
+#include <ctime>
 #include <utility>
 
 #include "attestor/observe.h"
@@ -14,6 +15,15 @@ namespace {
 using reference::GateMode;
 
 constexpr uint32_t kDefaultVerdictSeconds = 3600;
+// From `prepare` to `start`.
+constexpr int64_t kSameLaunchMs = 10'000;
+
+// Also counts while the machine sleeps.
+int64_t BootTimeMs() {
+  timespec now{};
+  clock_gettime(CLOCK_BOOTTIME, &now);
+  return int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
+}
 
 std::string NameOf(const reference::Reference& reference) {
   return fmt::format("{}@{}", reference.name, reference.revision);
@@ -53,6 +63,22 @@ absl::StatusOr<LaunchGate::Measured> LaunchGate::Measure(const Launch& launch,
   return result;
 }
 
+absl::StatusOr<LaunchGate::ClockReading> LaunchGate::ReadClock(
+    const Launch& launch, LaunchSession& session) {
+  const int64_t age = BootTimeMs() - session.clock_read_ms;
+  if (launch.call.operation == "start" && session.clock && age >= 0 &&
+      age <= kSameLaunchMs) {
+    ClockReading reading{*session.clock, *session.clock};
+    reading.now.clock_ms += static_cast<uint64_t>(age) + 1;
+    return reading;
+  }
+  session.clock_read_ms = BootTimeMs();
+  ASSIGN_OR_RETURN(const TpmClock read,
+                   parts_.evidence.ReadClock(launch.deadline));
+  session.clock = read;
+  return ClockReading{read, read};
+}
+
 VerdictBinding LaunchGate::BindingOf(const Launch& launch,
                                      const Measured& measured,
                                      const TpmClock& now) const {
@@ -78,14 +104,14 @@ VerdictBinding LaunchGate::BindingOf(const Launch& launch,
 
 Judgement LaunchGate::JudgeMeasured(const Launch& launch,
                                     const Measured& measured,
-                                    const TpmClock& measured_at) {
+                                    const ClockReading& clock) {
   if (!launch.policy.reference || launch.policy.mode == GateMode::kLearn) {
     return Deny("gate-no-reference",
                 "there is no reference to compare it with");
   }
-  const VerdictBinding binding = BindingOf(launch, measured, measured_at);
+  const VerdictBinding binding = BindingOf(launch, measured, clock.now);
   if (std::optional<std::string> kept =
-          parts_.verdicts.Find(binding, measured_at);
+          parts_.verdicts.Find(binding, clock.now);
       kept && CheckVerdictToken(*kept, options_.verifier_keys,
                                 {.vm_uuid = launch.uuid,
                                  .host_id = {},
@@ -94,7 +120,7 @@ Judgement LaunchGate::JudgeMeasured(const Launch& launch,
                   .verdict.trusted()) {
     return Allow(Basis::kKeptVerdict, *std::move(kept));
   }
-  return AskVerifier(launch, measured, measured_at, binding);
+  return AskVerifier(launch, measured, clock.at, binding);
 }
 
 Judgement LaunchGate::AskVerifier(const Launch& launch,

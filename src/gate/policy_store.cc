@@ -135,10 +135,12 @@ PolicyStore::Effective PolicyStore::For(const std::string& vm_uuid,
   Effective effective;
   effective.mode = options_.default_mode;
   effective.revocation_epoch = epoch_;
+  effective.strict_start = options_.strict_start;
   if (const reference::Reference* chosen =
           reference::Select(kept_, vm_uuid, now);
       chosen != nullptr) {
     effective.mode = chosen->mode;
+    effective.strict_start = effective.strict_start || chosen->strict_start;
     effective.reference = *chosen;
   }
   return effective;

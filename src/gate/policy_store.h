@@ -36,6 +36,7 @@ class PolicyStore {
     std::filesystem::path folder;
     std::filesystem::path approvers;  // *.pub: keys that may sign
     reference::GateMode default_mode = reference::GateMode::kEnforce;
+    bool strict_start = false;  // of every VM
   };
   // Makes the folders, reads approvers and documents. Documents that are not
   // genuine any more are left out, and the log says so. NOT_FOUND,
@@ -46,6 +47,7 @@ class PolicyStore {
     reference::GateMode mode = reference::GateMode::kEnforce;
     std::optional<reference::Reference> reference;
     uint64_t revocation_epoch = 0;
+    bool strict_start = false;  // only paused, through the daemon (S13)
   };
   [[nodiscard]] Effective For(const std::string& vm_uuid, WallTime now) const
       EXCLUDES_LOCK(mutex_);

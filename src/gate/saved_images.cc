@@ -14,7 +14,7 @@
 namespace vmattest::gate {
 namespace {
 
-constexpr std::string_view kFormat = "vmattest/saved-images/v1";
+constexpr std::string_view kFormat = "vmattest/saved-images/v2";
 constexpr int64_t kMillisecond = 1'000'000;
 // How far a file's times lie behind the clock: a tick of the kernel's.
 constexpr int64_t kTickMs = 20;
@@ -92,7 +92,6 @@ absl::StatusOr<SavedImages::Record> SavedImages::Load(
     Image image;
     image.digest = SizedBytes(reader);
     image.used = reader.U8() != 0;
-    image.at_ms = static_cast<int64_t>(reader.U64());
     record.images.push_back(std::move(image));
   }
   if (!reader.AtEnd()) {
@@ -102,7 +101,7 @@ absl::StatusOr<SavedImages::Record> SavedImages::Load(
 }
 
 absl::Status SavedImages::Store(const std::string& vm_uuid,
-                                const Record& record) const {
+                                const Record& record, Lasting lasting) const {
   ByteWriter writer;
   writer.Sized(record.defined_xml).Sized(record.approved_by);
   writer.U64(static_cast<uint64_t>(record.launched_ms));
@@ -110,9 +109,8 @@ absl::Status SavedImages::Store(const std::string& vm_uuid,
   writer.U8(record.saved ? 1 : 0).Sized(record.vtpm);
   for (const Image& image : record.images) {
     writer.Sized(image.digest).U8(image.used ? 1 : 0);
-    writer.U64(static_cast<uint64_t>(image.at_ms));
   }
-  return WriteKept(folder_ / vm_uuid, kFormat, writer.bytes());
+  return WriteKept(folder_ / vm_uuid, kFormat, writer.bytes(), lasting);
 }
 
 absl::Status SavedImages::Launched(const std::string& vm_uuid,
@@ -120,7 +118,12 @@ absl::Status SavedImages::Launched(const std::string& vm_uuid,
                                    std::string_view approved_by) {
   const MutexLock lock(files_);
   DropPending(vm_uuid, 0);
-  Record record = Load(vm_uuid).value_or(Record());
+  const absl::StatusOr<Record> before = Load(vm_uuid);
+  const bool nothing_to_void =
+      before.ok() ? !MayCount(*before) : absl::IsNotFound(before.status());
+  const Lasting lasting =
+      nothing_to_void ? Lasting::kThisBoot : Lasting::kOnDisk;
+  Record record = before.value_or(Record());
   record.defined_xml = std::string(xml);
   record.approved_by = std::string(approved_by);
   record.launched_ms = clock_.Now().time_since_epoch().count();
@@ -130,7 +133,15 @@ absl::Status SavedImages::Launched(const std::string& vm_uuid,
   for (Image& image : record.images) {
     image.used = true;
   }
-  return Store(vm_uuid, record);
+  return Store(vm_uuid, record, lasting);
+}
+
+// Without that, a crash of the machine that brings the record back changes
+// nothing: there is no memory that it would let in.
+bool SavedImages::MayCount(const Record& record) {
+  return record.saved ||
+         std::any_of(record.images.begin(), record.images.end(),
+                     [](const Image& image) { return !image.used; });
 }
 
 void SavedImages::Stopped(const Stop& stop) {
@@ -277,9 +288,7 @@ absl::Status SavedImages::Add(const std::string& vm_uuid, int image,
     if (record.images.size() == kMostOfVm) {
       record.images.erase(record.images.begin());
     }
-    record.images.push_back({.digest = read.digest,
-                             .used = false,
-                             .at_ms = clock_.Now().time_since_epoch().count()});
+    record.images.push_back({.digest = read.digest, .used = false});
     RETURN_IF_ERROR(Store(vm_uuid, record));
     vtpm = Shown(record.vtpm);
   }

@@ -14,6 +14,7 @@
 #include "base/executor.h"
 #include "base/handles.h"
 #include "base/mutex.h"
+#include "gate/kept_file.h"
 #include "gate/open_file.h"
 
 namespace vmattest::gate {
@@ -89,7 +90,6 @@ class SavedImages {
   struct Image {
     DigestBytes digest;
     bool used = false;
-    int64_t at_ms = 0;  // when it was registered
   };
   struct Record {
     std::string defined_xml;
@@ -104,8 +104,11 @@ class SavedImages {
     std::shared_ptr<const UniqueFd> image;  // null: no managed one
     uint64_t turn = 0;                      // the how manieth stop that is
   };
+  // Some memory could be let in by it, now or once it is registered.
+  static bool MayCount(const Record& record);
   absl::StatusOr<Record> Load(const std::string& vm_uuid) const;
-  absl::Status Store(const std::string& vm_uuid, const Record& record) const;
+  absl::Status Store(const std::string& vm_uuid, const Record& record,
+                     Lasting lasting = Lasting::kOnDisk) const;
   absl::Status MarkSaved(const std::string& vm_uuid, const Pending& pending)
       EXCLUDES_LOCK(mutex_);
   // Of one stop; 0: of whichever is waited for.

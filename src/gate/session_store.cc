@@ -7,7 +7,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/uuid.h"
-#include "crypto/digest.h"
+#include "gate/kept_file.h"
 
 namespace vmattest::gate {
 namespace {
@@ -15,11 +15,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kFormat = "vmattest/gate-session/v1";
-constexpr size_t kDigest = 32;
-
-std::string Text(ByteReader& reader) {
-  return std::string(AsText(reader.Raw(reader.U32())));
-}
 
 // False past the bound, or once the bytes ended.
 bool ReadItems(ByteReader& reader, const std::function<void()>& read) {
@@ -53,26 +48,27 @@ MeasuredFile ReadMeasured(ByteReader& reader) {
   MeasuredFile file;
   file.identity = ReadIdentity(reader);
   file.algorithm = static_cast<HashAlgorithm>(reader.U8());
-  file.digest = ToBytes(reader.Raw(reader.U32()));
+  file.digest = SizedBytes(reader);
   return file;
 }
 
 bool ReadBody(ByteReader& reader, LaunchSession& session) {
-  session.vm_name = Text(reader);
-  session.prepare_xml = Text(reader);
+  session.vm_name = SizedText(reader);
+  session.prepare_xml = SizedText(reader);
   const uint8_t mode = reader.U8();
   session.mode = static_cast<reference::GateMode>(mode);
   const uint8_t flags = reader.U8();
   session.break_glass = (flags & 1) != 0;
   session.drifted = (flags & 2) != 0;
+  session.granted = (flags & 4) != 0;
   session.process.pid = static_cast<int64_t>(reader.U64());
   session.process.start_ticks = reader.U64();
   bool known = true;
   const bool leaves = ReadItems(reader, [&] {
     ConfigLeaf leaf;
-    leaf.path = Text(reader);
+    leaf.path = SizedText(reader);
     leaf.type = static_cast<LeafType>(reader.U8());
-    leaf.value = Text(reader);
+    leaf.value = SizedText(reader);
     known = known && vmattest::ToString(leaf.type) != "unknown";
     session.baseline.push_back(std::move(leaf));
   });
@@ -82,12 +78,12 @@ bool ReadBody(ByteReader& reader, LaunchSession& session) {
                     });
   const bool inputs =
       open && ReadItems(reader, [&] {
-        std::string path = Text(reader);
+        std::string path = SizedText(reader);
         MeasuredFile file = ReadMeasured(reader);
         known = known && vmattest::ToString(file.algorithm) != "unknown";
         session.inputs.emplace(std::move(path), std::move(file));
       });
-  return inputs && known && reader.AtEnd() && flags <= 3 &&
+  return inputs && known && reader.AtEnd() && flags <= 7 &&
          mode <= static_cast<uint8_t>(reference::GateMode::kLearn) &&
          session.process.pid > 0;
 }
@@ -96,11 +92,12 @@ bool ReadBody(ByteReader& reader, LaunchSession& session) {
 
 Bytes EncodeSession(const LaunchSession& session, std::string_view boot_id) {
   ByteWriter writer;
-  writer.Sized(kFormat).Sized(boot_id);
+  writer.Sized(boot_id);
   writer.Sized(session.vm_name).Sized(session.prepare_xml);
   writer.U8(static_cast<uint8_t>(session.mode));
-  writer.U8(static_cast<uint8_t>((session.break_glass ? 1 : 0) |
-                                 (session.drifted ? 2 : 0)));
+  writer.U8(static_cast<uint8_t>(
+      (session.break_glass ? 1 : 0) | (session.drifted ? 2 : 0) |
+      (session.granted && !session.checked ? 4 : 0)));
   writer.U64(static_cast<uint64_t>(session.process.pid));
   writer.U64(session.process.start_ticks);
   writer.U32(static_cast<uint32_t>(session.baseline.size()));
@@ -118,24 +115,14 @@ Bytes EncodeSession(const LaunchSession& session, std::string_view boot_id) {
     WriteIdentity(writer, file.identity);
     writer.U8(static_cast<uint8_t>(file.algorithm)).Sized(file.digest);
   }
-  writer.Raw(Hash(HashAlgorithm::kSha256, writer.bytes()));
-  return std::move(writer).Take();
+  return FrameKept(kFormat, writer.bytes());
 }
 
 absl::StatusOr<LaunchSession> ParseSession(ByteView file,
                                            std::string_view boot_id) {
-  if (file.size() < kDigest) {
-    return absl::DataLossError("too short");
-  }
-  const ByteView content = file.first(file.size() - kDigest);
-  if (Hash(HashAlgorithm::kSha256, content) != ToBytes(file.last(kDigest))) {
-    return absl::DataLossError("its digest is another");
-  }
+  ASSIGN_OR_RETURN(const Bytes content, OpenKept(file, kFormat));
   ByteReader reader(content);
-  if (Text(reader) != kFormat) {
-    return absl::DataLossError("of another format");
-  }
-  if (Text(reader) != boot_id) {
+  if (SizedText(reader) != boot_id) {
     return absl::NotFoundError("of another boot");
   }
   LaunchSession session;
@@ -195,8 +182,9 @@ absl::Status SessionStore::Save(const std::string& vm_uuid,
   if (error) {
     return ErrnoStatus(error.value(), folder_.string());
   }
-  return WriteFileAtomic(folder_ / vm_uuid, EncodeSession(session, boot_id_),
-                         0600);
+  // Another boot throws it away.
+  return WriteFileForThisBoot(folder_ / vm_uuid,
+                              EncodeSession(session, boot_id_), 0600);
 }
 
 void SessionStore::Erase(const std::string& vm_uuid) {

@@ -3,19 +3,13 @@
 #include <system_error>
 #include <utility>
 
-#include "base/file.h"
 #include "base/log.h"
-#include "crypto/digest.h"
+#include "gate/kept_file.h"
 
 namespace vmattest::gate {
 namespace {
 
 constexpr std::string_view kFormat = "vmattest/kept-verdicts/v1";
-constexpr size_t kDigest = 32;
-
-std::string Text(ByteReader& reader) {
-  return std::string(AsText(reader.Raw(reader.U32())));
-}
 
 }  // namespace
 
@@ -88,7 +82,7 @@ absl::Status VerdictCache::Keep(const VerdictBinding& binding, std::string ear,
                                     from.clock_ms + uint64_t{1000} * seconds});
     content = Encode(binding.vm_uuid);
   }
-  return WriteFileAtomic(folder_ / binding.vm_uuid, content, 0600);
+  return WriteKept(folder_ / binding.vm_uuid, kFormat, content);
 }
 
 void VerdictCache::Forget(const std::string& vm_uuid) {
@@ -102,7 +96,6 @@ void VerdictCache::Forget(const std::string& vm_uuid) {
 
 Bytes VerdictCache::Encode(const std::string& vm_uuid) const {
   ByteWriter writer;
-  writer.Sized(kFormat);
   for (const auto& [binding, entry] : entries_) {
     if (binding.vm_uuid != vm_uuid) {
       continue;
@@ -113,38 +106,26 @@ Bytes VerdictCache::Encode(const std::string& vm_uuid) const {
     writer.Sized(binding.reference).U64(binding.revocation_epoch);
     writer.Sized(entry.ear).U64(entry.from_ms).U64(entry.until_ms);
   }
-  writer.Raw(Hash(HashAlgorithm::kSha256, writer.bytes()));
   return std::move(writer).Take();
 }
 
 absl::Status VerdictCache::Load(const std::filesystem::path& file) {
-  ASSIGN_OR_RETURN(const Bytes bytes, ReadFile(file, kMaxFile));
-  if (bytes.size() < kDigest) {
-    return absl::DataLossError("too short");
-  }
-  const ByteView content = ByteView(bytes).first(bytes.size() - kDigest);
-  if (Hash(HashAlgorithm::kSha256, content) !=
-      ToBytes(ByteView(bytes).last(kDigest))) {
-    return absl::DataLossError("its digest is another");
-  }
+  ASSIGN_OR_RETURN(const Bytes content, ReadKept(file, kFormat, kMaxFile));
   ByteReader reader(content);
-  if (Text(reader) != kFormat) {
-    return absl::DataLossError("of another format");
-  }
   std::map<VerdictBinding, Entry> entries;
   while (reader.ok() && !reader.AtEnd()) {
     VerdictBinding binding;
     Entry entry;
-    binding.vm_uuid = Text(reader);
+    binding.vm_uuid = SizedText(reader);
     binding.algorithm = static_cast<HashAlgorithm>(reader.U8());
-    binding.root = ToBytes(reader.Raw(reader.U32()));
-    binding.measured = Text(reader);
-    binding.ak = ToBytes(reader.Raw(reader.U32()));
+    binding.root = SizedBytes(reader);
+    binding.measured = SizedText(reader);
+    binding.ak = SizedBytes(reader);
     binding.reset_count = reader.U32();
     binding.restart_count = reader.U32();
-    binding.reference = Text(reader);
+    binding.reference = SizedText(reader);
     binding.revocation_epoch = reader.U64();
-    entry.ear = Text(reader);
+    entry.ear = SizedText(reader);
     entry.from_ms = reader.U64();
     entry.until_ms = reader.U64();
     entries.emplace(std::move(binding), std::move(entry));

@@ -74,6 +74,17 @@ class Hypervisor {
   // FAILED_PRECONDITION, NOT_FOUND, UNIMPLEMENTED and the like: it could not
   // be started, or the hypervisor has no such command lines.
   virtual absl::StatusOr<std::string> StartCommand(const std::string& xml) = 0;
+  // Starts a defined domain, from its saved memory if it has any, and leaves
+  // its vCPUs stopped: when this returns not one instruction has run. Takes as
+  // long as the hypervisor's hooks. FAILED_PRECONDITION: it runs already.
+  // Others: why it did not start, a hook's refusal among them.
+  virtual absl::Status StartPaused(const Uuid& uuid) = 0;
+  // Lets stopped vCPUs go on; OK also if they do. FAILED_PRECONDITION: the
+  // domain does not run.
+  virtual absl::Status Resume(const Uuid& uuid) = 0;
+  // Ends a domain at once, without asking the guest. FAILED_PRECONDITION: it
+  // does not run.
+  virtual absl::Status Destroy(const Uuid& uuid) = 0;
   // Stops the domain's vCPUs until somebody resumes it; OK also if they are
   // stopped already. FAILED_PRECONDITION: it does not run.
   virtual absl::Status Suspend(const Uuid& uuid) = 0;

@@ -66,6 +66,7 @@ bool SetLimits(const ChildOptions& options) {
          (!options.no_files || Limit(RLIMIT_FSIZE, 0)) &&
          (!options.file_size || Limit(RLIMIT_FSIZE, *options.file_size)) &&
          (!options.address_space || Limit(RLIMIT_AS, *options.address_space)) &&
+         (!options.data || Limit(RLIMIT_DATA, *options.data)) &&
          (!options.cpu_time ||
           Limit(RLIMIT_CPU, static_cast<rlim_t>(options.cpu_time->count()))) &&
          (!options.open_files || Limit(RLIMIT_NOFILE, *options.open_files));
@@ -153,7 +154,8 @@ __attribute__((no_sanitize("thread", "address"))) int RunChild(void* argument) {
        close(kLandlockFd) != 0)) {
     return Fail(plan, "restricting it to its files");
   }
-  if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) {
+  if (!plan.options->outlives_us &&
+      prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) {
     return Fail(plan, "binding it to our life");
   }
   execve(plan.program, plan.arguments, plan.environment);

@@ -37,6 +37,7 @@ struct ChildOptions {
   // Resource limits; a core dump is never written, no file ever grows where
   // `no_files` is set.
   std::optional<uint64_t> address_space;  // bytes
+  std::optional<uint64_t> data;           // bytes of private memory
   std::optional<std::chrono::seconds> cpu_time;
   std::optional<uint64_t> open_files;
   bool no_files = false;
@@ -44,6 +45,8 @@ struct ChildOptions {
   // It leads a process group of its own. Whatever is left of that when it has
   // ended is killed, and waited for.
   bool own_group = false;
+  // It lives on when we do not, and ends by itself.
+  bool outlives_us = false;
   // Own network, mount and IPC namespaces, where the kernel lets us.
   bool own_namespaces = false;
   // Leaves it CAP_DAC_READ_SEARCH and no other capability, if we have that: it
@@ -55,8 +58,8 @@ struct ChildOptions {
 
 // A program of ours in a process of its own. It inherits standard error, one
 // end of a channel as kChannelFd, and nothing else; it can gain no privileges,
-// has no ambient capabilities but what the options leave it, and dies with the
-// thread that spawned it: spawn from one that lives as long as the child may.
+// has no ambient capabilities but what the options leave it, and, unless it is to
+// outlive us, dies with the thread that spawned it: spawn from one that lives as long as the child may.
 // Needs Linux 5.9.
 //
 // One thread at a time, but for Kill(): any thread.

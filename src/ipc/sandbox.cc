@@ -164,7 +164,7 @@ absl::Status RenounceCapabilities() {
   return absl::OkStatus();
 }
 
-absl::Status EnterWorkerSandbox(int second_channel) {
+absl::Status EnterWorkerSandbox(int second_channel, bool map_files) {
   Filter filter(SCMP_ACT_KILL_PROCESS);
   AllowComputing(filter);
   AllowReading(filter);
@@ -174,6 +174,10 @@ absl::Status EnterWorkerSandbox(int second_channel) {
   constexpr uint64_t kAnonymous = MAP_ANONYMOUS;
   filter.Add(SCMP_ACT_ALLOW, SCMP_SYS(mmap),
              {Masked(2, PROT_EXEC, 0), Masked(3, kAnonymous, kAnonymous)});
+  if (map_files) {
+    filter.Add(SCMP_ACT_ALLOW, SCMP_SYS(mmap),
+               {Equal(2, PROT_READ), Masked(3, MAP_FIXED, 0)});
+  }
   filter.Add(SCMP_ACT_ALLOW, SCMP_SYS(mprotect), {Masked(2, PROT_EXEC, 0)});
   for (const int channel : {kChannelFd, second_channel}) {
     if (channel >= 0) {

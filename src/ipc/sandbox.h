@@ -23,9 +23,11 @@ absl::Status RenounceCapabilities();
 // else kills the process: no file is opened, no socket made, no process
 // started, nobody signalled.
 //
+// With `map_files` it may map files that it has, for reading alone.
 // `second_channel` is another descriptor for messages, to a helper that it has
 // started before; -1: there is none.
-absl::Status EnterWorkerSandbox(int second_channel = -1);
+absl::Status EnterWorkerSandbox(int second_channel = -1,
+                                bool map_files = false);
 
 // For what starts programs of others on behalf of the above (libguestfs and its
 // QEMU), which inherit it. Files, processes and Unix sockets stay usable.

@@ -41,6 +41,12 @@ int CheckConfig(const DaemonProgram& program, const fs::path& file) {
   return kGood;
 }
 
+int RunTask(const DaemonProgram& program, const DaemonProgram::Task& task,
+            const fs::path& file) {
+  const absl::Status done = task.run(file);
+  return done.ok() ? kGood : Complain(program, done, kCannotStart);
+}
+
 void Reload(const DaemonProgram& program, const fs::path& file,
             const ops::ServiceManager& manager, const RunningDaemon& daemon) {
   manager.Reloading();
@@ -122,9 +128,18 @@ int RunDaemonProgram(const DaemonProgram& program, int argc, char** argv) {
       ->capture_default_str();
   app.add_flag("--check-config", check,
                "print the effective configuration, or what is wrong with it");
+  std::vector<const CLI::Option*> tasks;
+  for (const DaemonProgram::Task& task : program.tasks) {
+    tasks.push_back(app.add_flag(task.flag, task.help));
+  }
   app.set_version_flag("--version", program.name + " " VMATTEST_VERSION);
   try {
     app.parse(argc, argv);
+    for (size_t i = 0; i < tasks.size(); ++i) {
+      if (tasks[i]->count() > 0) {
+        return RunTask(program, program.tasks[i], file);
+      }
+    }
     return check ? CheckConfig(program, file) : Serve(program, file);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kGood : kBadConfig;

@@ -38,12 +38,20 @@ struct DaemonProgram {
     std::function<absl::StatusOr<std::unique_ptr<RunningDaemon>>()> start;
   };
   std::function<absl::StatusOr<Loaded>(const std::filesystem::path&)> load;
+  // What it does instead of serving, on request.
+  struct Task {
+    std::string flag;  // "--import"
+    std::string help;
+    std::function<absl::Status(const std::filesystem::path&)> run;
+  };
+  std::vector<Task> tasks;
 };
 
 // main() of a daemon: command line, signals, service manager. On SIGHUP the log
 // level is read again; everything else needs a restart, but for certificates,
 // which the listener watches itself. 0: ended by a signal, or --check-config
-// found nothing. 2: usage, or a configuration error. 3: could not start.
+// found nothing, or a task is done. 2: usage, or a configuration error. 3: could
+// not start, or a task failed.
 int RunDaemonProgram(const DaemonProgram& program, int argc, char** argv);
 
 }  // namespace vmattest::process

@@ -188,6 +188,7 @@ v1::ReferenceDocument ToMessage(const Reference& reference) {
   message.set_comment(reference.comment);
   message.set_disk_continuity(reference.disk_continuity);
   message.set_accept_unrecorded_disks(reference.accept_unrecorded_disks);
+  message.set_strict_start(reference.strict_start);
   return message;
 }
 
@@ -210,6 +211,7 @@ absl::StatusOr<Reference> FromMessage(const v1::ReferenceDocument& message) {
   reference.comment = message.comment();
   reference.disk_continuity = message.disk_continuity();
   reference.accept_unrecorded_disks = message.accept_unrecorded_disks();
+  reference.strict_start = message.strict_start();
   return reference;
 }
 

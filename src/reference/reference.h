@@ -67,6 +67,7 @@ struct Reference {
   bool accept_unavailable = false;
   bool disk_continuity = false;
   bool accept_unrecorded_disks = false;
+  bool strict_start = false;
   // Host.
   std::vector<std::string> host_ids;
   std::map<uint32_t, std::vector<Bytes>> pcrs;

@@ -114,4 +114,22 @@ grpc::ServerUnaryReactor* AdminService::GetVmSalt(
       });
 }
 
+grpc::ServerUnaryReactor* AdminService::StartVm(
+    grpc::CallbackServerContext* context, const v1::StartVmRequest* request,
+    v1::StartVmResponse* response) {
+  return Run(
+      *context, "StartVm", response,
+      [this, vm = request->vm(),
+       keep = request->keep_paused()]() -> absl::StatusOr<v1::StartVmResponse> {
+        RETURN_IF_ERROR(CheckVm(vm));
+        ASSIGN_OR_RETURN(const VmStart start, actions_.start_vm(vm, keep));
+        v1::StartVmResponse wire;
+        wire.set_state(start.state);
+        wire.set_code(start.code);
+        wire.set_sentence(start.sentence);
+        wire.set_vm_uuid(start.vm_uuid);
+        return wire;
+      });
+}
+
 }  // namespace vmattest::rpc

@@ -40,6 +40,14 @@ struct DaemonStatus {
   uint64_t event_log_records = 0;
 };
 
+// What StartVm answers.
+struct VmStart {
+  std::string state;
+  std::string code;
+  std::string sentence;
+  std::string vm_uuid;
+};
+
 // What an operator may do, bound by the composition root. Each blocks and is
 // called on `requests`.
 struct AdminActions {
@@ -50,6 +58,10 @@ struct AdminActions {
   // Of a VM with salted leaves. NOT_FOUND: no such VM, or its leaves are
   // public.
   std::function<absl::StatusOr<SecretBytes>(const std::string& vm)> vm_salt;
+  // FAILED_PRECONDITION: the launch gate is off.
+  std::function<absl::StatusOr<VmStart>(const std::string& vm,
+                                        bool keep_paused)>
+      start_vm;
   signing::Signer* signer = nullptr;  // never null; its admin calls
 };
 
@@ -78,6 +90,9 @@ class AdminService final : public v1::Admin::CallbackService {
   grpc::ServerUnaryReactor* GetVmSalt(grpc::CallbackServerContext* context,
                                       const v1::GetVmSaltRequest* request,
                                       v1::GetVmSaltResponse* response) override;
+  grpc::ServerUnaryReactor* StartVm(grpc::CallbackServerContext* context,
+                                    const v1::StartVmRequest* request,
+                                    v1::StartVmResponse* response) override;
 
   // Keys and sealed seeds: key_admin.cc.
   grpc::ServerUnaryReactor* ListKeys(grpc::CallbackServerContext* context,

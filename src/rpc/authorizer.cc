@@ -22,6 +22,11 @@ const std::map<std::string, Roles, std::less<>>& Methods() {
   static const Roles kOwners = {Role::kCustomer, Role::kOperator};
   static const Roles kLookers = {Role::kCustomer, Role::kAuditor,
                                  Role::kOperator};
+  static const Roles kLedgerWriters = {Role::kHost, Role::kOperator};
+  static const Roles kLedgerReaders = {Role::kHost, Role::kAuditor,
+                                       Role::kOperator};
+  static const Roles kTrustReaders = {Role::kHost, Role::kCustomer,
+                                      Role::kAuditor, Role::kOperator};
   static const auto& methods = *new std::map<std::string, Roles, std::less<>>{
       {"vmattest.v1.Attestation/ListVms", kReaders},
       {"vmattest.v1.Attestation/GetVm", kReaders},
@@ -31,6 +36,11 @@ const std::map<std::string, Roles, std::less<>>& Methods() {
       {"vmattest.v1.Attestation/GetHostIdentity", kReaders},
       {"vmattest.v1.Attestation/GetEventLog", kReaders},
       {"vmattest.v1.Attestation/DiscloseLeaf", kReaders},
+      {"vmattest.v1.Memory/CaptureSnapshot", kAdmins},
+      {"vmattest.v1.Memory/AttestState", kAdmins},
+      {"vmattest.v1.Memory/GetSnapshot", kReaders},
+      {"vmattest.v1.Memory/ListSnapshots", kReaders},
+      {"vmattest.v1.Memory/ListSnapshotPolicies", kReaders},
       {"vmattest.v1.Admin/GetStatus", kAdmins},
       {"vmattest.v1.Admin/Reconcile", kAdmins},
       {"vmattest.v1.Admin/FlushDigestCache", kAdmins},
@@ -42,6 +52,7 @@ const std::map<std::string, Roles, std::less<>>& Methods() {
       {"vmattest.v1.Admin/ApproveBoot", kAdmins},
       {"vmattest.v1.Admin/ReEnroll", kAdmins},
       {"vmattest.v1.Admin/GetVmSalt", kAdmins},
+      {"vmattest.v1.Admin/StartVm", kAdmins},
       {"vmattest.v1.Enrollment/BeginEnrollment", kHosts},
       {"vmattest.v1.Enrollment/CompleteEnrollment", kHosts},
       {"vmattest.v1.Enrollment/UpdateKeys", kHosts},
@@ -66,6 +77,17 @@ const std::map<std::string, Roles, std::less<>>& Methods() {
       {"vmattest.v1.Verifier/LearnReference", kOwners},
       {"vmattest.v1.Verifier/Simulate", kOwners},
       {"vmattest.v1.Verifier/GetHostPolicy", kHosts},
+      {"vmattest.v1.Ledger/Submit", kLedgerWriters},
+      {"vmattest.v1.Ledger/GetWriter", kLedgerWriters},
+      {"vmattest.v1.Ledger/AddCheckpoint", kLedgerWriters},
+      {"vmattest.v1.Ledger/GetTrust", kTrustReaders},
+      {"vmattest.v1.Ledger/ListHistory", kTrustReaders},
+      {"vmattest.v1.Ledger/WatchVm", kTrustReaders},
+      {"vmattest.v1.Ledger/GetCheckpoint", kLedgerReaders},
+      {"vmattest.v1.Ledger/GetInclusionProof", kLedgerReaders},
+      {"vmattest.v1.Ledger/GetConsistencyProof", kLedgerReaders},
+      {"vmattest.v1.Ledger/ListRecords", kLedgerReaders},
+      {"vmattest.v1.Ledger/WatchAll", kLedgerReaders},
   };
   return methods;
 }

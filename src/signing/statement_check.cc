@@ -19,6 +19,11 @@ absl::StatusOr<evidence::StatementHeader> HeaderOf(
                      wire::ParseHostLogStatement(payload));
     return std::move(statement.header);
   }
+  if (payload_type == evidence::kStatePayloadType) {
+    ASSIGN_OR_RETURN(evidence::StateStatement statement,
+                     wire::ParseStateStatement(payload));
+    return std::move(statement.header);
+  }
   return absl::InvalidArgumentError(
       fmt::format("no statement of type '{}'", payload_type));
 }

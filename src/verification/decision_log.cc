@@ -1,5 +1,6 @@
 #include "verification/decision_log.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "fmt/format.h"
@@ -32,7 +33,11 @@ absl::StatusOr<uint64_t> DecisionLog::Append(DecisionEntry decision,
         break;
       }
       writing_ = true;
-      batch.swap(waiting_);
+      const auto end =
+          waiting_.begin() + static_cast<ptrdiff_t>(std::min(
+                                 waiting_.size(), VerifierStore::kMostAtOnce));
+      batch.assign(waiting_.begin(), end);
+      waiting_.erase(waiting_.begin(), end);
     }
     WriteAll(std::move(batch));
   }
@@ -43,7 +48,7 @@ absl::StatusOr<uint64_t> DecisionLog::Append(DecisionEntry decision,
   return own.result;
 }
 
-// Whoever comes first writes for all that wait by then.
+// Whoever comes first writes for those that wait by then.
 void DecisionLog::WriteAll(std::vector<Waiting*> batch) {
   std::vector<VerifierStore::DecisionWrite> writes;
   writes.reserve(batch.size());
@@ -78,7 +83,12 @@ void DecisionLog::Tell(const DecisionEntry& decision) {
   if (listener_) {
     listener_(decision);
   }
+  Wake(decision.sequence);
+}
+
+void DecisionLog::Wake(uint64_t sequence) {
   const MutexLock lock(watch_mutex_);
+  told_ = std::max(told_, sequence);
   for (const auto& [id, wake] : watchers_) {
     wake();
   }
@@ -102,7 +112,17 @@ DecisionLog::Watch::~Watch() {
 }
 
 absl::Status DecisionLog::Trim() {
-  return store_.Trim(options_.keep_decisions);
+  RETURN_IF_ERROR(store_.Trim(options_.keep_decisions));
+  ASSIGN_OR_RETURN(const uint64_t newest, store_.LastSequence());
+  bool news = false;
+  {
+    const MutexLock lock(watch_mutex_);
+    news = newest > told_;
+  }
+  if (news) {
+    Wake(newest);
+  }
+  return absl::OkStatus();
 }
 
 DecisionLog::Counters DecisionLog::counters() const {

@@ -56,7 +56,8 @@ class DecisionLog {
   };
   absl::StatusOr<std::unique_ptr<Watch>> Subscribe(std::function<void()> wake);
 
-  // Drops what is beyond Options.keep_decisions. Blocks on the store.
+  // Drops what is beyond Options.keep_decisions, and wakes watchers of what
+  // others stored who share the store. Blocks on the store.
   absl::Status Trim();
 
   struct Counters {
@@ -75,6 +76,7 @@ class DecisionLog {
   };
   void WriteAll(std::vector<Waiting*> batch) EXCLUDES_LOCK(mutex_);
   void Tell(const DecisionEntry& decision) EXCLUDES_LOCK(mutex_);
+  void Wake(uint64_t sequence);
 
   VerifierStore& store_;
   const Options options_;
@@ -88,6 +90,7 @@ class DecisionLog {
   mutable Mutex watch_mutex_;
   std::map<uint64_t, std::function<void()>> watchers_ GUARDED_BY(watch_mutex_);
   uint64_t next_watch_ GUARDED_BY(watch_mutex_) = 1;
+  uint64_t told_ GUARDED_BY(watch_mutex_) = 0;  // the newest sequence
 };
 
 }  // namespace vmattest::verification

@@ -152,6 +152,9 @@ class VerifierStore {
   // `revision` 0: the newest.
   virtual absl::StatusOr<std::optional<ReferenceEntry>> FindReference(
       const std::string& name, uint64_t revision) = 0;
+  // Every revision that there is of a name, oldest first.
+  virtual absl::StatusOr<std::vector<uint64_t>> RevisionsOf(
+      const std::string& name) = 0;
   // The newest revision of each name, without its document, by name after
   // `after`.
   virtual absl::StatusOr<std::vector<ReferenceEntry>> ListReferences(
@@ -181,7 +184,9 @@ class VerifierStore {
     Bytes evidence;  // kept with it; empty: none
   };
   // In this order. Evidence of each VM beyond the newest `keep_evidence` is
-  // dropped. Returns the first sequence.
+  // dropped. Returns the first sequence. INVALID_ARGUMENT: more than
+  // kMostAtOnce, since a store over a network writes them at once.
+  static constexpr size_t kMostAtOnce = 12;
   virtual absl::StatusOr<uint64_t> Append(
       const std::vector<DecisionWrite>& decisions, size_t keep_evidence) = 0;
   // Newest first.
@@ -203,6 +208,14 @@ class VerifierStore {
       const std::string& host_id, size_t limit) = 0;
   // Drops all but the newest `keep` decisions, and their evidence.
   virtual absl::Status Trim(size_t keep) = 0;
+
+ protected:
+  // kMostAtOnce, for Append().
+  static absl::Status CheckCount(size_t decisions) {
+    return decisions <= kMostAtOnce
+               ? absl::OkStatus()
+               : absl::InvalidArgumentError("too many decisions at once");
+  }
 };
 
 }  // namespace vmattest::verification

@@ -61,9 +61,11 @@ struct Context {
   evidence::Evidence evidence;
   // Set, empty, before the first check if the file is to be a disclosure.
   std::optional<std::vector<evidence::DisclosedLeaf>> disclosed;
-  // Of a host-log payload only the header is filled, with that of `host_log`.
+  // Of other payloads only the header is filled (and of a state payload
+  // algorithm, root and the VM's state): with what theirs says.
   evidence::ConfigStatement statement;
   std::optional<evidence::HostLogStatement> host_log;
+  std::optional<evidence::StateStatement> state;
   KeyPurpose purpose = KeyPurpose::kConfig;
   const evidence::TpmQuoteSignature* quote = nullptr;
   // The post-quantum signature, if there is one.

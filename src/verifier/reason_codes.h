@@ -96,6 +96,7 @@ inline constexpr std::string_view kLeavesMalformed = "leaves-malformed";
 inline constexpr std::string_view kLeavesRoot = "leaves-root-mismatch";
 inline constexpr std::string_view kSubtrees = "subtrees-mismatch";
 inline constexpr std::string_view kCachedPath = "cached-path-unknown";
+inline constexpr std::string_view kStateRoot = "state-root-mismatch";
 inline constexpr std::string_view kDisclosureEmpty = "disclosure-empty";
 inline constexpr std::string_view kDisclosureDuplicate = "disclosure-duplicate";
 inline constexpr std::string_view kDisclosureSalt = "disclosure-salt";
@@ -109,6 +110,10 @@ inline constexpr std::string_view kVmMismatch = "vm-uuid-mismatch";
 inline constexpr std::string_view kContentCached = "content-cached";
 inline constexpr std::string_view kContentUnavailable = "content-unavailable";
 inline constexpr std::string_view kUnmanagedVms = "unmanaged-vms";
+inline constexpr std::string_view kSubsetNotApproved = "subset-not-approved";
+inline constexpr std::string_view kConsistency = "consistency-too-low";
+inline constexpr std::string_view kStateRootUnexpected =
+    "state-root-unexpected";
 inline constexpr std::string_view kLeavesKeptBack = "leaves-kept-back";
 inline constexpr std::string_view kConfigRoot = "config-root-mismatch";
 inline constexpr std::string_view kConfigLeafAdded = "config-leaf-added";
@@ -225,6 +230,7 @@ inline constexpr std::string_view kAll[] = {
     kLeavesRoot,
     kSubtrees,
     kCachedPath,
+    kStateRoot,
     kDisclosureEmpty,
     kDisclosureDuplicate,
     kDisclosureSalt,
@@ -235,6 +241,9 @@ inline constexpr std::string_view kAll[] = {
     kContentCached,
     kContentUnavailable,
     kUnmanagedVms,
+    kSubsetNotApproved,
+    kConsistency,
+    kStateRootUnexpected,
     kLeavesKeptBack,
     kConfigRoot,
     kConfigLeafAdded,

@@ -67,7 +67,7 @@ constexpr Check kChecks[] = {
 };
 
 // Genuine, but no configuration: nobody may take it for one.
-CheckResult NotAboutAVm(const Context& context) {
+CheckResult NotAConfiguration(const Context& context) {
   return CheckResult::Fail(reason::kPayloadTypeUnexpected,
                            "envelope.payload_type",
                            std::string(evidence::kConfigPayloadType),
@@ -151,7 +151,8 @@ absl::StatusOr<Appraisal> AppraiseConfig(std::span<const uint8_t> bytes,
   CheckResult result = RunChecks(bytes, context);
   appraisal.genuine = result.passed();
   if (appraisal.genuine) {
-    result = context.host_log ? NotAboutAVm(context) : CheckPolicy(context);
+    result = context.host_log || context.state ? NotAConfiguration(context)
+                                               : CheckPolicy(context);
   }
   appraisal.verdict = ToVerdict(result);
   appraisal.claims = MakeClaims(context, appraisal.genuine);

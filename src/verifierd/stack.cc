@@ -8,8 +8,8 @@
 #include "process/state_dir.h"
 #include "rpc/client/grpc_host_client.h"
 #include "verification/curl/curl_poster.h"
-#include "verification/sqlite/sqlite_verifier_store.h"
 #include "verifierd/keys.h"
+#include "verifierd/open_store.h"
 
 namespace vmattest::verifierd {
 namespace {
@@ -50,14 +50,15 @@ struct VerificationStack::Owners {
   Owners(const Options& options_in, const Clock& clock_in,
          enrollment::EkRoots roots_in, VerifierKeys keys_in,
          std::vector<document::PublicKey> approvers,
-         std::unique_ptr<verification::VerifierStore> store_in,
+         std::unique_ptr<OpenStore> store_in,
          std::unique_ptr<rpc::GrpcHostClient> client_in,
          std::unique_ptr<verification::Webhook> webhook_in)
       : options(options_in),
         clock(clock_in),
         roots(std::move(roots_in)),
         keys(std::move(keys_in)),
-        store(std::move(store_in)),
+        opened(std::move(store_in)),
+        store(&opened->store()),
         client(std::move(client_in)),
         webhook(std::move(webhook_in)),
         log(*store,
@@ -96,7 +97,8 @@ struct VerificationStack::Owners {
   const Clock& clock;
   const enrollment::EkRoots roots;
   const VerifierKeys keys;
-  const std::unique_ptr<verification::VerifierStore> store;
+  const std::unique_ptr<OpenStore> opened;
+  verification::VerifierStore* const store;
   const std::unique_ptr<rpc::GrpcHostClient> client;
   const std::unique_ptr<verification::Webhook> webhook;
   verification::DecisionLog log;
@@ -120,8 +122,8 @@ absl::StatusOr<std::unique_ptr<VerificationStack>> VerificationStack::Open(
   ASSIGN_OR_RETURN_WITH(std::vector<document::PublicKey> approvers,
                         LoadApprovers(settings.approvers),
                         "verification.approvers");
-  ASSIGN_OR_RETURN(auto store, verification::SqliteVerifierStore::Open(
-                                   options.folder / "verifier.db"));
+  ASSIGN_OR_RETURN(auto store,
+                   OpenVerifierStore(options.folder, options.etcd, clock));
   RETURN_IF_ERROR(
       WriteFileAtomic(options.folder / "result-keys.json",
                       AsBytes(token::ToJwkSet(keys.results.keys()))));
@@ -174,7 +176,10 @@ verification::HostRegistry& VerificationStack::hosts() const {
   return owners_->hosts;
 }
 
-absl::Status VerificationStack::Tick() { return owners_->log.Trim(); }
+absl::Status VerificationStack::Tick() {
+  RETURN_IF_ERROR(owners_->log.Trim());
+  return owners_->opened->Note();
+}
 
 VerificationStack::Counters VerificationStack::counters() const {
   Counters counters;

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 
 #include "base/clock.h"
 #include "base/executor.h"
@@ -21,6 +22,7 @@ class VerificationStack {
   struct Options {
     std::filesystem::path folder;  // of state, ours alone
     config::VerificationSettings settings;
+    std::optional<config::EtcdSettings> etcd;  // else a file in `folder`
     size_t max_watchers = 64;
     size_t watcher_lag = 1024;
   };
@@ -38,8 +40,8 @@ class VerificationStack {
   [[nodiscard]] verification::Appraiser& appraiser() const;
   [[nodiscard]] verification::HostRegistry& hosts() const;
 
-  // Call every few seconds: drops what is kept long enough. OK: the store
-  // works.
+  // Call every few seconds, one thread at a time: drops what is kept long
+  // enough. OK: the store works. Blocks as long as that is away.
   absl::Status Tick();
 
   struct Counters {

@@ -1,5 +1,6 @@
 #include "verifierd/verifierd.h"
 
+#include <atomic>
 #include <thread>
 #include <utility>
 
@@ -55,6 +56,7 @@ struct Verifierd::Owners {
   process::StateDir state;
   ops::Health health;
   std::unique_ptr<VerificationStack> stack;
+  std::atomic<bool> ticking = false;
   ThreadPool request_pool;
   ops::CountedExecutor requests;
   ThreadPool watch;
@@ -161,6 +163,7 @@ absl::StatusOr<std::unique_ptr<Verifierd>> Verifierd::Start(
   ASSIGN_OR_RETURN(owners.stack,
                    VerificationStack::Open({.folder = config.state_dir,
                                             .settings = config.verification,
+                                            .etcd = config.etcd,
                                             .max_watchers = config.max_watchers,
                                             .watcher_lag = config.watcher_lag},
                                            owners.clock));
@@ -170,7 +173,19 @@ absl::StatusOr<std::unique_ptr<Verifierd>> Verifierd::Start(
   return daemon;
 }
 
-void Verifierd::Tick() { owners_->health.Set(kStore, owners_->stack->Tick()); }
+// Elsewhere: a store over a network may keep its caller waiting.
+void Verifierd::Tick() {
+  if (owners_->ticking.exchange(true)) {
+    return;
+  }
+  const absl::Status submitted = owners_->requests.Submit([this] {
+    owners_->health.Set(kStore, owners_->stack->Tick());
+    owners_->ticking = false;
+  });
+  if (!submitted.ok()) {
+    owners_->ticking = false;
+  }
+}
 
 std::vector<ops::Watchdog::Subject> Verifierd::subjects() {
   return {{"request", &owners_->requests,

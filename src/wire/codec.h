@@ -37,6 +37,13 @@ Bytes EncodeHostLogStatement(const evidence::HostLogStatement& statement);
 absl::StatusOr<evidence::HostLogStatement> ParseHostLogStatement(
     ByteView bytes);
 
+Bytes EncodeStateStatement(const evidence::StateStatement& statement);
+absl::StatusOr<evidence::StateStatement> ParseStateStatement(ByteView bytes);
+
+inline constexpr size_t kMaxSnapshotPagesSize = size_t{1} << 30;
+Bytes EncodeSnapshotPages(const evidence::SnapshotPages& pages);
+absl::StatusOr<evidence::SnapshotPages> ParseSnapshotPages(ByteView bytes);
+
 // Binary for the wire; JSON for the file that an operator pins and reads.
 Bytes EncodeHostIdentity(const evidence::HostIdentity& identity);
 absl::StatusOr<evidence::HostIdentity> ParseHostIdentity(ByteView bytes);

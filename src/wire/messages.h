@@ -1,11 +1,13 @@
 #ifndef VMATTEST_WIRE_MESSAGES_H_
 #define VMATTEST_WIRE_MESSAGES_H_
 
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/bytes.h"
 #include "evidence/evidence.h"
+#include "evidence/statement.h"
 #include "google/protobuf/message.h"
 #include "vmattest/v1/evidence.pb.h"
 
@@ -40,6 +42,11 @@ v1::Envelope ToMessage(const evidence::Envelope& envelope);
 absl::StatusOr<evidence::Envelope> FromMessage(const v1::Envelope& message);
 v1::ConfigLeaf ToMessage(const ConfigLeaf& leaf);
 absl::StatusOr<ConfigLeaf> FromMessage(const v1::ConfigLeaf& message);
+
+inline constexpr size_t kMaxStatementSize = 1u << 20;
+v1::StatementHeader ToMessage(const evidence::StatementHeader& header);
+evidence::StatementHeader FromMessage(const v1::StatementHeader& message);
+std::optional<HashAlgorithm> KnownAlgorithm(int number);
 
 inline Bytes FromField(const std::string& field) { return ToBytes(field); }
 inline std::string ToField(ByteView bytes) {

@@ -8,7 +8,8 @@
 namespace vmattest::wire {
 namespace {
 
-constexpr size_t kMaxStatementSize = 1u << 20;
+
+}  // namespace
 
 v1::StatementHeader ToMessage(const evidence::StatementHeader& header) {
   v1::StatementHeader message;
@@ -70,8 +71,6 @@ std::optional<HashAlgorithm> KnownAlgorithm(int number) {
   }
   return std::nullopt;
 }
-
-}  // namespace
 
 Bytes EncodeConfigStatement(const evidence::ConfigStatement& statement) {
   v1::ConfigStatement message;

@@ -37,7 +37,7 @@ absl::Status Lock(const WorkerProgram& program) {
   }
   RETURN_IF_ERROR(ipc::HideMemory());
   RETURN_IF_ERROR(ipc::RenounceCapabilities());
-  return ipc::EnterWorkerSandbox(helper);
+  return ipc::EnterWorkerSandbox(helper, program.maps_files);
 }
 
 absl::Status Send(ipc::Channel& channel, const internal::WorkerReply& reply) {
@@ -106,7 +106,7 @@ int RunWorker(int argc, char** argv, const WorkerProgram& program) {
   }
   if (word == "--help") {
     fmt::print(
-        "{}: reads disk images for vmattestd in a process that can do nothing "
+        "{}: reads what guests wrote for vmattestd in a process that can do nothing "
         "else.\nOnly vmattestd starts it, with a socket as descriptor {}.\n",
         program.name, ipc::kChannelFd);
     return kGood;

@@ -22,6 +22,8 @@ struct WorkerProgram {
   std::function<absl::StatusOr<int>()> begin;
   // What libraries load on first use; runs before the sandbox is entered.
   std::function<void()> prepare;
+  // It may map files that it is handed.
+  bool maps_files = false;
   // Requests after the first are answered, too; else the process ends.
   bool serves_many = false;
 

@@ -116,32 +116,8 @@ void FakeHypervisor::Stop(const Uuid& uuid) {
   Tell(uuid, name, LifecycleKind::kStopped);
 }
 
-absl::Status FakeHypervisor::Suspend(const Uuid& uuid) {
-  std::string name;
-  {
-    const MutexLock lock(mutex_);
-    RETURN_IF_ERROR(Reachable());
-    const auto entry = entries_.find(uuid);
-    if (entry == entries_.end()) {
-      return absl::NotFoundError("no such domain");
-    }
-    Domain& domain = entry->second.domain;
-    if (!IsActive(domain.state)) {
-      return absl::FailedPreconditionError("it does not run");
-    }
-    if (domain.state == DomainState::kPaused) {
-      return absl::OkStatus();
-    }
-    domain.state = DomainState::kPaused;
-    name = domain.name;
-  }
-  Tell(uuid, name, LifecycleKind::kSuspended);
-  return absl::OkStatus();
-}
-
-absl::Status FakeHypervisor::UpdateDevice(const Uuid& uuid,
-                                          const std::string& device_xml) {
-  const MutexLock lock(mutex_);
+absl::StatusOr<FakeHypervisor::Entry*> FakeHypervisor::Active(
+    const Uuid& uuid) {
   RETURN_IF_ERROR(Reachable());
   const auto entry = entries_.find(uuid);
   if (entry == entries_.end()) {
@@ -150,6 +126,72 @@ absl::Status FakeHypervisor::UpdateDevice(const Uuid& uuid,
   if (!IsActive(entry->second.domain.state)) {
     return absl::FailedPreconditionError("it does not run");
   }
+  return &entry->second;
+}
+
+absl::Status FakeHypervisor::Become(const Uuid& uuid, DomainState state,
+                                    LifecycleKind kind) {
+  std::string name;
+  {
+    const MutexLock lock(mutex_);
+    ASSIGN_OR_RETURN(Entry* const entry, Active(uuid));
+    if (entry->domain.state == state) {
+      return absl::OkStatus();
+    }
+    entry->domain.state = state;
+    name = entry->domain.name;
+  }
+  Tell(uuid, name, kind);
+  return absl::OkStatus();
+}
+
+absl::Status FakeHypervisor::Suspend(const Uuid& uuid) {
+  return Become(uuid, DomainState::kPaused, LifecycleKind::kSuspended);
+}
+
+absl::Status FakeHypervisor::Resume(const Uuid& uuid) {
+  return Become(uuid, DomainState::kRunning, LifecycleKind::kResumed);
+}
+
+absl::Status FakeHypervisor::StartPaused(const Uuid& uuid) {
+  std::function<absl::Status()> hook;
+  {
+    const MutexLock lock(mutex_);
+    RETURN_IF_ERROR(Reachable());
+    const auto entry = entries_.find(uuid);
+    if (entry == entries_.end()) {
+      return absl::NotFoundError("no such domain");
+    }
+    if (IsActive(entry->second.domain.state)) {
+      return absl::FailedPreconditionError("it runs already");
+    }
+    hook = on_start_paused_;
+  }
+  if (hook) {
+    RETURN_IF_ERROR(hook());
+  }
+  Start(uuid);
+  return Suspend(uuid);
+}
+
+absl::Status FakeHypervisor::Destroy(const Uuid& uuid) {
+  {
+    const MutexLock lock(mutex_);
+    RETURN_IF_ERROR(Active(uuid).status());
+  }
+  Stop(uuid);
+  return absl::OkStatus();
+}
+
+void FakeHypervisor::OnStartPaused(std::function<absl::Status()> hook) {
+  const MutexLock lock(mutex_);
+  on_start_paused_ = std::move(hook);
+}
+
+absl::Status FakeHypervisor::UpdateDevice(const Uuid& uuid,
+                                          const std::string& device_xml) {
+  const MutexLock lock(mutex_);
+  RETURN_IF_ERROR(Active(uuid).status());
   if (update_device_.ok()) {
     updated_devices_.push_back(device_xml);
   }
@@ -180,16 +222,6 @@ void FakeHypervisor::Taint(const Uuid& uuid, const std::string& taint) {
 std::vector<std::string> FakeHypervisor::updated_devices() const {
   const MutexLock lock(mutex_);
   return updated_devices_;
-}
-
-void FakeHypervisor::Resume(const Uuid& uuid) {
-  std::string name;
-  {
-    const MutexLock lock(mutex_);
-    name = entries_.at(uuid).domain.name;
-    entries_.at(uuid).domain.state = DomainState::kRunning;
-  }
-  Tell(uuid, name, LifecycleKind::kResumed);
 }
 
 void FakeHypervisor::Tell(const Uuid& uuid, const std::string& name,

@@ -28,8 +28,10 @@ class FakeHypervisor final : public hypervisor::Hypervisor {
   void Start(const Uuid& uuid);
   Uuid CreateTransient(const std::string& name, const std::string& xml);
   void Stop(const Uuid& uuid);
-  void Resume(const Uuid& uuid);
 
+  // Runs within each StartPaused, before the domain is active, as libvirt's
+  // hooks do; an error refuses the start.
+  void OnStartPaused(std::function<absl::Status()> hook);
   // Runs within each GetXml, before it answers.
   void OnGetXml(std::function<void()> hook);
   [[nodiscard]] int xml_reads() const;
@@ -44,6 +46,9 @@ class FakeHypervisor final : public hypervisor::Hypervisor {
       const std::string& name) override;
   absl::StatusOr<hypervisor::DomainXml> GetXml(const Uuid& uuid) override;
   absl::StatusOr<std::string> StartCommand(const std::string& xml) override;
+  absl::Status StartPaused(const Uuid& uuid) override;
+  absl::Status Resume(const Uuid& uuid) override;
+  absl::Status Destroy(const Uuid& uuid) override;
   absl::Status Suspend(const Uuid& uuid) override;
   // Answers as a hypervisor does that changes no devices, unless told.
   absl::Status UpdateDevice(const Uuid& uuid,
@@ -70,11 +75,17 @@ class FakeHypervisor final : public hypervisor::Hypervisor {
   void Tell(const Uuid& uuid, const std::string& name,
             hypervisor::LifecycleKind kind);
   [[nodiscard]] absl::Status Reachable() const REQUIRES_LOCK(mutex_);
+  // Of a domain that has a process.
+  absl::StatusOr<Entry*> Active(const Uuid& uuid) REQUIRES_LOCK(mutex_);
+  // Puts an active domain into `state` and tells of it, unless it is there.
+  absl::Status Become(const Uuid& uuid, hypervisor::DomainState state,
+                      hypervisor::LifecycleKind kind);
 
   mutable Mutex mutex_;
   hypervisor::HypervisorObserver* observer_ GUARDED_BY(mutex_) = nullptr;
   bool connected_ GUARDED_BY(mutex_) = true;
   std::map<Uuid, Entry> entries_ GUARDED_BY(mutex_);
+  std::function<absl::Status()> on_start_paused_ GUARDED_BY(mutex_);
   std::function<void()> on_get_xml_ GUARDED_BY(mutex_);
   int xml_reads_ GUARDED_BY(mutex_) = 0;
   absl::StatusOr<std::string> start_command_ GUARDED_BY(mutex_) =

@@ -168,6 +168,18 @@ absl::StatusOr<std::optional<ReferenceEntry>> FakeVerifierStore::FindReference(
   return it == references_.end() ? std::optional<ReferenceEntry>() : it->second;
 }
 
+absl::StatusOr<std::vector<uint64_t>> FakeVerifierStore::RevisionsOf(
+    const std::string& name) {
+  const MutexLock lock(mutex_);
+  RETURN_IF_ERROR(failure_);
+  std::vector<uint64_t> revisions;
+  for (auto it = references_.lower_bound({name, 0});
+       it != references_.end() && it->first.first == name; ++it) {
+    revisions.push_back(it->first.second);
+  }
+  return revisions;
+}
+
 absl::StatusOr<std::vector<ReferenceEntry>> FakeVerifierStore::ListReferences(
     const std::string& after, size_t limit) {
   const MutexLock lock(mutex_);
@@ -254,6 +266,7 @@ uint64_t FakeVerifierStore::Add(const DecisionEntry& decision) {
 
 absl::StatusOr<uint64_t> FakeVerifierStore::Append(
     const std::vector<DecisionWrite>& decisions, size_t keep_evidence) {
+  RETURN_IF_ERROR(CheckCount(decisions.size()));
   const MutexLock lock(mutex_);
   RETURN_IF_ERROR(failure_);
   const uint64_t first = last_sequence_ + 1;

@@ -29,6 +29,8 @@ class FakeVerifierStore final : public verification::VerifierStore {
   absl::StatusOr<uint64_t> PutReference(const ReferenceWrite& write) override;
   absl::StatusOr<std::optional<verification::ReferenceEntry>> FindReference(
       const std::string& name, uint64_t revision) override;
+  absl::StatusOr<std::vector<uint64_t>> RevisionsOf(
+      const std::string& name) override;
   absl::StatusOr<std::vector<verification::ReferenceEntry>> ListReferences(
       const std::string& after, size_t limit) override;
   absl::StatusOr<std::vector<verification::ReferenceEntry>> ReferencesOf(

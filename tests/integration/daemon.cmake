@@ -4,7 +4,8 @@ add_library(vmattest_test_daemon STATIC
   ${CMAKE_SOURCE_DIR}/tests/support/test_pki.cc)
 add_library(vmattest::test_daemon ALIAS vmattest_test_daemon)
 add_dependencies(vmattest_test_daemon vmattest vmattestd vmattest-signer
-  vmattest-worker vmattest-header-worker)
+  vmattest-worker vmattest-header-worker vmattest-memory-worker
+  vmattest-resume-guard)
 target_compile_definitions(vmattest_test_daemon PRIVATE
   VMATTEST_DAEMON_PROGRAM="$<TARGET_FILE:vmattestd>"
   VMATTEST_CLI_PROGRAM="$<TARGET_FILE:vmattest>")

@@ -215,5 +215,51 @@ TEST_F(LaunchGateTest, ADevicePluggedInBehindTheGatesBackPausesTheVm) {
   EXPECT_THAT(daemon_->log(), HasSubstr("not what was approved"));
 }
 
+// Rule S13, strict mode: nothing of the VM ran when it is compared.
+TEST_F(LaunchGateTest, S13_AStrictVmStartsPausedAndIsLookedAtBeforeItRuns) {
+  InstallHook();
+  const GateVm approved;
+  Approve(approved,
+          [](reference::Reference& change) { change.strict_start = true; });
+  EXPECT_THAT(Start(), HasSubstr("vmattest start --vm"));
+  EXPECT_THAT(host_->Virsh({"start", "web", "--paused"}).status().message(),
+              HasSubstr("gate-strict"));
+  EXPECT_THAT(State(), HasSubstr("shut off"));
+
+  const auto start = [this] {
+    return daemon_->Vmattest({"start", "--vm", "web"});
+  };
+  testing::Ran ran = start();
+  EXPECT_EQ(ran.exit_code, 0) << ran.err << daemon_->log();
+  EXPECT_THAT(ran.out, HasSubstr("runs as approved"));
+  EXPECT_THAT(State(), HasSubstr("running"));
+  Destroy();
+
+  GateVm other;
+  other.cmdline = "quiet init=/bin/sh";
+  Define(other);
+  ran = start();
+  EXPECT_EQ(ran.exit_code, 1) << ran.err;
+  EXPECT_THAT(ran.err, HasSubstr("os/cmdline"));
+  EXPECT_THAT(State(), HasSubstr("shut off"));
+
+  // Another program that swaps a file once our hook has looked at it.
+  Define(approved);
+  const std::filesystem::path swap =
+      host_->folder() / "host/etc/hooks/qemu.d/zz-swap";
+  Write("other-initrd", std::string(8192, 'x'));
+  std::ofstream(swap) << fmt::format(
+      "#!/bin/sh\n[ \"$2\" = started ] && mv {0}/other-initrd {0}/initrd\n"
+      "exit 0\n",
+      host_->folder().string());
+  std::filesystem::permissions(swap, std::filesystem::perms::owner_all);
+  ran = start();
+  EXPECT_EQ(ran.exit_code, 1) << ran.err << daemon_->log();
+  EXPECT_THAT(ran.err, HasSubstr("initrd"));
+  EXPECT_THAT(ran.err, HasSubstr("gate-file-swapped"));
+  EXPECT_THAT(State(), HasSubstr("shut off"));
+  EXPECT_THAT(daemon_->log(), HasSubstr("started paused is not what"));
+}
+
 }  // namespace
 }  // namespace vmattest

@@ -27,6 +27,7 @@ packages_test=(
   python3 e2fsprogs ovmf fsverity
   dosfstools fdisk gdisk mtools rpm sbsigntool sqlite3 xfsprogs btrfs-progs
   libguestfs-dev libguestfs-xfs guestfish squashfs-tools
+  etcd-server etcd-client
   'npm|nodejs' # a nodejs that is not Debian's brings its own npm
 )
 packages_lint=(clang-format clang-tidy)

@@ -60,7 +60,7 @@ VerifierProcess::VerifierProcess(TestPki& pki, const fs::path& ek_roots)
 void VerifierProcess::Start() {
   pid_ = fork();
   if (pid_ == 0) {
-    const std::string program = VMATTEST_VERIFIERD_PROGRAM;
+    const std::string program = Program();
     const std::string config = config_.string();
     const std::string log = (dir_.path() / "log").string();
     if (freopen(log.c_str(), "a", stderr) != nullptr) {
@@ -110,6 +110,8 @@ std::string VerifierProcess::ClientYaml(TestPki& pki) const {
 std::string VerifierProcess::address() const {
   return fmt::format("127.0.0.1:{}", port_);
 }
+
+std::string VerifierProcess::Program() { return VMATTEST_VERIFIERD_PROGRAM; }
 
 std::string VerifierProcess::log() const { return Slurp(dir_.path() / "log"); }
 

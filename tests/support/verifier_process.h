@@ -55,6 +55,8 @@ class VerifierProcess {
     return state() / "result-keys.json";
   }
   [[nodiscard]] std::string log() const;
+  [[nodiscard]] std::filesystem::path config() const { return config_; }
+  static std::string Program();
 
  private:
   TempDir dir_;

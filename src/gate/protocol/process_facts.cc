@@ -20,6 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kMaxStat = 1u << 16;
+constexpr size_t kMaxArguments = 2u << 20;
 constexpr int kStartField = 22;
 
 template <class Number>
@@ -131,6 +132,26 @@ absl::StatusOr<std::vector<OpenFile>> ReadOpenFiles(const fs::path& process) {
     return ErrnoStatus(error.value(), process.string());
   }
   return files;
+}
+
+absl::StatusOr<QemuFacts> ReadQemuFacts(const fs::path& process, int64_t pid) {
+  QemuFacts facts;
+  facts.pid = pid;
+  std::error_code error;
+  facts.program = fs::read_symlink(process / "exe", error).string();
+  if (error) {
+    return ErrnoStatus(error.value(), process.string());
+  }
+  ASSIGN_OR_RETURN(const std::string line,
+                   ReadUnsized(process / "cmdline", kMaxArguments));
+  for (size_t from = 0; from < line.size();) {
+    const size_t end = std::min(line.find('\0', from), line.size());
+    facts.arguments.push_back(line.substr(from, end - from));
+    from = end + 1;
+  }
+  ASSIGN_OR_RETURN(facts.files, ReadOpenFiles(process));
+  ASSIGN_OR_RETURN(facts.start_ticks, StartTicks(process));
+  return facts;
 }
 
 bool IsAlive(const ProcessKey& process, const fs::path& proc) {

@@ -34,6 +34,10 @@ absl::StatusOr<uint64_t> StartTicks(const std::filesystem::path& process);
 absl::StatusOr<std::vector<OpenFile>> ReadOpenFiles(
     const std::filesystem::path& process);
 
+// All of it, `pid` as the caller names it. Errors as the kernel says.
+absl::StatusOr<QemuFacts> ReadQemuFacts(const std::filesystem::path& process,
+                                        int64_t pid);
+
 // Whether it still runs.
 bool IsAlive(const ProcessKey& process,
              const std::filesystem::path& proc = "/proc");

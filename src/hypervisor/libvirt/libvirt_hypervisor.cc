@@ -150,37 +150,52 @@ absl::StatusOr<std::string> LibvirtHypervisor::StartCommand(
   return std::string(command.get());
 }
 
-absl::Status LibvirtHypervisor::Suspend(const Uuid& uuid) {
+absl::Status LibvirtHypervisor::StartPaused(const Uuid& uuid) {
   ASSIGN_OR_RETURN(const ConnectHandle connect, link_->Get());
-  const std::string clause = fmt::format("suspending {}", ToString(uuid));
+  const std::string clause = fmt::format("starting {}", ToString(uuid));
   const DomainHandle handle(
       virDomainLookupByUUID(connect.get(), uuid.bytes.data()));
   if (handle == nullptr) {
     return link_->Failed(connect, clause);
   }
-  if (virDomainIsActive(handle.get()) == 0) {
-    return absl::FailedPreconditionError(clause + ": it does not run");
+  if (virDomainIsActive(handle.get()) == 1) {
+    return absl::FailedPreconditionError(clause + ": it runs already");
   }
-  return virDomainSuspend(handle.get()) == 0 ? absl::OkStatus()
-                                             : link_->Failed(connect, clause);
+  return virDomainCreateWithFlags(handle.get(), VIR_DOMAIN_START_PAUSED) == 0
+             ? absl::OkStatus()
+             : link_->Failed(connect, clause);
+}
+
+absl::Status LibvirtHypervisor::Resume(const Uuid& uuid) {
+  return link_->OnActive(uuid, "resuming", [](virDomainPtr domain) {
+    int state = 0;
+    return virDomainGetState(domain, &state, nullptr, 0) == 0 &&
+                   state == VIR_DOMAIN_RUNNING
+               ? 0
+               : virDomainResume(domain);
+  });
+}
+
+absl::Status LibvirtHypervisor::Destroy(const Uuid& uuid) {
+  return link_->OnActive(uuid, "ending", [](virDomainPtr domain) {
+    return virDomainDestroy(domain);
+  });
+}
+
+absl::Status LibvirtHypervisor::Suspend(const Uuid& uuid) {
+  KeepPaused(uuid);
+  return link_->OnActive(uuid, "suspending", [](virDomainPtr domain) {
+    return virDomainSuspend(domain);
+  });
 }
 
 absl::Status LibvirtHypervisor::UpdateDevice(const Uuid& uuid,
                                              const std::string& device_xml) {
-  ASSIGN_OR_RETURN(const ConnectHandle connect, link_->Get());
-  const std::string clause = fmt::format("a device of {}", ToString(uuid));
-  const DomainHandle handle(
-      virDomainLookupByUUID(connect.get(), uuid.bytes.data()));
-  if (handle == nullptr) {
-    return link_->Failed(connect, clause);
-  }
-  if (virDomainIsActive(handle.get()) == 0) {
-    return absl::FailedPreconditionError(clause + ": it does not run");
-  }
-  return virDomainUpdateDeviceFlags(handle.get(), device_xml.c_str(),
-                                    VIR_DOMAIN_AFFECT_LIVE) == 0
-             ? absl::OkStatus()
-             : link_->Failed(connect, clause);
+  return link_->OnActive(
+      uuid, "a device of", [&device_xml](virDomainPtr domain) {
+        return virDomainUpdateDeviceFlags(domain, device_xml.c_str(),
+                                          VIR_DOMAIN_AFFECT_LIVE);
+      });
 }
 
 absl::StatusOr<std::vector<std::string>> LibvirtHypervisor::GetTaints(

@@ -2,9 +2,12 @@
 #define VMATTEST_HYPERVISOR_LIBVIRT_LIBVIRT_HYPERVISOR_H_
 
 #include <chrono>
+#include <map>
 #include <memory>
 #include <string>
 
+#include "base/mutex.h"
+#include "hypervisor/guest_control.h"
 #include "hypervisor/hypervisor.h"
 
 namespace vmattest::hypervisor {
@@ -18,7 +21,7 @@ namespace vmattest::hypervisor {
 // threads and block there; a libvirtd that hangs is noticed by keep-alive, and
 // they fail with UNAVAILABLE. Only opening a connection has no time limit
 // (libvirt has none): Stop() then waits until libvirtd answers or dies.
-class LibvirtHypervisor final : public Hypervisor {
+class LibvirtHypervisor final : public Hypervisor, public GuestControl {
  public:
   struct Options {
     std::string uri = "qemu:///system";
@@ -44,14 +47,27 @@ class LibvirtHypervisor final : public Hypervisor {
   absl::StatusOr<Domain> FindDomainByName(const std::string& name) override;
   absl::StatusOr<DomainXml> GetXml(const Uuid& uuid) override;
   absl::StatusOr<std::string> StartCommand(const std::string& xml) override;
+  absl::Status StartPaused(const Uuid& uuid) override;
+  absl::Status Resume(const Uuid& uuid) override;
+  absl::Status Destroy(const Uuid& uuid) override;
   absl::Status Suspend(const Uuid& uuid) override;
   absl::Status UpdateDevice(const Uuid& uuid,
                             const std::string& device_xml) override;
   absl::StatusOr<std::vector<std::string>> GetTaints(const Uuid& uuid) override;
 
+  absl::StatusOr<bool> BeginPause(const Uuid& uuid) override;
+  absl::Status EndPause(const Uuid& uuid) override;
+  absl::Status PeekMemory(const Uuid& uuid, uint64_t address,
+                          std::span<uint8_t> buffer) override;
+
  private:
   class Link;
+  void KeepPaused(const Uuid& uuid) EXCLUDES_LOCK(pauses_mutex_);
+
   const std::unique_ptr<Link> link_;
+  Mutex pauses_mutex_;
+  // True: it stays paused when EndPause() comes.
+  std::map<Uuid, bool> pauses_ GUARDED_BY(pauses_mutex_);
 };
 
 }  // namespace vmattest::hypervisor

@@ -283,6 +283,22 @@ void LibvirtHypervisor::Link::WaitUntilLost(const ConnectHandle& connect,
   lost_.connect = nullptr;
 }
 
+absl::Status LibvirtHypervisor::Link::OnActive(
+    const Uuid& uuid, std::string_view doing,
+    const std::function<int(virDomainPtr)>& call) {
+  ASSIGN_OR_RETURN(const ConnectHandle connect, Get());
+  const std::string clause = fmt::format("{} {}", doing, ToString(uuid));
+  const DomainHandle handle(
+      virDomainLookupByUUID(connect.get(), uuid.bytes.data()));
+  if (handle == nullptr) {
+    return Failed(connect, clause);
+  }
+  if (virDomainIsActive(handle.get()) == 0) {
+    return absl::FailedPreconditionError(clause + ": it does not run");
+  }
+  return call(handle.get()) == 0 ? absl::OkStatus() : Failed(connect, clause);
+}
+
 bool LibvirtHypervisor::Link::PauseOrStop(std::chrono::milliseconds pause) {
   const auto end = std::chrono::steady_clock::now() + pause;
   const MutexLock lock(lost_.mutex);

@@ -1,6 +1,7 @@
 #ifndef VMATTEST_HYPERVISOR_LIBVIRT_LINK_H_
 #define VMATTEST_HYPERVISOR_LIBVIRT_LINK_H_
 
+#include <functional>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -43,6 +44,10 @@ class LibvirtHypervisor::Link {
   // Hears of each failed call: one that finds the connection dead reports it
   // even where keep-alive did not yet.
   absl::Status Failed(const ConnectHandle& connect, std::string_view clause);
+  // One call about a domain that has a process; libvirt's return code.
+  // NOT_FOUND, FAILED_PRECONDITION: there is none, or it has no process.
+  absl::Status OnActive(const Uuid& uuid, std::string_view doing,
+                        const std::function<int(virDomainPtr)>& call);
 
  private:
   // Which connection is lost, by address: set from libvirt's close callback,

@@ -164,7 +164,9 @@ absl::StatusOr<std::unique_ptr<Worker>> WorkerPool::Spawn() const {
   if (!options_.user.empty()) {
     ASSIGN_OR_RETURN(child.run_as, ipc::FindUser(options_.user));
   }
-  if (!kSanitized) {
+  if (!kSanitized && options_.data_bytes) {
+    child.data = options_.data_bytes;
+  } else if (!kSanitized) {
     child.address_space = options_.memory_bytes;
   }
   child.cpu_time = options_.cpu_time;

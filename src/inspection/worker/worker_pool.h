@@ -28,6 +28,8 @@ struct WorkerPoolOptions {
   size_t max_workers = 2;  // busy at one time
   size_t spares = 0;       // started ahead, waiting for their first request
   uint64_t memory_bytes = uint64_t{512} << 20;  // address space of one
+  // Instead of that: of one's private memory, where it maps much else.
+  std::optional<uint64_t> data_bytes;
   std::chrono::seconds cpu_time{300};           // of one
   size_t max_reply = 32U << 20;
   bool own_namespaces = false;  // where the kernel lets us; takes milliseconds

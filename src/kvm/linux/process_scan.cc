@@ -287,4 +287,41 @@ std::set<ProcessId> ManagedAmong(const std::vector<VmProcess>& running,
   return managed;
 }
 
+absl::StatusOr<ProcessId> FindDomainProcess(const std::string& name,
+                                            const std::string& uuid,
+                                            const fs::path& run_dir,
+                                            const fs::path& proc) {
+  const fs::path file = run_dir / (name + ".pid");
+  struct stat info {};
+  const absl::StatusOr<Bytes> text =
+      name.empty() || name.find('/') != std::string::npos
+          ? absl::StatusOr<Bytes>(absl::NotFoundError("no such name"))
+          : ReadFile(file, kMaxPidFile);
+  if (!text.ok() || stat(file.c_str(), &info) != 0) {
+    return absl::NotFoundError(
+        fmt::format("{}: no pid file: it does not run", file.string()));
+  }
+  std::string_view line = AsText(*text);
+  line = line.substr(0, line.find_first_of("\r\n "));
+  const std::optional<uint32_t> pid = ParsePid(line);
+  ASSIGN_OR_RETURN(const std::vector<VmProcess> running,
+                   ScanVmProcesses(proc));
+  const std::set<ProcessId> managed =
+      ManagedAmong(running, {{pid.value_or(0), info.st_mtime}}, run_dir, proc);
+  for (const ProcessId& process : managed) {
+    const std::optional<std::string> command =
+        ReadProc(proc / std::to_string(process.pid) / "cmdline");
+    const std::string argument = std::string("-uuid\0", 6) + uuid + '\0';
+    if (command && command->find(argument) != std::string::npos) {
+      return process;
+    }
+  }
+  return absl::NotFoundError(
+      fmt::format("no process of domain {} is to be seen", name));
+}
+
+bool IsRunning(const ProcessId& process, const fs::path& proc) {
+  return StartTicks(proc / std::to_string(process.pid)) == process.start_ticks;
+}
+
 }  // namespace vmattest::kvm

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "kvm/process_watch.h"
@@ -41,6 +42,17 @@ std::set<ProcessId> ManagedAmong(const std::vector<VmProcess>& running,
                                  const std::vector<PidFile>& pid_files,
                                  const std::filesystem::path& run_dir,
                                  const std::filesystem::path& proc);
+
+// The emulator of libvirt's running domain `name`: the process that the
+// domain's pid file names, and whose command line has `uuid`.
+//   NOT_FOUND: the domain does not run. FAILED_PRECONDITION: as ReadPidFiles.
+absl::StatusOr<ProcessId> FindDomainProcess(const std::string& name,
+                                            const std::string& uuid,
+                                            const std::filesystem::path& run_dir,
+                                            const std::filesystem::path& proc);
+
+// Whether it still is that process.
+bool IsRunning(const ProcessId& process, const std::filesystem::path& proc);
 
 }  // namespace vmattest::kvm
 

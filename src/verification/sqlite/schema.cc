@@ -126,6 +126,8 @@ constexpr std::pair<sqlite::StatementHandle Statements::*, const char*>
         {&Statements::find_reference,
          "SELECT * FROM reference WHERE name=?1 AND revision=coalesce("
          "nullif(?2,0),(SELECT max(revision) FROM reference WHERE name=?1))"},
+        {&Statements::revisions_of,
+         "SELECT revision FROM reference WHERE name=? ORDER BY revision"},
         {&Statements::list_references,
          "SELECT name,revision,mode,not_before_unix_ms,not_after_unix_ms,"
          "approver,signer_key_id,stored_unix_ms,x'' FROM reference r WHERE "

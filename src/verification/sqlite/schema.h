@@ -26,6 +26,7 @@ struct Statements {
   sqlite::StatementHandle put_reference;
   sqlite::StatementHandle put_claim;
   sqlite::StatementHandle find_reference;
+  sqlite::StatementHandle revisions_of;
   sqlite::StatementHandle list_references;
   sqlite::StatementHandle references_of;
   sqlite::StatementHandle claims;

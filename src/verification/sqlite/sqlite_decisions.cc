@@ -51,6 +51,7 @@ absl::StatusOr<uint64_t> SqliteVerifierStore::AddEvent(
 
 absl::StatusOr<uint64_t> SqliteVerifierStore::Append(
     const std::vector<DecisionWrite>& decisions, size_t keep_evidence) {
+  RETURN_IF_ERROR(CheckCount(decisions.size()));
   const MutexLock lock(mutex_);
   sqlite::Transaction transaction(database_);
   RETURN_IF_ERROR(transaction.Begin());

@@ -251,6 +251,21 @@ SqliteVerifierStore::FindReference(const std::string& name, uint64_t revision) {
   return found.front();
 }
 
+absl::StatusOr<std::vector<uint64_t>> SqliteVerifierStore::RevisionsOf(
+    const std::string& name) {
+  const MutexLock lock(mutex_);
+  sqlite::Query query = database_.Execute(statements_.revisions_of);
+  query.Bind(name);
+  std::vector<uint64_t> revisions;
+  while (true) {
+    ASSIGN_OR_RETURN(const bool row, query.Step());
+    if (!row) {
+      return revisions;
+    }
+    revisions.push_back(static_cast<uint64_t>(query.Integer(0)));
+  }
+}
+
 absl::StatusOr<std::vector<ReferenceEntry>> SqliteVerifierStore::ListReferences(
     const std::string& after, size_t limit) {
   const MutexLock lock(mutex_);

@@ -40,6 +40,8 @@ class SqliteVerifierStore final : public VerifierStore {
   absl::StatusOr<uint64_t> PutReference(const ReferenceWrite& write) override;
   absl::StatusOr<std::optional<ReferenceEntry>> FindReference(
       const std::string& name, uint64_t revision) override;
+  absl::StatusOr<std::vector<uint64_t>> RevisionsOf(
+      const std::string& name) override;
   absl::StatusOr<std::vector<ReferenceEntry>> ListReferences(
       const std::string& after, size_t limit) override;
   absl::StatusOr<std::vector<ReferenceEntry>> ReferencesOf(

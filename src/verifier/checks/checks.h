@@ -32,8 +32,12 @@ CheckResult CheckBatch(const Context& context);
 CheckResult CheckStatement(const Context& context);
 // The fields of a host-log statement; CheckStatement calls it for those.
 CheckResult CheckHostLogStatement(const Context& context);
+// The fields of a state statement and its root; CheckStatement calls it.
+CheckResult CheckStateStatement(const Context& context);
 // In place of all leaves those of a disclosure; CheckStatement calls it.
 CheckResult CheckDisclosedLeaves(const Context& context);
+// What the caller demands of any VM's evidence.
+std::vector<Reason> HostDemands(const Context& context);
 // What the caller demands; gives every reason, not only the first.
 CheckResult CheckPolicy(const Context& context);
 

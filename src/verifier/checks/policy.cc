@@ -140,16 +140,25 @@ void CheckConfiguration(const Context& context, Reasons& reasons) {
 
 }  // namespace
 
+std::vector<Reason> HostDemands(const Context& context) {
+  const Policy& policy = context.policy;
+  const std::string& uuid = context.statement.header.vm_uuid;
+  Reasons reasons;
+  CheckAllowedPcrs(context, reasons);
+  if (policy.expected_vm_uuid && *policy.expected_vm_uuid != uuid) {
+    Add(reasons, reason::kVmMismatch, "statement.header.vm_uuid",
+        *policy.expected_vm_uuid, uuid);
+  }
+  if (policy.max_unmanaged_vms) {
+    CheckUnmanaged(context, reasons);
+  }
+  return reasons;
+}
+
 CheckResult CheckPolicy(const Context& context) {
   const Policy& policy = context.policy;
   const evidence::ConfigStatement& statement = context.statement;
-  Reasons reasons;
-  CheckAllowedPcrs(context, reasons);
-  if (policy.expected_vm_uuid &&
-      *policy.expected_vm_uuid != statement.header.vm_uuid) {
-    Add(reasons, reason::kVmMismatch, "statement.header.vm_uuid",
-        *policy.expected_vm_uuid, statement.header.vm_uuid);
-  }
+  Reasons reasons = HostDemands(context);
   if (policy.require_fresh_content) {
     for (const evidence::CachedContent& cached : statement.cached) {
       Add(reasons, reason::kContentCached, cached.path, "read for this request",
@@ -158,9 +167,6 @@ CheckResult CheckPolicy(const Context& context) {
   }
   if (policy.refuse_unavailable) {
     CheckAvailable(context, reasons);
-  }
-  if (policy.max_unmanaged_vms) {
-    CheckUnmanaged(context, reasons);
   }
   CheckConfiguration(context, reasons);
   return reasons.empty() ? CheckResult::Pass()

@@ -140,6 +140,9 @@ CheckResult CheckStatement(const Context& context) {
   if (context.host_log) {
     return CheckHostLogStatement(context);
   }
+  if (context.state) {
+    return CheckStateStatement(context);
+  }
   if (CheckResult result = CheckFields(context.statement); !result.passed()) {
     return result;
   }

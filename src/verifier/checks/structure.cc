@@ -26,6 +26,15 @@ absl::Status ParseStatement(Context& context) {
     context.statement.header = context.host_log->header;
     return absl::OkStatus();
   }
+  if (envelope.payload_type == evidence::kStatePayloadType) {
+    ASSIGN_OR_RETURN(context.state,
+                     wire::ParseStateStatement(envelope.payload));
+    context.statement.header = context.state->header;
+    context.statement.algorithm = context.state->algorithm;
+    context.statement.root = context.state->root;
+    context.statement.vm_state = context.state->vm_state;
+    return absl::OkStatus();
+  }
   ASSIGN_OR_RETURN(context.statement,
                    wire::ParseConfigStatement(envelope.payload));
   return absl::OkStatus();

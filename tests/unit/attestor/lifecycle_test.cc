@@ -80,7 +80,7 @@ TEST_F(LifecycleTest, RecordsPausesWithoutMeasuring) {
   const int reads = bed_.digester.reads;
   EXPECT_THAT(bed_.hypervisor.Suspend(web), IsOk());
   EXPECT_EQ(bed_.Stored(web).state, "paused");
-  bed_.hypervisor.Resume(web);
+  ASSERT_THAT(bed_.hypervisor.Resume(web), IsOk());
   EXPECT_EQ(bed_.Stored(web).state, "running");
   EXPECT_EQ(bed_.digester.reads, reads);
 }

@@ -60,6 +60,18 @@ TEST_F(FileTest, WritesAtomicallyAndLeavesNothingElse) {
   EXPECT_EQ(FilesInFolder(), 1u);
 }
 
+TEST_F(FileTest, WhatIsForThisBootIsReplacedAsWell) {
+  const fs::path path = dir_.Write("file", "old");
+  fs::create_hard_link(path, dir_.path() / "link");
+  ASSERT_THAT(WriteFileForThisBoot(path, AsBytes("new"), 0600), IsOk());
+  EXPECT_EQ(Slurp(path), "new");
+  EXPECT_EQ(Slurp(dir_.path() / "link"), "old");
+  EXPECT_EQ(FilesInFolder(), 2u);
+  struct stat info = {};
+  ASSERT_EQ(stat(path.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 07777, 0600u);
+}
+
 TEST_F(FileTest, ReplacesInsteadOfWritingInPlace) {
   const fs::path path = dir_.Write("file", "old");
   fs::create_hard_link(path, dir_.path() / "link");

@@ -24,3 +24,8 @@ vmattest_test(reference_commands_test
   LIBS vmattest::cli_offline vmattest::wire vmattest::evidence_builder
        nlohmann_json::nlohmann_json
   LABELS unit)
+vmattest_test(ledger_command_test
+  SOURCES ${CMAKE_CURRENT_LIST_DIR}/ledger_command_test.cc
+  LIBS vmattest::cli_offline vmattest::ledger vmattest::ledger_sqlite
+       nlohmann_json::nlohmann_json
+  LABELS unit)

@@ -48,7 +48,7 @@ TEST_F(VerifierdConfigTest, ShippedFileSpellsOutTheDefaults) {
 
 TEST_F(VerifierdConfigTest, ShippedExamplesLoad) {
   std::filesystem::create_directories(dir_.path() / "verifierd.conf.d");
-  for (const char* name : {"50-tcp.yaml", "60-ask.yaml"}) {
+  for (const char* name : {"50-etcd.yaml", "50-tcp.yaml", "60-ask.yaml"}) {
     dir_.Write(fmt::format("verifierd.conf.d/{}", name),
                testing::Slurp(fmt::format(
                    "{}/config/verifierd.conf.d/{}.example", kSource, name)));
@@ -57,6 +57,7 @@ TEST_F(VerifierdConfigTest, ShippedExamplesLoad) {
                        Load("", {{"CREDENTIALS_DIRECTORY", "/run/c"}}));
   ASSERT_TRUE(config.tcp.has_value());
   EXPECT_EQ(config.tcp->clients.size(), 4u);
+  EXPECT_TRUE(config.etcd.has_value());
   EXPECT_TRUE(config.verification.webhook.has_value());
   EXPECT_EQ(config.verification.hosts.size(), 1u);
 }
@@ -83,6 +84,29 @@ TEST_F(VerifierdConfigTest, WhatIsWrongIsNamedWithItsLine) {
               StatusIs(kInvalid, HasSubstr("verification.webhook.url")));
   EXPECT_THAT(Load("limits:\n  max_watchers: 0"),
               StatusIs(kInvalid, HasSubstr("v.yaml:2: limits.max_watchers")));
+}
+
+TEST_F(VerifierdConfigTest, TheStoreIsAFileUnlessEtcdIsNamed) {
+  ASSERT_OK_AND_ASSIGN(const VerifierdConfig file, Load(""));
+  EXPECT_EQ(file.etcd, std::nullopt);
+  const std::string etcd =
+      "store:\n  etcd:\n    certificate: /c\n    private_key: /k\n"
+      "    ca: /a\n";
+  ASSERT_OK_AND_ASSIGN(const VerifierdConfig config,
+                       Load(etcd + "    endpoints: [\"a:1\", \"b:2\"]"));
+  ASSERT_TRUE(config.etcd.has_value());
+  EXPECT_THAT(config.etcd->endpoints, ::testing::ElementsAre("a:1", "b:2"));
+  EXPECT_EQ(config.etcd->certificate, "/c");
+  EXPECT_EQ(config.etcd->prefix, "/vmattest/verifier/");
+  EXPECT_FALSE(config.etcd->allow_unsafe_version);
+  EXPECT_THAT(Load(etcd),
+              StatusIs(kInvalid, HasSubstr("store.etcd.endpoints")));
+  EXPECT_THAT(Load(etcd + "    endpoints: [\"a\"]"),
+              StatusIs(kInvalid, HasSubstr("store.etcd.endpoints[0]")));
+  EXPECT_THAT(Load(etcd + "    endpoints: [\"a:1\"]\n    prefix: /without-end"),
+              StatusIs(kInvalid, HasSubstr("store.etcd.prefix")));
+  EXPECT_THAT(Load("store:\n  etcd:\n    endpoints: [\"a:1\"]"),
+              StatusIs(kInvalid, HasSubstr("store.etcd.certificate")));
 }
 
 TEST_F(VerifierdConfigTest, EnvironmentCounts) {

@@ -21,6 +21,7 @@ using hypervisor::DomainState;
 using testing::AttestorBed;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using testing::IsOk;
 using ::testing::Not;
 
 // Stands for QEMU: has these files open for reading.
@@ -145,7 +146,7 @@ TEST_F(DriftWatchTest, ADeviceThatNobodyApprovedPausesTheVmOnce) {
   ASSERT_EQ(notes_.size(), 1U);
   EXPECT_THAT(notes_.front(), HasSubstr("hostdev"));
   EXPECT_THAT(notes_.front(), HasSubstr("paused"));
-  bed_.hypervisor.Resume(uuid);
+  ASSERT_THAT(bed_.hypervisor.Resume(uuid), IsOk());
   watch.Look();
   EXPECT_EQ(notes_.size(), 1U);
 }

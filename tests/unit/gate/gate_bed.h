@@ -35,7 +35,8 @@ struct GateBed {
   void OpenPolicy(reference::GateMode default_mode) {
     policy = *gate::PolicyStore::Open({.folder = dir.path(),
                                        .approvers = dir.path() / "approvers",
-                                       .default_mode = default_mode});
+                                       .default_mode = default_mode,
+                                       .strict_start = strict_start});
     gate = std::make_unique<gate::LaunchGate>(
         gate::LaunchGate::Parts{.digester = digester,
                                 .hashing = nullptr,
@@ -49,6 +50,7 @@ struct GateBed {
                                 .images = images,
                                 .disks = disks,
                                 .leases = leases,
+                                .grants = grants,
                                 .store = store,
                                 .note = Noter(),
                                 .clock = clock},
@@ -158,6 +160,7 @@ struct GateBed {
   gate::LaunchSessions sessions{clock};
   mutable Mutex notes_mutex;
   gate::FileLeases leases{[](const std::string&) {}};
+  gate::StartGrants grants;
   std::vector<std::filesystem::path> file_store;
   std::vector<std::pair<std::string, std::map<std::string, std::string>>> notes;
   gate::SavedImages images{dir.path() / "images", clock, Noter()};
@@ -169,6 +172,7 @@ struct GateBed {
                               .note = Noter()}};
   std::unique_ptr<gate::PolicyStore> policy;
   std::unique_ptr<gate::LaunchGate> gate;
+  bool strict_start = false;  // as of the next OpenPolicy()
   int orders = 0;
 };
 

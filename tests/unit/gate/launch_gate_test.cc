@@ -124,6 +124,17 @@ TEST_F(LaunchGateTest, WithoutATpmNothingStarts) {
   ExpectDenied(bed_.Ask("web", "prepare"), "gate-tpm");
 }
 
+TEST_F(LaunchGateTest, ALaunchWaitsForTheTpmOnceUnlessItTakesLong) {
+  bed_.Approve("web", GateMode::kEnforce);
+  EXPECT_TRUE(bed_.Ask("web", "prepare").allowed);
+  bed_.signer.Stop();
+  EXPECT_EQ(bed_.Ask("web", "start").basis, Basis::kKeptVerdict);
+  LaunchSession session = *bed_.sessions.Find(GateBed::Uuid("web"));
+  session.clock_read_ms -= 20'000;
+  bed_.sessions.Put(GateBed::Uuid("web"), session);
+  ExpectDenied(bed_.Ask("web", "start"), "gate-tpm");
+}
+
 TEST_F(LaunchGateTest, AKeptVerdictOutlivesAVerifierThatIsAway) {
   bed_.Approve("web", GateMode::kEnforce);
   EXPECT_TRUE(bed_.Ask("web", "prepare").allowed);

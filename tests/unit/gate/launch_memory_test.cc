@@ -84,6 +84,19 @@ TEST_F(LaunchMemoryTest, S12_SavedMemoryIsLetInOnce) {
   EXPECT_EQ(Restore(image).code, "gate-image-used");
 }
 
+TEST_F(LaunchMemoryTest, S13_AStrictVmGoesOnFromMemoryOnlyThroughTheDaemon) {
+  Run();
+  const HandedFile image = Image();
+  Save(image);
+  bed_.strict_start = true;
+  bed_.OpenPolicy(GateMode::kEnforce);
+  EXPECT_EQ(Restore(image).code, "gate-strict");
+  ASSERT_TRUE(bed_.grants.Give(GateBed::Uuid("web")));
+  const GateReply reply = Restore(image);
+  EXPECT_TRUE(reply.allowed) << reply.sentence;
+  EXPECT_TRUE(bed_.grants.Withdraw(GateBed::Uuid("web")).used);
+}
+
 TEST_F(LaunchMemoryTest, S12_UnknownOrUnseenMemoryIsRefused) {
   EXPECT_EQ(Ask("restore").code, "gate-image-unknown");
   EXPECT_EQ(Restore(Image()).code, "gate-image-unknown");

@@ -68,6 +68,16 @@ TEST_F(SessionStoreTest, WhatRunsIsKnownToTheNextDaemon) {
   EXPECT_FALSE(session.start_allowed);
 }
 
+TEST_F(SessionStoreTest, WhetherAStrictStartWasLookedAtIsKnownToo) {
+  LaunchSession session = Running();
+  session.granted = true;
+  EXPECT_THAT(Store().Save(kUuid, session), IsOk());
+  EXPECT_TRUE(Store().Load().at(kUuid).granted);
+  session.checked = true;
+  EXPECT_THAT(Store().Save(kUuid, session), IsOk());
+  EXPECT_FALSE(Store().Load().at(kUuid).granted);
+}
+
 TEST_F(SessionStoreTest, NobodyElseCanReadIt) {
   EXPECT_THAT(Store().Save(kUuid, Running()), IsOk());
   struct stat status {};

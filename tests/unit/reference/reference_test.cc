@@ -42,6 +42,7 @@ Reference Full() {
   reference.accept_unavailable = true;
   reference.disk_continuity = true;
   reference.accept_unrecorded_disks = true;
+  reference.strict_start = true;
   reference.host_ids = {"ab12", "cd34"};
   reference.pcrs = {{0, {Bytes(32, 1)}}, {7, {Bytes(32, 1), Bytes(32, 2)}}};
   reference.required_signatures = {"tpm2-quote", "ml-dsa-65"};
@@ -67,6 +68,7 @@ TEST(ReferenceTest, EncodesAndParsesToTheSameBytes) {
     EXPECT_EQ(parsed.verdict_seconds, reference.verdict_seconds);
     EXPECT_EQ(parsed.rules[0].kind, Kind::kAtLeast);
     EXPECT_EQ(parsed.max_unmanaged_vms, reference.max_unmanaged_vms);
+    EXPECT_TRUE(parsed.strict_start);
   }
 }
 

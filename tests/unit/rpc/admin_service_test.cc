@@ -52,6 +52,23 @@ TEST_F(AdminServiceTest, ListsOneActiveKeyOfEveryPurpose) {
   }
 }
 
+TEST_F(AdminServiceTest, StartVmAnswersARefusalAndFailsWithoutAVm) {
+  Serve();
+  v1::StartVmRequest request;
+  v1::StartVmResponse response;
+  ExpectField(Call(*admin_, &Stub::StartVm, request, &response), "vm");
+  request.set_vm("web");
+  request.set_keep_paused(true);
+  ASSERT_THAT(Call(*admin_, &Stub::StartVm, request, &response), IsOk());
+  EXPECT_EQ(response.state(), "paused");
+  EXPECT_EQ(response.code(), "gate-file-swapped");
+  EXPECT_EQ(response.sentence(), "another file");
+  EXPECT_EQ(response.vm_uuid(), "uuid");
+  request.set_vm("nope");
+  EXPECT_THAT(Call(*admin_, &Stub::StartVm, request, &response),
+              StatusIs(absl::StatusCode::kNotFound));
+}
+
 TEST_F(AdminServiceTest, RotatesAndRevokesEpochs) {
   ServeWithKeys();
   const std::vector<v1::KeyEpoch> before = Keys(v1::KEY_PURPOSE_STATE);

@@ -158,6 +158,15 @@ class Inside {
                                  : absl::StatusOr<SecretBytes>(
                                        absl::NotFoundError(vm));
              },
+         .start_vm =
+             [](const std::string& vm, bool keep) {
+               return vm == "web" ? absl::StatusOr<VmStart>(VmStart{
+                                        .state = keep ? "paused" : "ended",
+                                        .code = "gate-file-swapped",
+                                        .sentence = "another file",
+                                        .vm_uuid = "uuid"})
+                                  : absl::NotFoundError(vm);
+             },
          .signer = &signer});
   }
 

@@ -1,0 +1,47 @@
+#ifndef VMATTEST_CLI_LEDGER_COMMAND_H_
+#define VMATTEST_CLI_LEDGER_COMMAND_H_
+
+#include <iostream>
+#include <optional>
+#include <string>
+
+namespace vmattest::cli {
+
+// `vmattest ledger ...` over files, without a daemon (docs/ledger.md). All
+// return an exit code (cli/exit_code.h).
+
+struct LedgerAuditArgs {
+  std::string folder;                   // of `ledger export`
+  std::string policy;                   // tlog-policy file
+  std::string authorities;              // folder of public keys
+  std::string owners;                   // the same; empty: nobody
+  std::optional<std::string> known;     // a checkpoint that was kept
+  std::optional<std::string> fork_out;  // file for the proof of a fork
+  bool json = false;
+  bool quiet = false;  // no progress
+};
+// 1: something is not as it must be, each with its element and reason.
+int RunLedgerAudit(const LedgerAuditArgs& args, std::ostream& out = std::cout,
+                   std::ostream& err = std::cerr);
+
+struct LedgerExportArgs {
+  std::string store;   // SQLite file of a ledger node that is not running
+  std::string folder;  // made by it
+  bool quiet = false;
+};
+int RunLedgerExport(const LedgerExportArgs& args, std::ostream& out = std::cout,
+                    std::ostream& err = std::cerr);
+
+struct LedgerCheckProofArgs {
+  std::string file;    // of a witness, an alarm or `ledger audit`
+  std::string policy;  // tlog-policy file
+  bool json = false;
+};
+// 0: it proves that the log told two stories. 1: it proves nothing.
+int RunLedgerCheckProof(const LedgerCheckProofArgs& args,
+                        std::ostream& out = std::cout,
+                        std::ostream& err = std::cerr);
+
+}  // namespace vmattest::cli
+
+#endif  // VMATTEST_CLI_LEDGER_COMMAND_H_

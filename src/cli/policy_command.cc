@@ -1,0 +1,103 @@
+#include "cli/policy_command.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "base/log.h"
+#include "cli/exit_code.h"
+#include "memory/ram_layout.h"
+#include "snapshot/policy.h"
+#include "snapshot/selection.h"
+
+namespace vmattest::cli {
+namespace {
+
+// What a core copies while a guest stands, cautiously.
+constexpr uint64_t kCopyBytesPerMs = uint64_t{4} << 20;
+constexpr uint64_t kFixedPauseMs = 5;
+
+std::string Describe(const snapshot::Selector& selector) {
+  if (const auto* physical = std::get_if<snapshot::PhysicalRanges>(&selector)) {
+    return fmt::format("{} physical ranges", physical->ranges.size());
+  }
+  if (const auto* sample = std::get_if<snapshot::Sample>(&selector)) {
+    return fmt::format("{} pages of RAM, drawn by {}", sample->pages,
+                       sample->seed == snapshot::kNonceSeed
+                           ? "the request's nonce"
+                           : "a seed of the policy");
+  }
+  if (const auto* guest = std::get_if<snapshot::GuestSelector>(&selector)) {
+    return fmt::format("{} {}{}{}: found in the guest's kernel",
+                       snapshot::ToString(guest->kind),
+                       fmt::join(guest->names, " "),
+                       guest->names.empty() || guest->parts.empty() ? "" : " ",
+                       fmt::join(guest->parts, " "));
+  }
+  return "all RAM";
+}
+
+absl::Status Explain(const PolicyCheckArgs& args, std::ostream& out) {
+  ASSIGN_OR_RETURN(const snapshot::Policy policy,
+                   snapshot::LoadPolicy(args.file));
+  memory::DomainMemory domain;
+  domain.machine = "q35";
+  domain.arch = "x86_64";
+  domain.boot_bytes = args.memory_mib << 20;
+  ASSIGN_OR_RETURN(const memory::RamLayout layout, memory::LayOut(domain));
+  const std::string nonce(16, '\0');
+  ASSIGN_OR_RETURN(
+      const auto regions,
+      snapshot::Select(policy, memory::RamOf(layout, policy.rom_shadow),
+                       AsBytes(nonce), nullptr));
+  out << fmt::format(
+      "policy      {}\ndigest      sha256:{}\nhash        {} of {} bytes\n"
+      "consistency {}{}\n",
+      snapshot::SubsetId(policy.id, policy.version), ToHex(policy.digest),
+      ToString(policy.algorithm), policy.page_bytes,
+      snapshot::ToString(policy.consistency),
+      policy.consistency == snapshot::Consistency::kPaused
+          ? fmt::format(", at most {} ms", policy.pause_budget_ms)
+          : "");
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < regions.size(); ++i) {
+    const snapshot::Region& region = policy.regions[i];
+    out << fmt::format("region      {} ({}): {}", region.name,
+                       snapshot::ToString(region.severity),
+                       Describe(region.selector));
+    if (regions[i].unavailable.empty()) {
+      out << fmt::format(", {} KiB", regions[i].bytes() >> 10);
+    } else if (std::holds_alternative<snapshot::PhysicalRanges>(
+                   region.selector)) {
+      out << fmt::format(", unavailable: {}", regions[i].unavailable);
+    }
+    out << "\n";
+    bytes += regions[i].bytes();
+  }
+  if (policy.schedule) {
+    out << fmt::format("schedule    every {} s, give or take {} %\n",
+                       policy.schedule->every_seconds,
+                       policy.schedule->jitter_percent);
+  }
+  out << fmt::format("reads       at most {} MiB of a VM of {} MiB\n",
+                     bytes >> 20, args.memory_mib);
+  if (policy.consistency != snapshot::Consistency::kLive) {
+    out << fmt::format("pause       about {} ms\n",
+                       kFixedPauseMs + bytes / kCopyBytesPerMs);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+int RunPolicyCheck(const PolicyCheckArgs& args, std::ostream& out,
+                   std::ostream& err) {
+  const absl::Status status = Explain(args, out);
+  if (status.ok()) {
+    return kExitGood;
+  }
+  err << "vmattest policy check: "
+      << log::Quote(std::string(status.message())) << "\n";
+  return kExitUsage;
+}
+
+}  // namespace vmattest::cli

@@ -1,0 +1,187 @@
+#include "cli/snapshot_command.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <ctime>
+
+#include "base/bytes.h"
+#include "base/file.h"
+#include "cli/ask_options.h"
+#include "cli/exit_code.h"
+#include "cli/print.h"
+#include "rpc/status/status_mapping.h"
+#include "vmattest/v1/memory.grpc.pb.h"
+
+namespace vmattest::cli {
+namespace {
+
+constexpr std::chrono::minutes kSlow{10};
+constexpr mode_t kMode = 0644;
+
+void SetDeadline(const SnapshotArgs& args, grpc::ClientContext& context) {
+  const std::chrono::seconds timeout =
+      args.connection.timeout.count() > 0 ? args.connection.timeout
+                                          : std::chrono::seconds(kSlow);
+  context.set_deadline(std::chrono::system_clock::now() + timeout);
+}
+
+absl::StatusOr<std::unique_ptr<v1::Memory::Stub>> Open(
+    const SnapshotArgs& args) {
+  ASSIGN_OR_RETURN(const auto channel, Connect(args.connection));
+  return v1::Memory::NewStub(channel);
+}
+
+void ShowProgress(const v1::SnapshotProgress& progress, std::ostream& err) {
+  if (isatty(STDERR_FILENO) != 0 && progress.bytes_total() != 0) {
+    err << fmt::format("\r{} {} of {} MiB", progress.phase(),
+                       progress.bytes_done() >> 20,
+                       progress.bytes_total() >> 20)
+        << std::flush;
+  }
+}
+
+absl::StatusOr<v1::CapturedSnapshot> Ask(
+    const SnapshotArgs& args, const v1::CaptureSnapshotRequest& request,
+    std::ostream& err) {
+  ASSIGN_OR_RETURN(const auto stub, Open(args));
+  grpc::ClientContext context;
+  SetDeadline(args, context);
+  const auto reader = stub->CaptureSnapshot(&context, request);
+  v1::CaptureSnapshotResponse response;
+  v1::CapturedSnapshot snapshot;
+  while (reader->Read(&response)) {
+    if (response.has_progress()) {
+      ShowProgress(response.progress(), err);
+    } else {
+      snapshot = std::move(*response.mutable_snapshot());
+    }
+  }
+  RETURN_IF_ERROR(rpc::FromGrpc(reader->Finish()));
+  return snapshot;
+}
+
+std::string Time(int64_t unix_ms) {
+  const std::time_t seconds = unix_ms / 1000;
+  std::tm utc{};
+  return gmtime_r(&seconds, &utc) == nullptr
+             ? fmt::format("{} ms", unix_ms)
+             : fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", utc);
+}
+
+std::string Line(const v1::SnapshotSummary& summary) {
+  return fmt::format(
+      "{}  {}  {}@{}  {}  {}  {} pages, {} unreadable, {} torn, pause {} us",
+      Printable(summary.id()), Time(summary.time_unix_ms()),
+      Printable(summary.policy_id()), summary.policy_version(),
+      Printable(summary.consistency()), Printable(summary.reader()),
+      summary.pages(), summary.unreadable_pages(), summary.torn_pages(),
+      summary.pause_us());
+}
+
+absl::Status Capture(const SnapshotArgs& args, std::ostream& out,
+                     std::ostream& err) {
+  RETURN_IF_ERROR(CheckBinaryOutput("evidence", args.out));
+  v1::CaptureSnapshotRequest request;
+  request.set_vm(args.vm);
+  request.set_policy(args.policy);
+  ASSIGN_OR_RETURN(const Bytes nonce, NonceOrRandom(args.nonce));
+  request.set_nonce(nonce.data(), nonce.size());
+  ASSIGN_OR_RETURN(const v1::CapturedSnapshot snapshot,
+                   Ask(args, request, err));
+  err << Line(snapshot.summary()) << "\n";
+  return WriteSignedFile({.what = "evidence",
+                          .vm = args.vm,
+                          .nonce = request.nonce(),
+                          .content = snapshot.evidence(),
+                          .path = args.out,
+                          .json = args.json},
+                         out, err);
+}
+
+absl::Status List(const SnapshotArgs& args, std::ostream& out) {
+  ASSIGN_OR_RETURN(const auto stub, Open(args));
+  grpc::ClientContext context;
+  SetDeadline(args, context);
+  v1::ListSnapshotsRequest request;
+  request.set_vm(args.vm);
+  v1::ListSnapshotsResponse response;
+  RETURN_IF_ERROR(
+      rpc::FromGrpc(stub->ListSnapshots(&context, request, &response)));
+  for (const v1::SnapshotSummary& summary : response.snapshots()) {
+    out << Line(summary) << "\n";
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Get(const SnapshotArgs& args, std::ostream& out,
+                 std::ostream& err) {
+  RETURN_IF_ERROR(CheckBinaryOutput("evidence", args.out));
+  ASSIGN_OR_RETURN(const auto stub, Open(args));
+  grpc::ClientContext context;
+  SetDeadline(args, context);
+  v1::GetSnapshotRequest request;
+  request.set_vm(args.vm);
+  request.set_id(args.id);
+  request.set_with_pages(!args.pages.empty());
+  const auto reader = stub->GetSnapshot(&context, request);
+  v1::GetSnapshotResponse piece;
+  std::string evidence;
+  std::string pages;
+  while (reader->Read(&piece)) {
+    evidence += piece.evidence();
+    pages += piece.pages();
+  }
+  RETURN_IF_ERROR(rpc::FromGrpc(reader->Finish()));
+  if (!args.pages.empty()) {
+    RETURN_IF_ERROR(WriteFileAtomic(args.pages, AsBytes(pages), kMode));
+  }
+  if (args.out.empty()) {
+    out << evidence << std::flush;
+    return absl::OkStatus();
+  }
+  err << fmt::format("evidence in {}\n", args.out);
+  return WriteFileAtomic(args.out, AsBytes(evidence), kMode);
+}
+
+absl::Status Policies(const SnapshotArgs& args, std::ostream& out) {
+  ASSIGN_OR_RETURN(const auto stub, Open(args));
+  grpc::ClientContext context;
+  SetDeadline(args, context);
+  v1::ListSnapshotPoliciesResponse response;
+  RETURN_IF_ERROR(rpc::FromGrpc(
+      stub->ListSnapshotPolicies(&context, {}, &response)));
+  for (const v1::SnapshotPolicySummary& policy : response.policies()) {
+    out << fmt::format("{}@{}  sha256:{}  {}\n", Printable(policy.id()),
+                       policy.version(), ToHex(AsBytes(policy.digest())),
+                       Printable(policy.description()));
+  }
+  return absl::OkStatus();
+}
+
+int Done(const absl::Status& status) {
+  return status.ok() ? kExitGood : Fail(status);
+}
+
+}  // namespace
+
+int RunSnapshotCapture(const SnapshotArgs& args, std::ostream& out,
+                       std::ostream& err) {
+  return Done(Capture(args, out, err));
+}
+
+int RunSnapshotList(const SnapshotArgs& args, std::ostream& out) {
+  return Done(List(args, out));
+}
+
+int RunSnapshotGet(const SnapshotArgs& args, std::ostream& out,
+                   std::ostream& err) {
+  return Done(Get(args, out, err));
+}
+
+int RunPolicyList(const SnapshotArgs& args, std::ostream& out) {
+  return Done(Policies(args, out));
+}
+
+}  // namespace vmattest::cli

@@ -1,0 +1,153 @@
+#include "daemon/memory_host.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+#include <utility>
+
+#include "base/bytes.h"
+#include "capture/guard/process_guard.h"
+#include "crypto/digest.h"
+#include "fmt/format.h"
+#include "ipc/program_path.h"
+
+namespace vmattest::daemon {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kQueue = 1024;
+
+absl::StatusOr<std::vector<snapshot::Policy>> LoadPolicies(
+    const fs::path& folder) {
+  std::vector<fs::path> files;
+  std::error_code error;
+  for (fs::directory_iterator entries(folder, error), end;
+       !error && entries != end; entries.increment(error)) {
+    if (entries->path().extension() == ".yaml") {
+      files.push_back(entries->path());
+    }
+  }
+  if (error) {
+    return ErrnoStatus(error.value(), folder.string());
+  }
+  std::sort(files.begin(), files.end());
+  std::vector<snapshot::Policy> policies;
+  std::set<std::string> ids;
+  for (const fs::path& file : files) {
+    ASSIGN_OR_RETURN(snapshot::Policy policy,
+                     snapshot::LoadPolicy(file.string()));
+    if (!ids.insert(policy.id).second) {
+      return absl::InvalidArgumentError(fmt::format(
+          "{}: a second policy '{}'", file.string(), policy.id));
+    }
+    policies.push_back(std::move(policy));
+  }
+  if (policies.empty()) {
+    return absl::FailedPreconditionError(
+        fmt::format("no *.yaml in {}", folder.string()));
+  }
+  return policies;
+}
+
+// The bias of a modulus is below 2^-40 for any schedule.
+uint64_t RandomBelow(uint64_t bound) {
+  const Bytes bytes = RandomBytes(sizeof(uint64_t));
+  return ByteReader(bytes).U64() % bound;
+}
+
+inspection::WorkerPoolOptions PoolOptions(const config::MemoryConfig& config,
+                                          const std::string& user,
+                                          const std::string& program) {
+  inspection::WorkerPoolOptions options;
+  options.program = program;
+  options.user = user;
+  // Those that are kept, and those that measure.
+  options.max_workers = 2 * size_t{config.max_workers};
+  return memory::ForMemory(std::move(options),
+                           uint64_t{config.worker_memory_mib} << 20);
+}
+
+memory::WorkerMeasurer::Options MeasurerOptions(
+    const config::DaemonConfig& config) {
+  memory::WorkerMeasurer::Options options;
+  options.libvirt_run_dir = config.libvirt_run_dir;
+  options.max_kept = config.memory.max_workers;
+  options.threads = config.memory.threads;
+  options.max_peek_bytes = uint64_t{config.memory.max_peek_mib} << 20;
+  return options;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<MemoryHost>> MemoryHost::Make(
+    const config::DaemonConfig& config, const Parts& parts) {
+  ASSIGN_OR_RETURN_WITH(std::vector<snapshot::Policy> policies,
+                        LoadPolicies(config.memory.policies),
+                        "memory.policies");
+  const fs::path beside = config.processes.worker.parent_path();
+  const auto find = [&](const char* name) {
+    return ipc::FindProgram(beside.empty() ? fs::path() : beside / name, name);
+  };
+  ASSIGN_OR_RETURN_WITH(const fs::path worker, find("vmattest-memory-worker"),
+                        "memory.enabled");
+  ASSIGN_OR_RETURN_WITH(const fs::path guard, find("vmattest-resume-guard"),
+                        "memory.enabled");
+  return std::unique_ptr<MemoryHost>(
+      new MemoryHost(config, parts, {worker.string(), guard.string()},
+                     std::move(policies)));
+}
+
+MemoryHost::MemoryHost(const config::DaemonConfig& config, const Parts& parts,
+                       const Programs& programs,
+                       std::vector<snapshot::Policy> policies)
+    : requests_(parts.requests),
+      clock_(parts.clock),
+      pool_(PoolOptions(config.memory, parts.workers.user, programs.worker)),
+      measurer_(pool_, parts.libvirt, MeasurerOptions(config)),
+      store_(config.state_dir / "snapshots", config.memory.keep),
+      threads_("snapshot", config.memory.max_workers, kQueue),
+      capturer_(
+          {.state = {.hypervisor = parts.libvirt,
+                     .control = parts.libvirt,
+                     .measurer = measurer_,
+                     .make_guard = capture::ProcessGuards(programs.guard,
+                                                          config.libvirt_uri),
+                     .make_resolver = {}},
+           .signer = parts.signer,
+           .statements = parts.attestor.statements(),
+           .store = store_,
+           .work = threads_,
+           .clock = parts.clock},
+          std::move(policies)),
+      scheduler_(capturer_, parts.libvirt, threads_, parts.clock, RandomBelow) {
+}
+
+rpc::ServiceMaker MemoryHost::Services() {
+  return rpc::MemoryServices({.capturer = capturer_,
+                              .requests = requests_,
+                              .clock = clock_});
+}
+
+void MemoryHost::Stop() {
+  pool_.Stop();
+  threads_.Shutdown();
+}
+
+std::vector<ops::Metric> MemoryHost::Metrics() const {
+  const capture::Capturer::Counters counters = capturer_.counters();
+  const auto value = [](const char* name, const char* help, uint64_t number) {
+    return ops::Metric{name, help, ops::Metric::Type::kCounter,
+                       static_cast<double>(number), {}};
+  };
+  return {value("vmattest_snapshots_total", "Memory snapshots sealed.",
+                counters.captured),
+          value("vmattest_snapshots_failed_total",
+                "Memory snapshots that came to nothing.", counters.failed),
+          value("vmattest_snapshot_pages_total", "Pages in memory snapshots.",
+                counters.pages),
+          value("vmattest_snapshot_pause_microseconds_total",
+                "Time that guests stood for snapshots.", counters.pause_us)};
+}
+
+}  // namespace vmattest::daemon

@@ -1,0 +1,69 @@
+#ifndef VMATTEST_DAEMON_MEMORY_HOST_H_
+#define VMATTEST_DAEMON_MEMORY_HOST_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "attestor/attestor.h"
+#include "base/executor.h"
+#include "capture/capturer.h"
+#include "capture/scheduler.h"
+#include "config/daemon_config.h"
+#include "hypervisor/libvirt/libvirt_hypervisor.h"
+#include "inspection/worker/worker_pool.h"
+#include "memory/worker/worker_measurer.h"
+#include "ops/metrics.h"
+#include "rpc/memory_service.h"
+
+namespace vmattest::daemon {
+
+// Everything that measures guests' memory in one daemon. Owns the threads
+// `snapshot`. Main thread, but for what is said.
+class MemoryHost {
+ public:
+  // All outlive it.
+  struct Parts {
+    hypervisor::LibvirtHypervisor& libvirt;
+    signing::Signer& signer;
+    attestor::Attestor& attestor;
+    Executor& requests;
+    const Clock& clock;
+    inspection::WorkerPoolOptions workers;  // whose user is taken
+  };
+  // Errors name the key: a policy that is none, a program that is missing.
+  static absl::StatusOr<std::unique_ptr<MemoryHost>> Make(
+      const config::DaemonConfig& config, const Parts& parts);
+  MemoryHost(const MemoryHost&) = delete;
+  MemoryHost& operator=(const MemoryHost&) = delete;
+  // After Stop(), and while the signer answers.
+  ~MemoryHost() = default;
+
+  [[nodiscard]] rpc::ServiceMaker Services();
+  void Tick() { scheduler_.Tick(); }
+  // Ends what runs; nothing begins any more. Idempotent.
+  void Stop();
+  // Any thread.
+  [[nodiscard]] std::vector<ops::Metric> Metrics() const;
+
+ private:
+  struct Programs {
+    std::string worker;
+    std::string guard;
+  };
+  MemoryHost(const config::DaemonConfig& config, const Parts& parts,
+             const Programs& programs, std::vector<snapshot::Policy> policies);
+
+  Executor& requests_;
+  const Clock& clock_;
+  inspection::WorkerPool pool_;
+  memory::WorkerMeasurer measurer_;
+  capture::SnapshotStore store_;
+  ThreadPool threads_;
+  capture::Capturer capturer_;
+  capture::Scheduler scheduler_;
+};
+
+}  // namespace vmattest::daemon
+
+#endif  // VMATTEST_DAEMON_MEMORY_HOST_H_

@@ -1,0 +1,228 @@
+#include "ledger/audit.h"
+
+#include <algorithm>
+
+#include "base/base64.h"
+#include "crypto/digest.h"
+#include "fmt/format.h"
+#include "ledger/reason_codes.h"
+#include "merkle/tree.h"
+#include "tlog/tile_tree.h"
+
+namespace vmattest::ledger {
+namespace {
+
+constexpr size_t kPage = 256;
+constexpr auto kSha256 = HashAlgorithm::kSha256;
+
+// Codes of findings beside the reasons for refusals.
+constexpr std::string_view kCheckpoint = "ledger-checkpoint";
+constexpr std::string_view kTile = "ledger-tile";
+constexpr std::string_view kRoot = "ledger-root";
+constexpr std::string_view kFork = "ledger-fork";
+
+class Auditor {
+ public:
+  Auditor(AuditSource& source, const AuditOptions& options)
+      : source_(source), options_(options), state_(options.log) {}
+
+  absl::StatusOr<AuditReport> Run() {
+    ASSIGN_OR_RETURN(note_, source_.CheckpointNote());
+    const absl::StatusOr<tlog::AcceptedCheckpoint> accepted =
+        tlog::OpenCheckpoint(note_, options_.witnesses);
+    if (!accepted.ok()) {
+      Find("checkpoint", kCheckpoint, "accepted by the policy",
+           std::string(accepted.status().message()));
+      return std::move(report_);
+    }
+    const tlog::Checkpoint& checkpoint = accepted->checkpoint;
+    report_.origin = checkpoint.origin;
+    report_.size = checkpoint.size;
+    report_.root = checkpoint.root;
+    report_.witnessed_unix_s = accepted->witnessed_unix_s;
+    report_.unwitnessed = options_.witnesses.threshold() == 0;
+    if (checkpoint.origin != options_.log.origin) {
+      Find("checkpoint", reason::kOrigin, options_.log.origin,
+           checkpoint.origin);
+    }
+    RETURN_IF_ERROR(TakeKnown());
+    RETURN_IF_ERROR(Replay());
+    CheckEnd();
+    Summarise();
+    return std::move(report_);
+  }
+
+ private:
+  void Find(std::string element, std::string_view code, std::string expected,
+            std::string found) {
+    Reason reason{std::string(code), element, std::move(expected),
+                  std::move(found)};
+    report_.findings.push_back(
+        {.element = std::move(element), .reason = std::move(reason)});
+  }
+
+  absl::Status TakeKnown() {
+    if (!options_.known_checkpoint) {
+      return absl::OkStatus();
+    }
+    ASSIGN_OR_RETURN_WITH(const tlog::OpenedNote opened,
+                          tlog::OpenNote(*options_.known_checkpoint,
+                                         options_.witnesses.verifiers()),
+                          "the checkpoint known before");
+    ASSIGN_OR_RETURN(known_, tlog::ParseCheckpoint(opened.note.text));
+    if (known_->size > report_.size) {
+      Find("known-checkpoint", kFork,
+           fmt::format("at least {} records", known_->size),
+           fmt::format("{}: rolled back", report_.size));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Replay() {
+    while (good_ && state_.size() < report_.size) {
+      absl::StatusOr<std::vector<Bytes>> page = source_.Records(
+          state_.size(),
+          std::min<uint64_t>(kPage, report_.size - state_.size()),
+          report_.size);
+      if (!page.ok() && (absl::IsNotFound(page.status()) ||
+                         absl::IsInvalidArgument(page.status()))) {
+        Find(fmt::format("record {}", state_.size()), reason::kMalformed, "",
+             std::string(page.status().message()));
+        return absl::OkStatus();
+      }
+      RETURN_IF_ERROR(page.status());
+      for (const Bytes& record : *page) {
+        if (!TakeRecord(record)) {
+          break;
+        }
+      }
+      CheckTiles(false);
+      if (options_.progress) {
+        options_.progress(state_.size(), report_.size);
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  bool TakeRecord(const Bytes& bytes) {
+    const uint64_t index = state_.size();
+    std::optional<Reason> refusal;
+    const absl::StatusOr<Record> record = ParseRecord(bytes);
+    const absl::StatusOr<Entry> entry =
+        record.ok() ? ParseEntry(record->entry) : record.status();
+    if (!entry.ok()) {
+      refusal = Reason{std::string(reason::kMalformed), "record", "",
+                       std::string(entry.status().message())};
+    } else {
+      const WriterKey key = state_.KeyFor(*entry);
+      refusal = state_.Check(*entry, key, record->time_unix_ms);
+      if (!refusal) {
+        refusal = CheckSignature(state_.policy(), *entry, key);
+      }
+    }
+    if (refusal) {
+      good_ = false;
+      report_.findings.push_back({.element = fmt::format("record {}", index),
+                                  .reason = *std::move(refusal)});
+      return false;
+    }
+    ++report_.types[std::string(TypeName(entry->body))];
+    state_.Apply(*entry, record->time_unix_ms);
+    edge_.Append(merkle::LeafHash(kSha256, bytes));
+    if (known_ && state_.size() == known_->size &&
+        edge_.Root() != known_->root) {
+      Find("known-checkpoint", kFork, ToBase64(known_->root),
+           ToBase64(edge_.Root()));
+      if (known_->size == report_.size) {
+        report_.fork = tlog::ForkProof{.first = *options_.known_checkpoint,
+                                       .second = note_};
+      }
+    }
+    return true;
+  }
+
+  // Full tiles as they complete; the others at the end.
+  void CheckTiles(bool last) {
+    for (tlog::TreeEdge::Changed& tile : edge_.TakeChanged()) {
+      const bool full =
+          tile.hashes.size() == tlog::kTileWidth * tlog::kHashSize;
+      const std::pair<uint32_t, uint64_t> place(tile.level, tile.index);
+      if (full || last) {
+        partial_.erase(place);
+        CheckTile(tile);
+      } else {
+        partial_[place] = std::move(tile);
+      }
+    }
+    if (last) {
+      for (const auto& [place, tile] : partial_) {
+        CheckTile(tile);
+      }
+    }
+  }
+
+  void CheckTile(const tlog::TreeEdge::Changed& tile) {
+    const absl::StatusOr<Bytes> found =
+        source_.Tile(tile.level, tile.index, report_.size);
+    const std::string element =
+        fmt::format("tile {}/{}", tile.level, tile.index);
+    if (!found.ok()) {
+      Find(element, kTile, "", std::string(found.status().message()));
+    } else if (*found != tile.hashes) {
+      Find(element, kTile, "the hashes of its records", "others");
+    }
+  }
+
+  void CheckEnd() {
+    if (!good_ || state_.size() != report_.size) {
+      return;
+    }
+    CheckTiles(true);
+    if (edge_.Root() != report_.root) {
+      Find("root", kRoot, ToBase64(report_.root), ToBase64(edge_.Root()));
+    }
+  }
+
+  void Summarise() {
+    report_.checked = state_.size();
+    state_.Witnessed(state_.size());
+    report_.state_root = state_.StateRoot();
+    for (const auto& [id, vm] : state_.fold().vms()) {
+      const std::optional<trust::Reading> reading =
+          state_.fold().Read(id, options_.now_unix_ms);
+      report_.vms.push_back({.uuid = vmattest::ToString(id),
+                             .owner = vm.owner,
+                             .home = vm.host,
+                             .milli = reading->milli,
+                             .band = std::string(ToString(reading->band)),
+                             .passes = vm.passes,
+                             .fails = vm.fails,
+                             .silences = reading->silences});
+    }
+    for (const auto& [name, writer] : state_.writers()) {
+      const trust::HostState* const host = state_.fold().FindHost(name);
+      if (host != nullptr && host->compromised) {
+        report_.compromised_hosts.push_back(name);
+      }
+    }
+  }
+
+  AuditSource& source_;
+  const AuditOptions& options_;
+  LogState state_;
+  tlog::TreeEdge edge_;
+  std::map<std::pair<uint32_t, uint64_t>, tlog::TreeEdge::Changed> partial_;
+  std::string note_;
+  std::optional<tlog::Checkpoint> known_;
+  bool good_ = true;
+  AuditReport report_;
+};
+
+}  // namespace
+
+absl::StatusOr<AuditReport> Audit(AuditSource& source,
+                                  const AuditOptions& options) {
+  return Auditor(source, options).Run();
+}
+
+}  // namespace vmattest::ledger

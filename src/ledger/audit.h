@@ -1,0 +1,69 @@
+#ifndef VMATTEST_LEDGER_AUDIT_H_
+#define VMATTEST_LEDGER_AUDIT_H_
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ledger/log_state.h"
+#include "ledger/tile_directory.h"
+#include "tlog/policy.h"
+#include "tlog/witness.h"
+
+namespace vmattest::ledger {
+
+// Replays a log from record 0, believing nobody but the keys it is given.
+
+struct AuditOptions {
+  LogPolicy log;
+  const tlog::WitnessPolicy& witnesses;
+  // A checkpoint that was known before must be a prefix. Notes.
+  std::optional<std::string> known_checkpoint;
+  int64_t now_unix_ms = 0;  // scores are as of then
+  std::function<void(uint64_t done, uint64_t of)> progress;
+};
+
+// One thing that is not as it must be. An audit ends at the first bad record:
+// what follows it rests on it.
+struct Finding {
+  // "checkpoint", "record 17", "tile 0/3", "root", "known-checkpoint".
+  std::string element;
+  Reason reason;
+};
+
+struct AuditReport {
+  std::string origin;
+  uint64_t size = 0;  // of the checkpoint
+  Bytes root;
+  int64_t witnessed_unix_s = 0;
+  bool unwitnessed = false;  // the policy asks for nobody's cosignature
+  uint64_t checked = 0;      // records that are good
+  std::map<std::string, uint64_t> types;
+  struct Vm {
+    std::string uuid;
+    std::string owner;
+    std::string home;
+    int64_t milli = 0;
+    std::string band;
+    uint64_t passes = 0;
+    uint64_t fails = 0;
+    uint64_t silences = 0;
+  };
+  std::vector<Vm> vms;
+  std::vector<std::string> compromised_hosts;
+  Bytes state_root;
+  std::vector<Finding> findings;
+  std::optional<tlog::ForkProof> fork;
+
+  [[nodiscard]] bool clean() const { return findings.empty(); }
+};
+
+// An error: the log could not be read. What is wrong with it is a finding.
+absl::StatusOr<AuditReport> Audit(AuditSource& source,
+                                  const AuditOptions& options);
+
+}  // namespace vmattest::ledger
+
+#endif  // VMATTEST_LEDGER_AUDIT_H_

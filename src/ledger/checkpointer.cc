@@ -1,0 +1,164 @@
+#include "ledger/checkpointer.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "fmt/format.h"
+#include "merkle/tree.h"
+
+namespace vmattest::ledger {
+namespace {
+
+constexpr int kOk = 200;
+constexpr int kConflict = 409;
+
+}  // namespace
+
+Checkpointer::Checkpointer(Parts parts)
+    : parts_(std::move(parts)), witness_sizes_(parts_.witnesses.size()) {
+  const MutexLock lock(mutex_);
+  state_.unwitnessed = parts_.policy.threshold() == 0;
+}
+
+absl::StatusOr<Log::Trusted> Checkpointer::LastSigned(
+    tlog::WitnessStore& memory, const std::string& origin) {
+  ASSIGN_OR_RETURN(tlog::WitnessStore::Seen seen, memory.Find(origin));
+  return Log::Trusted{.size = seen.size, .root = std::move(seen.root)};
+}
+
+Checkpointer::State Checkpointer::state() const {
+  const MutexLock lock(mutex_);
+  return state_;
+}
+
+absl::Status Checkpointer::Round() {
+  const MutexLock round(round_);
+  const LogHead head = parts_.log.head();
+  if (head.size == 0) {
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(tlog::Note note, Sign(head));
+  ASSIGN_OR_RETURN(const tlog::Checkpoint checkpoint,
+                   tlog::ParseCheckpoint(note.text));
+  Gather(note, checkpoint);
+  return Keep(note, checkpoint);
+}
+
+absl::StatusOr<tlog::Note> Checkpointer::Sign(const LogHead& head) {
+  const std::string origin = parts_.log.With(
+      [](const LogState& state) { return state.policy().origin; });
+  ASSIGN_OR_RETURN(const tlog::WitnessStore::Seen before,
+                   parts_.memory.Find(origin));
+  if (before.size > head.size) {
+    return absl::DataLossError(
+        fmt::format("{} records were signed for, the ledger has {}",
+                    before.size, head.size));
+  }
+  if (before.size > 0) {
+    ASSIGN_OR_RETURN(const std::vector<Bytes> path,
+                     parts_.log.ConsistencyProof(before.size, head.size));
+    if (!merkle::VerifyConsistency(HashAlgorithm::kSha256, before.size,
+                                   head.size, before.root, head.root, path)) {
+      return absl::DataLossError(fmt::format(
+          "the ledger's {} records do not continue the {} that were signed for",
+          head.size, before.size));
+    }
+  }
+  tlog::Note note{
+      .text = tlog::EncodeCheckpoint(
+          {.origin = origin, .size = head.size, .root = head.root})};
+  const int64_t now = parts_.clock.Now().time_since_epoch().count() / 1'000;
+  for (const auto& signer : parts_.signers) {
+    RETURN_IF_ERROR_WITH(tlog::AddSignature(note, *signer, now),
+                         "signing a checkpoint");
+  }
+  if (before.size != head.size) {
+    // Before anybody sees it: after a crash it is known what was signed.
+    RETURN_IF_ERROR(parts_.memory.Replace(
+        origin, before,
+        {.size = head.size, .root = head.root, .note = EncodeNote(note)}));
+  }
+  return note;
+}
+
+void Checkpointer::Gather(tlog::Note& note,
+                          const tlog::Checkpoint& checkpoint) {
+  std::vector<std::string> problems;
+  for (size_t i = 0; i < parts_.witnesses.size(); ++i) {
+    if (absl::Status asked = Ask(i, note, checkpoint); !asked.ok()) {
+      problems.push_back(
+          fmt::format("{}: {}", parts_.witnesses[i]->name(), asked.ToString()));
+    }
+  }
+  const MutexLock lock(mutex_);
+  state_.problems = std::move(problems);
+}
+
+// With the size that the witness holds as far as we know; it says so if it is
+// another one.
+absl::Status Checkpointer::Ask(size_t witness, tlog::Note& note,
+                               const tlog::Checkpoint& checkpoint) {
+  uint64_t held = witness_sizes_[witness];
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    tlog::AddCheckpoint request{
+        .old_size = held,
+        .note = tlog::EncodeNote(
+            {.text = note.text, .signatures = {note.signatures.front()}})};
+    if (held > 0 && held < checkpoint.size) {
+      ASSIGN_OR_RETURN(request.proof,
+                       parts_.log.ConsistencyProof(held, checkpoint.size));
+    }
+    ASSIGN_OR_RETURN(
+        const tlog::WitnessReply reply,
+        parts_.witnesses[witness]->Add(tlog::EncodeAddCheckpoint(request)));
+    if (reply.fork) {
+      const MutexLock lock(mutex_);
+      state_.fork = reply.fork;
+    }
+    if (reply.status == kOk) {
+      ASSIGN_OR_RETURN_WITH(const tlog::Note cosigned,
+                            tlog::ParseNote(note.text + "\n" + reply.body),
+                            "its cosignature");
+      note.signatures.insert(note.signatures.end(), cosigned.signatures.begin(),
+                             cosigned.signatures.end());
+      witness_sizes_[witness] = checkpoint.size;
+      return absl::OkStatus();
+    }
+    absl::StatusOr<uint64_t> told = absl::UnknownError("");
+    if (reply.status == kConflict) {
+      std::string_view size = reply.body;
+      size.remove_suffix(size.ends_with('\n') ? 1 : 0);
+      told = tlog::ParseDecimal(size);
+    }
+    if (!told.ok() || *told == held || *told > checkpoint.size) {
+      return absl::FailedPreconditionError(
+          fmt::format("{} {}", reply.status, reply.body.substr(0, 200)));
+    }
+    held = *told;
+  }
+  return absl::AbortedError("it holds another size each time");
+}
+
+absl::Status Checkpointer::Keep(const tlog::Note& note,
+                                const tlog::Checkpoint& checkpoint) {
+  const std::string bytes = tlog::EncodeNote(note);
+  const absl::StatusOr<tlog::AcceptedCheckpoint> accepted =
+      tlog::OpenCheckpoint(bytes, parts_.policy);
+  {
+    const MutexLock lock(mutex_);
+    state_.size = checkpoint.size;
+    if (!accepted.ok()) {
+      state_.problems.emplace_back(accepted.status().message());
+      return absl::OkStatus();  // not yet; the next round asks again
+    }
+    state_.witnessed = checkpoint.size;
+    state_.witnessed_unix_s = accepted->witnessed_unix_s;
+    state_.note = bytes;
+  }
+  parts_.log.Witnessed(checkpoint.size);
+  const absl::Status put = parts_.log.store().PutCheckpoint(
+      {.size = checkpoint.size, .note = bytes});
+  return absl::IsAborted(put) ? absl::OkStatus() : put;
+}
+
+}  // namespace vmattest::ledger

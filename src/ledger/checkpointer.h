@@ -1,0 +1,84 @@
+#ifndef VMATTEST_LEDGER_CHECKPOINTER_H_
+#define VMATTEST_LEDGER_CHECKPOINTER_H_
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "ledger/log.h"
+#include "tlog/policy.h"
+#include "tlog/witness.h"
+
+namespace vmattest::ledger {
+
+// A witness somewhere: POST add-checkpoint. Blocks, with a deadline.
+class WitnessClient {
+ public:
+  virtual ~WitnessClient() = default;
+  [[nodiscard]] virtual const std::string& name() const = 0;
+  virtual absl::StatusOr<tlog::WitnessReply> Add(const std::string& body) = 0;
+};
+
+// Signs for what is committed, and gathers cosignatures. A root is signed only
+// after it was read back as committed and found consistent with what was
+// signed before, so that no crash gives two roots of one size. Callable from
+// any thread; one round at a time.
+class Checkpointer {
+ public:
+  struct Parts {
+    Log& log;
+    const tlog::WitnessPolicy& policy;
+    // The log's own keys: its ECDSA or Ed25519 key first, then cosigners of
+    // the node (ML-DSA).
+    std::vector<std::shared_ptr<tlog::NoteSigner>> signers;
+    std::vector<std::shared_ptr<WitnessClient>> witnesses;
+    // What this node signed last, durable.
+    tlog::WitnessStore& memory;
+    const Clock& clock;
+  };
+  struct State {
+    uint64_t size = 0;             // of the newest note
+    uint64_t witnessed = 0;        // of the newest with a quorum
+    int64_t witnessed_unix_s = 0;  // when the quorum had cosigned; 0: none
+    std::string note;              // the newest with a quorum; "": none yet
+    // The policy asks for nobody's cosignature (rule S29).
+    bool unwitnessed = false;
+    std::vector<std::string> problems;  // of the last round, by witness
+    // Somebody showed that the log told two stories.
+    std::optional<tlog::ForkProof> fork;
+  };
+
+  explicit Checkpointer(Parts parts);
+
+  // What was signed last, for Log::Open.
+  static absl::StatusOr<Log::Trusted> LastSigned(tlog::WitnessStore& memory,
+                                                 const std::string& origin);
+
+  // One round: signs if the log grew, asks those witnesses whose cosignature
+  // is missing or old, keeps what came. DATA_LOSS: the log is no continuation
+  // of what was signed; nothing is signed any more.
+  absl::Status Round();
+  [[nodiscard]] State state() const;
+
+ private:
+  absl::StatusOr<tlog::Note> Sign(const LogHead& head);
+  void Gather(tlog::Note& note, const tlog::Checkpoint& checkpoint)
+      REQUIRES_LOCK(round_);
+  absl::Status Ask(size_t witness, tlog::Note& note,
+                   const tlog::Checkpoint& checkpoint) REQUIRES_LOCK(round_);
+  absl::Status Keep(const tlog::Note& note, const tlog::Checkpoint& checkpoint);
+
+  const Parts parts_;
+  Mutex round_;
+  std::vector<uint64_t> witness_sizes_ GUARDED_BY(round_);
+  mutable Mutex mutex_;
+  State state_ GUARDED_BY(mutex_);
+};
+
+}  // namespace vmattest::ledger
+
+#endif  // VMATTEST_LEDGER_CHECKPOINTER_H_

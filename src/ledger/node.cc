@@ -1,0 +1,178 @@
+#include "ledger/node.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "fmt/format.h"
+
+namespace vmattest::ledger {
+namespace {
+
+int64_t UnixMs(const Clock& clock) {
+  return clock.Now().time_since_epoch().count();
+}
+
+}  // namespace
+
+class LedgerNode::Subscription final : public Watch {
+ public:
+  Subscription(LedgerNode& node, std::function<void()> told_in)
+      : told(std::move(told_in)), node_(node) {
+    const MutexLock lock(*node_.watch_mutex_);
+    node_.watches_.push_back(this);
+  }
+  ~Subscription() override {
+    const MutexLock lock(*node_.watch_mutex_);
+    std::erase(node_.watches_, this);
+  }
+  Subscription(const Subscription&) = delete;
+  Subscription& operator=(const Subscription&) = delete;
+
+  const std::function<void()> told;
+
+ private:
+  LedgerNode& node_;
+};
+
+LedgerNode::LedgerNode(Parts parts, const Clock& clock, Options options)
+    : parts_(std::move(parts)), clock_(clock), options_(std::move(options)) {}
+
+absl::StatusOr<std::unique_ptr<LedgerNode>> LedgerNode::Open(Parts parts,
+                                                             Executor& checkers,
+                                                             const Clock& clock,
+                                                             Options options) {
+  const LogPolicy policy = parts.policy;
+  std::vector<std::unique_ptr<tlog::NoteSigner>> cosigners =
+      std::move(parts.cosigners);
+  std::unique_ptr<LedgerNode> node(
+      new LedgerNode(std::move(parts), clock, std::move(options)));
+  ASSIGN_OR_RETURN(
+      Log::Trusted trusted,
+      Checkpointer::LastSigned(*node->parts_.memory, policy.origin));
+  ASSIGN_OR_RETURN(node->log_,
+                   Log::Open(*node->parts_.store, policy, std::move(trusted)));
+  std::vector<tlog::NoteVerifier> logs;
+  for (const tlog::WitnessPolicy::Named& log : node->parts_.witnesses.logs()) {
+    logs.push_back(node->parts_.witnesses.verifiers()[log.verifier]);
+  }
+  node->witness_ = std::make_unique<tlog::Witness>(
+      std::move(logs), std::move(cosigners), *node->parts_.witness,
+      [&clock] { return UnixMs(clock) / 1'000; });
+  node->checkpointer_ = std::make_unique<Checkpointer>(
+      Checkpointer::Parts{.log = *node->log_,
+                          .policy = node->parts_.witnesses,
+                          .signers = node->parts_.signers,
+                          .witnesses = node->parts_.remote,
+                          .memory = *node->parts_.memory,
+                          .clock = clock});
+  node->sequencer_ = std::make_unique<Sequencer>(*node->log_, checkers, clock,
+                                                 node->options_.sequencer);
+  node->signer_ = std::thread([raw = node.get()] { raw->SignForEver(); });
+  pthread_setname_np(node->signer_.native_handle(), "ledger-sign");
+  return node;
+}
+
+LedgerNode::~LedgerNode() {
+  {
+    const MutexLock lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.NotifyAll();
+  sequencer_.reset();
+  if (signer_.joinable()) {
+    signer_.join();
+  }
+}
+
+void LedgerNode::SignForEver() {
+  uint64_t told = UINT64_MAX;
+  while (true) {
+    // What was committed is signed soon: whoever waits for a proof waits for
+    // this. A log that stands still is signed anew so that it stays fresh.
+    const absl::Status round = checkpointer_->Round();
+    const uint64_t size = log_->head().size;
+    if (size != told) {
+      told = size;
+      TellWatchers();
+    }
+    const auto until =
+        std::chrono::steady_clock::now() + options_.checkpoint_interval;
+    const MutexLock lock(mutex_);
+    health_ = round;
+    while (!stopping_ && changed_.WaitUntil(mutex_, until)) {
+    }
+    if (stopping_) {
+      return;
+    }
+  }
+}
+
+absl::Status LedgerNode::health() const {
+  const MutexLock lock(mutex_);
+  return health_;
+}
+
+std::unique_ptr<LedgerNode::Watch> LedgerNode::Subscribe(
+    std::function<void()> told) {
+  return std::make_unique<Subscription>(*this, std::move(told));
+}
+
+void LedgerNode::TellWatchers() {
+  const MutexLock lock(*watch_mutex_);
+  for (const Subscription* watch : watches_) {
+    watch->told();
+  }
+}
+
+absl::StatusOr<LedgerNode::Trust> LedgerNode::GetScore(const Uuid& vm) const {
+  const int64_t now = UnixMs(clock_);
+  return log_->With([&](const LogState& state) -> absl::StatusOr<Trust> {
+    std::optional<trust::Reading> reading = state.fold().Read(vm, now);
+    if (!reading) {
+      return absl::NotFoundError(
+          fmt::format("VM {} is not on the ledger", vmattest::ToString(vm)));
+    }
+    return Trust{.reading = *std::move(reading),
+                 .time_unix_ms = std::max(now, state.time_ms()),
+                 .newest_hash = state.NewestOf(vm)};
+  });
+}
+
+absl::StatusOr<LedgerNode::Trust> LedgerNode::GetTrust(const Uuid& vm) {
+  ASSIGN_OR_RETURN(Trust trust, GetScore(vm));
+  const Checkpointer::State checkpoint = checkpointer_->state();
+  const std::vector<uint64_t> newest = log_->With([&](const LogState& state) {
+    return state.History(vm, checkpoint.witnessed, 1);
+  });
+  if (!newest.empty()) {
+    ASSIGN_OR_RETURN(Log::Included included,
+                     log_->ReadIncluded(newest[0], checkpoint.witnessed));
+    trust.newest = Proven{.index = newest[0],
+                          .record = std::move(included.record_bytes),
+                          .path = std::move(included.path),
+                          .checkpoint = checkpoint.note};
+  }
+  return trust;
+}
+
+absl::StatusOr<std::vector<LedgerNode::HistoryItem>> LedgerNode::History(
+    const Uuid& vm, uint64_t before, size_t limit) {
+  RETURN_IF_ERROR(GetScore(vm).status());
+  const std::vector<uint64_t> indexes = log_->With([&](const LogState& state) {
+    return state.History(vm, before == 0 ? UINT64_MAX : before, limit);
+  });
+  std::vector<HistoryItem> items;
+  for (const uint64_t index : indexes) {
+    ASSIGN_OR_RETURN(std::vector<Bytes> records,
+                     parts_.store->Records(index, 1));
+    if (records.empty()) {
+      return absl::DataLossError(fmt::format("record {} is missing", index));
+    }
+    items.push_back({.index = index, .record = std::move(records[0])});
+  }
+  return items;
+}
+
+}  // namespace vmattest::ledger

@@ -1,0 +1,122 @@
+#ifndef VMATTEST_LEDGER_NODE_H_
+#define VMATTEST_LEDGER_NODE_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/executor.h"
+#include "ledger/checkpointer.h"
+#include "ledger/sequencer.h"
+#include "tlog/witness.h"
+
+namespace vmattest::ledger {
+
+// A ledger node's use-cases over its parts: takes entries, signs checkpoints
+// once a second on a thread of its own ("ledger-sign"), answers readers.
+// Callable from any thread; blocks as the store does.
+class LedgerNode {
+ public:
+  struct Parts {
+    std::unique_ptr<LogStore> store;
+    std::unique_ptr<tlog::WitnessStore> memory;   // what this node signed
+    std::unique_ptr<tlog::WitnessStore> witness;  // what it cosigned
+    LogPolicy policy;
+    tlog::WitnessPolicy witnesses;
+    std::vector<std::shared_ptr<tlog::NoteSigner>> signers;
+    // Cosigners of this node as a witness; its own log is one of `logs`.
+    std::vector<std::unique_ptr<tlog::NoteSigner>> cosigners;
+    std::vector<std::shared_ptr<WitnessClient>> remote;
+  };
+  struct Options {
+    Sequencer::Options sequencer;
+    std::chrono::milliseconds checkpoint_interval{1'000};
+  };
+  // Replays the log: blocks for as long as that takes. Errors as Log::Open.
+  static absl::StatusOr<std::unique_ptr<LedgerNode>> Open(Parts parts,
+                                                          Executor& checkers,
+                                                          const Clock& clock,
+                                                          Options options);
+  LedgerNode(const LedgerNode&) = delete;
+  LedgerNode& operator=(const LedgerNode&) = delete;
+  ~LedgerNode();
+
+  absl::Status Submit(Bytes entry, Sequencer::Done done) {
+    return sequencer_->Submit(std::move(entry), std::move(done));
+  }
+  [[nodiscard]] Leadership leadership() const {
+    return sequencer_->leadership();
+  }
+
+  struct Proven {
+    uint64_t index = 0;
+    Bytes record;
+    std::vector<Bytes> path;
+    std::string checkpoint;
+  };
+  struct Trust {
+    trust::Reading reading;
+    int64_t time_unix_ms = 0;
+    Bytes newest_hash;
+    std::optional<Proven> newest;  // none is witnessed yet
+  };
+  // NOT_FOUND: nobody registered the VM.
+  absl::StatusOr<Trust> GetTrust(const Uuid& vm);
+  // Without the proof; for streams. NOT_FOUND as above.
+  absl::StatusOr<Trust> GetScore(const Uuid& vm) const;
+
+  struct HistoryItem {
+    uint64_t index = 0;
+    Bytes record;
+  };
+  absl::StatusOr<std::vector<HistoryItem>> History(const Uuid& vm,
+                                                   uint64_t before,
+                                                   size_t limit);
+  [[nodiscard]] Checkpointer::State checkpoint() const {
+    return checkpointer_->state();
+  }
+  absl::StatusOr<tlog::WitnessReply> AddCheckpoint(const std::string& body) {
+    return witness_->Add(body);
+  }
+  [[nodiscard]] Log& log() { return *log_; }
+  [[nodiscard]] const Log& log() const { return *log_; }
+
+  // OK: the last round of checkpoints went well, though witnesses may be
+  // missing. DATA_LOSS: the log is not what was signed for.
+  [[nodiscard]] absl::Status health() const;
+  // Records or checkpoints; `told` runs on a thread of the node's: hand over.
+  // Subscriptions end with what is returned.
+  class Watch {
+   public:
+    virtual ~Watch() = default;
+  };
+  std::unique_ptr<Watch> Subscribe(std::function<void()> told);
+
+ private:
+  class Subscription;
+  LedgerNode(Parts parts, const Clock& clock, Options options);
+  void SignForEver();
+  void TellWatchers();
+
+  const Parts parts_;
+  const Clock& clock_;
+  const Options options_;
+  std::unique_ptr<Log> log_;
+  std::unique_ptr<tlog::Witness> witness_;
+  std::unique_ptr<Checkpointer> checkpointer_;
+  std::unique_ptr<Sequencer> sequencer_;
+  mutable Mutex mutex_;
+  CondVar changed_;
+  bool stopping_ GUARDED_BY(mutex_) = false;
+  absl::Status health_ GUARDED_BY(mutex_);
+  std::shared_ptr<Mutex> watch_mutex_ = std::make_shared<Mutex>();
+  std::vector<Subscription*> watches_;  // under *watch_mutex_
+  std::thread signer_;
+};
+
+}  // namespace vmattest::ledger
+
+#endif  // VMATTEST_LEDGER_NODE_H_

@@ -1,0 +1,233 @@
+#include "ledger/sequencer.h"
+
+#include <pthread.h>
+
+#include <set>
+#include <utility>
+
+namespace vmattest::ledger {
+namespace {
+
+using SteadyClock = std::chrono::steady_clock;
+
+}  // namespace
+
+Sequencer::Sequencer(Log& log, Executor& checkers, const Clock& clock,
+                     Options options)
+    : log_(log),
+      checkers_(checkers),
+      clock_(clock),
+      options_(std::move(options)),
+      thread_([this] { Run(); }) {
+  pthread_setname_np(thread_.native_handle(), "ledger");
+}
+
+Sequencer::~Sequencer() {
+  {
+    const MutexLock lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.NotifyAll();
+  thread_.join();
+  std::deque<Slot> left;
+  {
+    const MutexLock lock(mutex_);
+    while (checking_ > 0) {
+      changed_.Wait(mutex_);
+    }
+    left.swap(queue_);
+  }
+  for (const Slot& slot : left) {
+    slot->done(absl::UnavailableError("the ledger node is shutting down"));
+  }
+  log_.store().Resign().IgnoreError();
+}
+
+absl::Status Sequencer::Submit(Bytes entry, Done done) {
+  ASSIGN_OR_RETURN(Entry parsed, ParseEntry(entry));
+  const Slot slot = std::make_shared<Waiting>();
+  slot->checked.entry = std::move(parsed);
+  slot->checked.key = log_.With(
+      [&](const LogState& state) { return state.KeyFor(slot->checked.entry); });
+  slot->done = std::move(done);
+  {
+    const MutexLock lock(mutex_);
+    if (stopping_) {
+      return absl::UnavailableError("the ledger node is shutting down");
+    }
+    if (queue_.size() >= options_.max_queued) {
+      return absl::ResourceExhaustedError("too many entries wait");
+    }
+    queue_.push_back(slot);
+    ++checking_;
+  }
+  const absl::Status handed =
+      checkers_.Submit([this, slot] { CheckOne(slot); });
+  if (!handed.ok()) {
+    const MutexLock lock(mutex_);
+    std::erase(queue_, slot);
+    --checking_;
+    changed_.NotifyAll();
+  }
+  return handed;
+}
+
+void Sequencer::CheckOne(const Slot& slot) {
+  const LogPolicy& policy = log_.With(
+      [](const LogState& state) -> const LogPolicy& { return state.policy(); });
+  std::optional<Reason> refusal =
+      ledger::CheckSignature(policy, slot->checked.entry, slot->checked.key);
+  const MutexLock lock(mutex_);
+  slot->refusal = std::move(refusal);
+  slot->ready = true;
+  --checking_;
+  changed_.NotifyAll();
+}
+
+Leadership Sequencer::leadership() const {
+  const MutexLock lock(mutex_);
+  return leadership_;
+}
+
+Sequencer::Stats Sequencer::stats() const {
+  const MutexLock lock(mutex_);
+  Stats stats = stats_;
+  stats.queued = queue_.size();
+  return stats;
+}
+
+void Sequencer::Renew() {
+  if (SteadyClock::now() < renew_at_) {
+    return;
+  }
+  const absl::StatusOr<Leadership> got = log_.store().Lead(options_.self);
+  renew_at_ = SteadyClock::now() + log_.store().LeaseInterval();
+  bool began = false;
+  {
+    const MutexLock lock(mutex_);
+    began = got.ok() && got->mine && !leadership_.mine;
+    leadership_ = got.ok() ? *got : Leadership();
+  }
+  if (began) {
+    log_.CatchUp().IgnoreError();  // what does not fit shows in Append
+  }
+}
+
+// False: shutting down.
+bool Sequencer::WaitForWork() {
+  const auto has_ready = [this]() REQUIRES_LOCK(mutex_) {
+    return std::any_of(queue_.begin(), queue_.end(),
+                       [](const Slot& slot) { return slot->ready; });
+  };
+  while (!stopping_ && !has_ready()) {
+    if (!changed_.WaitUntil(mutex_, renew_at_)) {
+      return !stopping_;
+    }
+  }
+  const auto until = SteadyClock::now() + options_.gather;
+  const auto ready = [this]() REQUIRES_LOCK(mutex_) {
+    return static_cast<size_t>(
+        std::count_if(queue_.begin(), queue_.end(),
+                      [](const Slot& slot) { return slot->ready; }));
+  };
+  while (!stopping_ && checking_ > 0 && ready() < options_.most &&
+         changed_.WaitUntil(mutex_, until)) {
+  }
+  return !stopping_;
+}
+
+// In the order they came; none overtakes another of its writer.
+std::vector<Sequencer::Slot> Sequencer::Pick() {
+  std::vector<Slot> batch;
+  std::set<std::string> blocked;
+  for (const Slot& slot : queue_) {
+    const std::string writer = slot->checked.entry.Writer();
+    if (batch.size() < options_.most && slot->ready &&
+        blocked.insert(writer).second) {
+      batch.push_back(slot);
+    } else {
+      blocked.insert(writer);
+    }
+  }
+  for (const Slot& slot : batch) {
+    std::erase(queue_, slot);
+  }
+  return batch;
+}
+
+void Sequencer::Run() {
+  while (true) {
+    Renew();
+    std::vector<Slot> batch;
+    {
+      const MutexLock lock(mutex_);
+      if (!WaitForWork()) {
+        return;
+      }
+      batch = Pick();
+    }
+    if (!batch.empty()) {
+      CommitBatch(batch);
+    }
+  }
+}
+
+void Sequencer::Finish(const Slot& slot, absl::StatusOr<Submitted> result) {
+  {
+    const MutexLock lock(mutex_);
+    if (!result.ok()) {
+      ++stats_.failed;
+    } else if (result->refusal) {
+      ++stats_.refused;
+    } else {
+      ++stats_.committed;
+    }
+  }
+  slot->done(std::move(result));
+}
+
+void Sequencer::CommitBatch(const std::vector<Slot>& batch) {
+  std::vector<Slot> good;
+  std::vector<CheckedEntry> entries;
+  for (const Slot& slot : batch) {
+    if (slot->refusal) {
+      Finish(slot, Submitted{.refusal = slot->refusal,
+                             .hash = slot->checked.entry.hash});
+      continue;
+    }
+    entries.push_back(slot->checked);
+    good.push_back(slot);
+  }
+  if (good.empty()) {
+    return;
+  }
+  const absl::StatusOr<std::vector<Outcome>> outcomes =
+      log_.Append(entries, clock_.Now());
+  if (!outcomes.ok()) {
+    if (absl::IsAborted(outcomes.status())) {
+      renew_at_ = {};  // who leads now?
+      log_.CatchUp().IgnoreError();
+    }
+    for (const Slot& slot : good) {
+      Finish(slot, outcomes.status());
+    }
+    return;
+  }
+  std::vector<Slot> again;
+  for (size_t i = 0; i < good.size(); ++i) {
+    const Outcome& outcome = outcomes->at(i);
+    if (!outcome.refusal && !outcome.index) {
+      again.push_back(good[i]);
+      continue;
+    }
+    Finish(good[i], Submitted{.refusal = outcome.refusal,
+                              .index = outcome.index.value_or(0),
+                              .time_ms = outcome.time_ms,
+                              .hash = good[i]->checked.entry.hash});
+  }
+  const MutexLock lock(mutex_);
+  ++stats_.batches;
+  queue_.insert(queue_.begin(), again.begin(), again.end());
+}
+
+}  // namespace vmattest::ledger

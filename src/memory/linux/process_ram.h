@@ -1,0 +1,55 @@
+#ifndef VMATTEST_MEMORY_LINUX_PROCESS_RAM_H_
+#define VMATTEST_MEMORY_LINUX_PROCESS_RAM_H_
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "kvm/process_watch.h"
+#include "memory/linux/ram_block.h"
+
+// The RAM of a VM in its hypervisor's process, from proc(5). Blocks on the
+// kernel for milliseconds. Needs the rights of ptrace(2) over that process. Any
+// thread.
+
+namespace vmattest::memory {
+
+// A line of /proc/PID/maps.
+struct ProcessMapping {
+  uint64_t begin = 0;
+  uint64_t end = 0;
+  bool readable = false;
+  bool writable = false;
+  bool shared = false;
+  uint64_t offset = 0;
+  std::string device;  // "00:01"
+  uint64_t inode = 0;  // 0: anonymous
+  std::string path;
+};
+// Lines that are none are left out. Pure.
+std::vector<ProcessMapping> ParseMappings(std::string_view text);
+
+// All mappings of `process` that can be read and written and have one of
+// `sizes`, in the order of their addresses, opened.
+//   UNAVAILABLE: it is gone. PERMISSION_DENIED.
+absl::StatusOr<std::vector<RamSource>> OpenRam(
+    const kvm::ProcessId& process, const std::vector<uint64_t>& sizes,
+    const std::filesystem::path& proc = "/proc");
+
+// Other processes that have one of the files of `blocks` open: they may write
+// to the guest's memory while its vCPUs are paused (rule S23: vhost-user).
+std::vector<std::string> OtherMappers(
+    const kvm::ProcessId& process, const std::vector<RamSource>& blocks,
+    const std::filesystem::path& proc = "/proc");
+
+// Files of the process that let devices write to its memory by themselves,
+// whatever its vCPUs do (VFIO), as they are named. Empty: none.
+std::vector<std::string> DeviceAccess(
+    const kvm::ProcessId& process, const std::filesystem::path& proc = "/proc");
+
+}  // namespace vmattest::memory
+
+#endif  // VMATTEST_MEMORY_LINUX_PROCESS_RAM_H_

@@ -1,0 +1,246 @@
+#include "memory/worker/open_guest.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "fmt/format.h"
+#include "kvm/linux/process_scan.h"
+#include "memory/linux/process_ram.h"
+#include "memory/page_grid.h"
+
+namespace vmattest::memory {
+namespace {
+
+using internal::WorkerReply;
+using internal::WorkerRequest;
+
+constexpr uint64_t kFetchPages = 65536;
+
+template <class Message>
+void FillPlan(const MeasurePlan& plan, const RamLayout& layout, bool peeks,
+              Message& message) {
+  for (const RamSection& section : layout.sections) {
+    internal::GuestSection& added = *message.add_sections();
+    added.mutable_guest()->set_begin(section.guest.begin);
+    added.mutable_guest()->set_end(section.guest.end);
+    // What was peeked at is one block, at the guest's own addresses.
+    added.set_block(peeks ? 0 : static_cast<uint32_t>(section.block));
+    added.set_offset(peeks ? section.guest.begin : section.offset);
+  }
+  for (const std::vector<AddressRange>& ranges : plan.regions) {
+    internal::GuestRegion& region = *message.add_regions();
+    for (const AddressRange& range : ranges) {
+      internal::GuestRange& added = *region.add_ranges();
+      added.set_begin(range.begin);
+      added.set_end(range.end);
+    }
+  }
+}
+
+absl::Status Lies(std::string_view what) {
+  return absl::DataLossError(
+      fmt::format("vmattest-memory-worker: {} that cannot be", what));
+}
+
+absl::Status WriteAt(int fd, std::span<const uint8_t> data, uint64_t offset) {
+  for (size_t done = 0; done < data.size();) {
+    const ssize_t wrote = pwrite(fd, data.data() + done, data.size() - done,
+                                 static_cast<off_t>(offset + done));
+    if (wrote < 0 && errno != EINTR) {
+      return ErrnoStatus(errno, "keeping what was peeked at");
+    }
+    done += wrote > 0 ? static_cast<size_t>(wrote) : 0;
+  }
+  return absl::OkStatus();
+}
+
+// Pages without anything in them stay holes, which cost nothing later.
+absl::Status WriteUsedPages(int fd, std::span<const uint8_t> data,
+                            uint64_t offset) {
+  for (size_t at = 0; at < data.size();) {
+    const size_t size =
+        std::min<size_t>(kPageSize - (offset + at) % kPageSize,
+                         data.size() - at);
+    const auto piece = data.subspan(at, size);
+    if (std::any_of(piece.begin(), piece.end(),
+                    [](uint8_t byte) { return byte != 0; })) {
+      RETURN_IF_ERROR(WriteAt(fd, piece, offset + at));
+    }
+    at += size;
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::vector<std::string> OpenGuest::notes() const {
+  std::vector<std::string> notes = notes_;
+  for (const std::string& left : layout_.left_out) {
+    notes.push_back(fmt::format("left-out: {}", left));
+  }
+  for (const std::string& file : DeviceAccess(process_, limits_.proc)) {
+    notes.push_back(fmt::format("device-access: {}", file));
+  }
+  return notes;
+}
+
+absl::Status OpenGuest::CheckAlive() const {
+  return peeks() || kvm::IsRunning(process_, limits_.proc)
+             ? absl::OkStatus()
+             : absl::UnavailableError(
+                   fmt::format("guest-gone: process {} ended", process_.pid));
+}
+
+absl::StatusOr<WorkerReply> OpenGuest::Ask(const WorkerRequest& request,
+                                           const MeasureCall& call) {
+  return worker_->Call(request, {},
+                       {call.deadline, call.progress, call.cancelled});
+}
+
+absl::StatusOr<bool> OpenGuest::Peek(const MeasurePlan& plan,
+                                     MonotonicTime until,
+                                     const MeasureCall& call) {
+  std::vector<uint8_t> buffer(hypervisor::GuestControl::kMaxPeek);
+  uint64_t total = 0;
+  for (const std::vector<AddressRange>& ranges : plan.regions) {
+    for (const AddressRange& range : ranges) {
+      total += range.end - range.begin;
+    }
+  }
+  if (total > limits_.max_peek_bytes) {
+    return absl::ResourceExhaustedError(
+        fmt::format("{} bytes are too many to be peeked at (limit: {})", total,
+                    limits_.max_peek_bytes));
+  }
+  for (const std::vector<AddressRange>& ranges : plan.regions) {
+    for (const AddressRange& range : ranges) {
+      for (uint64_t at = range.begin; at < range.end;) {
+        const uint64_t size =
+            std::min<uint64_t>(buffer.size(), range.end - at);
+        const AddressRange piece{at, at + size};
+        at = piece.end;
+        if (std::find(peeked_ranges_.begin(), peeked_ranges_.end(), piece) !=
+            peeked_ranges_.end()) {
+          continue;
+        }
+        if (std::chrono::steady_clock::now() >= until) {
+          return false;
+        }
+        if (call.cancelled && call.cancelled()) {
+          return absl::CancelledError("cancelled");
+        }
+        const std::span<uint8_t> part(buffer.data(), size);
+        RETURN_IF_ERROR(
+            control_.PeekMemory(guest_.uuid, piece.begin, part));
+        RETURN_IF_ERROR(WriteUsedPages(peeked_.get(), part, piece.begin));
+        peeked_ranges_.push_back(piece);
+        if (call.progress) {
+          call.progress(size);
+        }
+      }
+    }
+  }
+  return true;
+}
+
+absl::Status OpenGuest::PrepareCopy(const MeasurePlan& plan,
+                                    const MeasureCall& call) {
+  if (peeks()) {
+    return absl::OkStatus();
+  }
+  WorkerRequest request;
+  request.mutable_copy_memory()->set_prepare(true);
+  FillPlan(plan, layout_, false, *request.mutable_copy_memory());
+  return Ask(request, call).status();
+}
+
+absl::StatusOr<bool> OpenGuest::Copy(const MeasurePlan& plan,
+                                     std::chrono::microseconds budget,
+                                     const MeasureCall& call) {
+  if (peeks()) {
+    return Peek(plan, std::chrono::steady_clock::now() + budget, call);
+  }
+  WorkerRequest request;
+  internal::CopyMemory& copy = *request.mutable_copy_memory();
+  FillPlan(plan, layout_, false, copy);
+  copy.set_budget_us(static_cast<uint64_t>(budget.count()));
+  copy.set_threads(static_cast<uint32_t>(limits_.threads));
+  ASSIGN_OR_RETURN(const WorkerReply reply, Ask(request, call));
+  return reply.copied().complete();
+}
+
+absl::StatusOr<std::vector<uint8_t>> OpenGuest::FetchDigests(
+    uint32_t region, uint64_t pages, size_t digest_size,
+    const MeasureCall& call) {
+  std::vector<uint8_t> digests;
+  digests.reserve(pages * digest_size);
+  for (uint64_t first = 0; first < pages; first += kFetchPages) {
+    WorkerRequest request;
+    internal::FetchDigests& fetch = *request.mutable_fetch_digests();
+    const uint64_t count = std::min(kFetchPages, pages - first);
+    fetch.set_region(region);
+    fetch.set_first(first);
+    fetch.set_count(static_cast<uint32_t>(count));
+    ASSIGN_OR_RETURN(const WorkerReply reply, Ask(request, call));
+    if (reply.digests().size() != count * digest_size) {
+      return Lies("digests");
+    }
+    digests.insert(digests.end(), reply.digests().begin(),
+                   reply.digests().end());
+  }
+  return digests;
+}
+
+absl::StatusOr<std::vector<MeasuredRegion>> OpenGuest::Measure(
+    const MeasurePlan& plan, const MeasureCall& call) {
+  if (peeks()) {
+    ASSIGN_OR_RETURN(const bool all, Peek(plan, call.deadline, call));
+    if (!all) {
+      return absl::DeadlineExceededError("peeking took too long");
+    }
+  }
+  WorkerRequest request;
+  internal::MeasureMemory& measure = *request.mutable_measure_memory();
+  FillPlan(plan, layout_, peeks(), measure);
+  measure.set_algorithm(static_cast<v1::HashAlgorithm>(plan.algorithm));
+  measure.set_page_bytes(plan.page_bytes);
+  measure.set_rereads(peeks() ? 0 : plan.rereads);
+  measure.set_threads(static_cast<uint32_t>(limits_.threads));
+  measure.set_incremental(plan.incremental);
+  measure.set_from_copy(!peeks());
+  ASSIGN_OR_RETURN(const WorkerReply reply, Ask(request, call));
+  if (static_cast<size_t>(reply.measured().regions_size()) !=
+      plan.regions.size()) {
+    return Lies("regions");
+  }
+  std::vector<MeasuredRegion> regions;
+  for (size_t i = 0; i < plan.regions.size(); ++i) {
+    const auto& told = reply.measured().regions(static_cast<int>(i));
+    MeasuredRegion region{told.pages(),         told.unreadable(),
+                          told.torn(),          told.present_bytes(),
+                          told.unchanged(),     {}};
+    if (region.pages != PageGrid(plan.regions[i], plan.page_bytes).size() ||
+        region.unreadable > region.pages || region.torn > region.pages) {
+      return Lies("counts");
+    }
+    ASSIGN_OR_RETURN(
+        region.digests,
+        FetchDigests(static_cast<uint32_t>(i), region.pages,
+                     DigestSize(plan.algorithm), call));
+    regions.push_back(std::move(region));
+  }
+  peeked_ranges_.clear();
+  const auto size = static_cast<off_t>(layout_.sections.back().guest.end);
+  if (peeks() && (ftruncate(peeked_.get(), 0) != 0 ||
+                  ftruncate(peeked_.get(), size) != 0)) {
+    return ErrnoStatus(errno, "forgetting what was peeked at");
+  }
+  // A file outlives its process: what was read may be what it left.
+  RETURN_IF_ERROR(CheckAlive());
+  return regions;
+}
+
+}  // namespace vmattest::memory

@@ -1,0 +1,77 @@
+#ifndef VMATTEST_MEMORY_WORKER_OPEN_GUEST_H_
+#define VMATTEST_MEMORY_WORKER_OPEN_GUEST_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/handles.h"
+#include "hypervisor/guest_control.h"
+#include "inspection/worker/worker_pool.h"
+#include "kvm/process_watch.h"
+#include "memory/guest_measurer.h"
+#include "memory/linux/ram_block.h"
+#include "memory/ram_layout.h"
+
+namespace vmattest::memory {
+
+// A guest and the worker that reads it. One thread.
+class OpenGuest final : public MeasuredGuest {
+ public:
+  struct Limits {
+    std::filesystem::path proc;
+    size_t threads = 2;
+    uint64_t max_peek_bytes = 0;
+  };
+  OpenGuest(Guest guest, hypervisor::GuestControl& control, Limits limits)
+      : guest_(std::move(guest)),
+        control_(control),
+        limits_(std::move(limits)) {}
+
+  [[nodiscard]] std::vector<AddressRange> ram(bool rom_shadow) const override {
+    return RamOf(layout_, rom_shadow);
+  }
+  [[nodiscard]] std::string reader() const override { return reader_; }
+  [[nodiscard]] std::string map_proof() const override { return proof_; }
+  [[nodiscard]] std::vector<std::string> notes() const override;
+  absl::Status PrepareCopy(const MeasurePlan& plan,
+                           const MeasureCall& call) override;
+  absl::StatusOr<bool> Copy(const MeasurePlan& plan,
+                            std::chrono::microseconds budget,
+                            const MeasureCall& call) override;
+  absl::StatusOr<std::vector<MeasuredRegion>> Measure(
+      const MeasurePlan& plan, const MeasureCall& call) override;
+
+  // OK while it is the same process and its memory is where it was.
+  [[nodiscard]] absl::Status CheckAlive() const;
+
+ private:
+  friend class WorkerMeasurer;
+  [[nodiscard]] bool peeks() const { return peeked_.valid(); }
+  absl::StatusOr<internal::WorkerReply> Ask(
+      const internal::WorkerRequest& request, const MeasureCall& call);
+  absl::StatusOr<std::vector<uint8_t>> FetchDigests(uint32_t region,
+                                                    uint64_t pages,
+                                                    size_t digest_size,
+                                                    const MeasureCall& call);
+  // Into `peeked_`, until `until`: whether all of it.
+  absl::StatusOr<bool> Peek(const MeasurePlan& plan, MonotonicTime until,
+                            const MeasureCall& call);
+
+  const Guest guest_;
+  hypervisor::GuestControl& control_;
+  const Limits limits_;
+  kvm::ProcessId process_;
+  RamLayout layout_;
+  std::string reader_;
+  std::string proof_;
+  std::vector<std::string> notes_;
+  std::vector<RamSource> blocks_;  // in the layout's order, until attached
+  UniqueFd peeked_;  // a file with what was shown, at the guest's addresses
+  std::vector<AddressRange> peeked_ranges_;
+  std::unique_ptr<inspection::Worker> worker_;
+};
+
+}  // namespace vmattest::memory
+
+#endif  // VMATTEST_MEMORY_WORKER_OPEN_GUEST_H_

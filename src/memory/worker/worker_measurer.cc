@@ -1,0 +1,255 @@
+#include "memory/worker/worker_measurer.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <set>
+
+#include "fmt/format.h"
+#include "ipc/channel.h"
+#include "kvm/linux/process_scan.h"
+#include "memory/layout_proof.h"
+#include "memory/linux/process_ram.h"
+
+namespace vmattest::memory {
+namespace {
+
+constexpr std::chrono::hours kWorkerCpuTime{12};
+
+bool SameMemory(const DomainMemory& a, const DomainMemory& b) {
+  const auto same_device = [](const DomainMemory::Device& one,
+                              const DomainMemory::Device& other) {
+    return one.alias == other.alias && one.model == other.model &&
+           one.bytes == other.bytes && one.address == other.address;
+  };
+  return a.machine == b.machine && a.boot_bytes == b.boot_bytes &&
+         a.cells == b.cells && a.own_arguments == b.own_arguments &&
+         a.launch_security == b.launch_security &&
+         std::equal(a.devices.begin(), a.devices.end(), b.devices.begin(),
+                    b.devices.end(), same_device);
+}
+
+// A file whose pages exist where something was written.
+absl::StatusOr<UniqueFd> MakePeekFile(uint64_t size) {
+  UniqueFd file(memfd_create("vmattest-peek", MFD_CLOEXEC));
+  if (!file.valid() || ftruncate(file.get(), static_cast<off_t>(size)) != 0) {
+    return ErrnoStatus(errno, "a file for what is peeked at");
+  }
+  return file;
+}
+
+}  // namespace
+
+// Gives the guest back, unless its worker is dead.
+class WorkerMeasurer::Lease final : public MeasuredGuest {
+ public:
+  Lease(WorkerMeasurer& owner, std::unique_ptr<OpenGuest> guest)
+      : owner_(owner), guest_(std::move(guest)) {}
+  Lease(const Lease&) = delete;
+  Lease& operator=(const Lease&) = delete;
+  ~Lease() override {
+    if (good_) {
+      owner_.Keep(std::move(guest_));
+    }
+  }
+
+  [[nodiscard]] std::vector<AddressRange> ram(bool rom_shadow) const override {
+    return guest_->ram(rom_shadow);
+  }
+  [[nodiscard]] std::string reader() const override { return guest_->reader(); }
+  [[nodiscard]] std::string map_proof() const override {
+    return guest_->map_proof();
+  }
+  [[nodiscard]] std::vector<std::string> notes() const override {
+    return guest_->notes();
+  }
+  absl::Status PrepareCopy(const MeasurePlan& plan,
+                           const MeasureCall& call) override {
+    const absl::Status status = guest_->PrepareCopy(plan, call);
+    good_ = good_ && status.ok();
+    return status;
+  }
+  absl::StatusOr<bool> Copy(const MeasurePlan& plan,
+                            std::chrono::microseconds budget,
+                            const MeasureCall& call) override {
+    absl::StatusOr<bool> result = guest_->Copy(plan, budget, call);
+    good_ = good_ && result.ok();
+    return result;
+  }
+  absl::StatusOr<std::vector<MeasuredRegion>> Measure(
+      const MeasurePlan& plan, const MeasureCall& call) override {
+    auto result = guest_->Measure(plan, call);
+    good_ = good_ && result.ok();
+    return result;
+  }
+
+ private:
+  WorkerMeasurer& owner_;
+  std::unique_ptr<OpenGuest> guest_;
+  bool good_ = true;
+};
+
+WorkerMeasurer::WorkerMeasurer(inspection::WorkerPool& pool,
+                               hypervisor::GuestControl& control,
+                               Options options)
+    : pool_(pool), control_(control), options_(std::move(options)) {}
+
+WorkerMeasurer::~WorkerMeasurer() = default;
+
+std::unique_ptr<OpenGuest> WorkerMeasurer::TakeKept(const Guest& guest) {
+  const MutexLock lock(mutex_);
+  for (auto kept = kept_.begin(); kept != kept_.end(); ++kept) {
+    if ((*kept)->guest_.uuid == guest.uuid) {
+      std::unique_ptr<OpenGuest> found = std::move(*kept);
+      kept_.erase(kept);
+      return SameMemory(found->guest_.memory, guest.memory) &&
+                     found->CheckAlive().ok()
+                 ? std::move(found)
+                 : nullptr;
+    }
+  }
+  return nullptr;
+}
+
+void WorkerMeasurer::Keep(std::unique_ptr<OpenGuest> guest) {
+  const MutexLock lock(mutex_);
+  kept_.push_front(std::move(guest));
+  while (kept_.size() > options_.max_kept) {
+    kept_.pop_back();
+  }
+}
+
+absl::StatusOr<std::unique_ptr<MeasuredGuest>> WorkerMeasurer::Open(
+    const Guest& guest, const MeasureCall& call) {
+  std::unique_ptr<OpenGuest> open = TakeKept(guest);
+  if (open == nullptr) {
+    ASSIGN_OR_RETURN(open, Find(guest, call));
+  }
+  return std::unique_ptr<MeasuredGuest>(
+      std::make_unique<Lease>(*this, std::move(open)));
+}
+
+absl::StatusOr<std::unique_ptr<OpenGuest>> WorkerMeasurer::Find(
+    const Guest& guest, const MeasureCall& call) {
+  auto open = std::make_unique<OpenGuest>(
+      guest, control_,
+      OpenGuest::Limits{options_.proc, options_.threads,
+                        options_.max_peek_bytes});
+  ASSIGN_OR_RETURN(open->layout_, LayOut(guest.memory));
+  absl::Status direct = options_.only_peek
+                            ? absl::FailedPreconditionError("configured")
+                            : OpenDirectly(*open);
+  if (absl::IsNotFound(direct)) {
+    return direct;
+  }
+  if (!direct.ok()) {
+    // A layout that QEMU contradicts is no better when it is peeked at.
+    if (direct.message().substr(0, 17) == "layout-disproved:") {
+      return direct;
+    }
+    open->reader_ = "peek";
+    open->proof_ = "by libvirt";
+    open->notes_.push_back(fmt::format("peek: {}", std::string(direct.message())));
+    open->blocks_.clear();
+    ASSIGN_OR_RETURN(open->peeked_,
+                     MakePeekFile(open->layout_.sections.back().guest.end));
+  }
+  RETURN_IF_ERROR(Attach(*open, call));
+  return open;
+}
+
+absl::Status WorkerMeasurer::OpenDirectly(OpenGuest& open) {
+  ASSIGN_OR_RETURN(
+      open.process_,
+      kvm::FindDomainProcess(open.guest_.name, ToString(open.guest_.uuid),
+                             options_.libvirt_run_dir, options_.proc));
+  std::vector<uint64_t> sizes;
+  for (const RamLayout::Block& block : open.layout_.blocks) {
+    sizes.push_back(block.bytes);
+  }
+  ASSIGN_OR_RETURN(std::vector<RamSource> sources,
+                   OpenRam(open.process_, sizes, options_.proc));
+  std::vector<std::unique_ptr<RamBlock>> blocks;
+  std::vector<BlockCandidate*> candidates;
+  for (RamSource& source : sources) {
+    blocks.push_back(std::make_unique<RamBlock>(std::move(source)));
+    candidates.push_back(blocks.back().get());
+  }
+  const auto peek = [&](uint64_t address, std::span<uint8_t> buffer) {
+    return control_.PeekMemory(open.guest_.uuid, address, buffer);
+  };
+  ASSIGN_OR_RETURN(const LayoutProof proof,
+                   ProveLayout(open.layout_, candidates, peek));
+  bool shared = true;
+  for (const size_t candidate : proof.candidate_of_block) {
+    const RamSource& source = blocks[candidate]->source();
+    shared = shared && source.way == RamSource::Way::kFile;
+    RamSource copy{source.way,       source.base, source.bytes,
+                   source.anonymous, source.mappable, {}, {}};
+    ASSIGN_OR_RETURN(copy.memory,
+                     ipc::Duplicate(source.memory.get(), "a block of RAM"));
+    if (source.pagemap.valid()) {
+      ASSIGN_OR_RETURN(copy.pagemap,
+                       ipc::Duplicate(source.pagemap.get(), "its page map"));
+    }
+    open.blocks_.push_back(std::move(copy));
+  }
+  open.reader_ = shared ? "shared-memory" : "process-memory";
+  open.proof_ = fmt::format("{} of {} sections, {} empty", proof.proven,
+                            proof.proven + proof.empty, proof.empty);
+  for (const std::string& other :
+       OtherMappers(open.process_, open.blocks_, options_.proc)) {
+    open.notes_.push_back(fmt::format("also-mapped: {}", other));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status WorkerMeasurer::Attach(OpenGuest& open, const MeasureCall& call) {
+  const inspection::WorkerCall worker_call{call.deadline, {}, call.cancelled};
+  ASSIGN_OR_RETURN(open.worker_, pool_.Take(worker_call));
+  if (open.peeks()) {
+    RamSource source;
+    source.way = RamSource::Way::kFile;
+    source.bytes = open.layout_.sections.back().guest.end;
+    // Read-only, like all that workers get.
+    source.memory = UniqueFd(
+        ::open(fmt::format("/proc/self/fd/{}", open.peeked_.get()).c_str(),
+             O_RDONLY | O_CLOEXEC));
+    if (!source.memory.valid()) {
+      return ErrnoStatus(errno, "what was peeked at");
+    }
+    open.blocks_.push_back(std::move(source));
+  }
+  for (RamSource& source : open.blocks_) {
+    internal::WorkerRequest request;
+    internal::AttachMemory& attach = *request.mutable_attach_memory();
+    attach.set_process(source.way == RamSource::Way::kProcess);
+    attach.set_base(source.base);
+    attach.set_bytes(source.bytes);
+    attach.set_anonymous(source.anonymous);
+    attach.set_mappable(source.mappable);
+    std::vector<UniqueFd> descriptors;
+    descriptors.push_back(std::move(source.memory));
+    if (source.pagemap.valid()) {
+      descriptors.push_back(std::move(source.pagemap));
+    }
+    RETURN_IF_ERROR(
+        open.worker_->Call(request, std::move(descriptors), worker_call)
+            .status());
+  }
+  open.blocks_.clear();
+  return absl::OkStatus();
+}
+
+inspection::WorkerPoolOptions ForMemory(inspection::WorkerPoolOptions options,
+                                        uint64_t private_bytes) {
+  options.data_bytes = private_bytes;
+  options.cpu_time = kWorkerCpuTime;
+  options.own_namespaces = true;
+  options.open_files = 1024;
+  return options;
+}
+
+}  // namespace vmattest::memory

@@ -1,0 +1,68 @@
+#ifndef VMATTEST_MEMORY_WORKER_WORKER_MEASURER_H_
+#define VMATTEST_MEMORY_WORKER_WORKER_MEASURER_H_
+
+#include <filesystem>
+#include <list>
+#include <memory>
+
+#include "base/mutex.h"
+#include "hypervisor/guest_control.h"
+#include "inspection/worker/worker_pool.h"
+#include "memory/guest_measurer.h"
+#include "memory/worker/open_guest.h"
+
+namespace vmattest::memory {
+
+// Measures guests with a vmattest-memory-worker for each (rule S25), which gets
+// descriptors and addresses and gives back digests. How the memory is reached:
+//
+//   shared (memfd, hugetlbfs, file)   the file itself
+//   anything else                     /proc/PID/mem, pages that exist
+//   neither, or it is not clear       libvirt shows it, a hundred times slower
+//   where RAM is
+//
+// A worker is kept for the next measurement of its guest, with its mappings and
+// digests, while at most `max_kept` others were used since.
+class WorkerMeasurer final : public GuestMeasurer {
+ public:
+  struct Options {
+    std::filesystem::path libvirt_run_dir = "/run/libvirt/qemu";
+    std::filesystem::path proc = "/proc";
+    size_t max_kept = 8;
+    size_t threads = 2;  // of one worker
+    uint64_t max_peek_bytes = uint64_t{1} << 30;
+    bool only_peek = false;  // for tests, and where ptrace is not allowed
+  };
+  // `pool` runs vmattest-memory-worker. Both outlive the object.
+  WorkerMeasurer(inspection::WorkerPool& pool,
+                 hypervisor::GuestControl& control, Options options);
+  ~WorkerMeasurer() override;
+
+  absl::StatusOr<std::unique_ptr<MeasuredGuest>> Open(
+      const Guest& guest, const MeasureCall& call) override
+      EXCLUDES_LOCK(mutex_);
+
+ private:
+  class Lease;
+  std::unique_ptr<OpenGuest> TakeKept(const Guest& guest) EXCLUDES_LOCK(mutex_);
+  void Keep(std::unique_ptr<OpenGuest> guest) EXCLUDES_LOCK(mutex_);
+  absl::StatusOr<std::unique_ptr<OpenGuest>> Find(const Guest& guest,
+                                                  const MeasureCall& call);
+  // Sections, blocks and their proof. FAILED_PRECONDITION: by name, why not.
+  absl::Status OpenDirectly(OpenGuest& open);
+  absl::Status Attach(OpenGuest& open, const MeasureCall& call);
+
+  inspection::WorkerPool& pool_;
+  hypervisor::GuestControl& control_;
+  const Options options_;
+  Mutex mutex_;
+  std::list<std::unique_ptr<OpenGuest>> kept_ GUARDED_BY(mutex_);
+};
+
+// `options` for vmattest-memory-worker; the caller names program and user.
+inspection::WorkerPoolOptions ForMemory(inspection::WorkerPoolOptions options,
+                                        uint64_t private_bytes);
+
+}  // namespace vmattest::memory
+
+#endif  // VMATTEST_MEMORY_WORKER_WORKER_MEASURER_H_

@@ -1,0 +1,169 @@
+#include <fmt/format.h>
+
+#include <optional>
+
+#include "vmattest/v1/snapshot.pb.h"
+#include "wire/codec.h"
+#include "wire/messages.h"
+
+namespace vmattest::wire {
+namespace {
+
+constexpr size_t kMaxRegions = 128;
+constexpr size_t kMaxRamRanges = 1024;
+constexpr size_t kMaxNotes = 64;
+constexpr std::string_view kPagesFormat = "vmattest/snapshot-pages/v1";
+
+void Fill(const evidence::PhysicalRange& range, v1::PhysicalRange& message) {
+  message.set_begin(range.begin);
+  message.set_end(range.end);
+}
+
+void Fill(const evidence::RegionState& region, v1::StateRegion& message) {
+  message.set_name(region.name);
+  message.set_severity(region.severity);
+  message.set_bytes(region.bytes);
+  message.set_pages(region.pages);
+  message.set_selection(ToField(region.selection));
+  message.set_root(ToField(region.root));
+  message.set_unreadable_pages(region.unreadable_pages);
+  message.set_torn_pages(region.torn_pages);
+  message.set_unavailable(region.unavailable);
+}
+
+evidence::RegionState ToRegion(const v1::StateRegion& message) {
+  return {.name = message.name(),
+          .severity = message.severity(),
+          .bytes = message.bytes(),
+          .pages = message.pages(),
+          .selection = FromField(message.selection()),
+          .root = FromField(message.root()),
+          .unreadable_pages = message.unreadable_pages(),
+          .torn_pages = message.torn_pages(),
+          .unavailable = message.unavailable()};
+}
+
+absl::Status CheckSizes(const v1::StateStatement& message) {
+  RETURN_IF_ERROR(CheckCount("StateStatement.regions",
+                             static_cast<size_t>(message.regions_size()),
+                             kMaxRegions));
+  RETURN_IF_ERROR(CheckCount("StateStatement.ram",
+                             static_cast<size_t>(message.ram_size()),
+                             kMaxRamRanges));
+  return CheckCount("StateStatement.notes",
+                    static_cast<size_t>(message.notes_size()), kMaxNotes);
+}
+
+}  // namespace
+
+Bytes EncodeStateStatement(const evidence::StateStatement& statement) {
+  v1::StateStatement message;
+  *message.mutable_header() = ToMessage(statement.header);
+  message.set_algorithm(static_cast<v1::HashAlgorithm>(statement.algorithm));
+  message.set_page_bytes(statement.page_bytes);
+  message.set_policy_id(statement.policy_id);
+  message.set_policy_version(statement.policy_version);
+  message.set_policy_digest(ToField(statement.policy_digest));
+  message.set_cause(statement.cause);
+  message.set_vm_state(statement.vm_state);
+  message.set_consistency_requested(statement.consistency_requested);
+  message.set_consistency(statement.consistency);
+  message.set_pause_us(statement.pause_us);
+  message.set_reader(statement.reader);
+  message.set_map_proof(statement.map_proof);
+  for (const evidence::PhysicalRange& range : statement.ram) {
+    Fill(range, *message.add_ram());
+  }
+  for (const evidence::RegionState& region : statement.regions) {
+    Fill(region, *message.add_regions());
+  }
+  message.set_root(ToField(statement.root));
+  message.set_code_hash(ToField(statement.code_hash));
+  message.set_code_hash_state(statement.code_hash_state);
+  for (const std::string& note : statement.notes) {
+    message.add_notes(note);
+  }
+  return Serialize(message);
+}
+
+absl::StatusOr<evidence::StateStatement> ParseStateStatement(ByteView bytes) {
+  v1::StateStatement message;
+  RETURN_IF_ERROR(
+      ParseMessage(bytes, kMaxStatementSize, "StateStatement", message));
+  RETURN_IF_ERROR(CheckSizes(message));
+  const std::optional<HashAlgorithm> algorithm =
+      KnownAlgorithm(message.algorithm());
+  if (!algorithm) {
+    return Malformed(
+        "StateStatement.algorithm",
+        fmt::format("{} is unknown", static_cast<int>(message.algorithm())));
+  }
+  evidence::StateStatement statement;
+  statement.header = FromMessage(message.header());
+  statement.algorithm = *algorithm;
+  statement.page_bytes = message.page_bytes();
+  statement.policy_id = message.policy_id();
+  statement.policy_version = message.policy_version();
+  statement.policy_digest = FromField(message.policy_digest());
+  statement.cause = message.cause();
+  statement.vm_state = message.vm_state();
+  statement.consistency_requested = message.consistency_requested();
+  statement.consistency = message.consistency();
+  statement.pause_us = message.pause_us();
+  statement.reader = message.reader();
+  statement.map_proof = message.map_proof();
+  for (const v1::PhysicalRange& range : message.ram()) {
+    statement.ram.push_back({range.begin(), range.end()});
+  }
+  for (const v1::StateRegion& region : message.regions()) {
+    statement.regions.push_back(ToRegion(region));
+  }
+  statement.root = FromField(message.root());
+  statement.code_hash = FromField(message.code_hash());
+  statement.code_hash_state = message.code_hash_state();
+  statement.notes.assign(message.notes().begin(), message.notes().end());
+  RETURN_IF_ERROR(CheckCanonical(bytes, EncodeStateStatement(statement),
+                                 "StateStatement"));
+  return statement;
+}
+
+Bytes EncodeSnapshotPages(const evidence::SnapshotPages& pages) {
+  v1::SnapshotPages message;
+  message.set_format(std::string(kPagesFormat));
+  for (const evidence::SnapshotPages::Region& region : pages.regions) {
+    v1::RegionPages& added = *message.add_regions();
+    added.set_name(region.name);
+    for (const evidence::PhysicalRange& range : region.ranges) {
+      Fill(range, *added.add_ranges());
+    }
+    added.set_digests(ToField(region.digests));
+  }
+  return Serialize(message);
+}
+
+absl::StatusOr<evidence::SnapshotPages> ParseSnapshotPages(ByteView bytes) {
+  v1::SnapshotPages message;
+  RETURN_IF_ERROR(
+      ParseMessage(bytes, kMaxSnapshotPagesSize, "SnapshotPages", message));
+  if (message.format() != kPagesFormat) {
+    return Malformed("SnapshotPages.format", message.format());
+  }
+  RETURN_IF_ERROR(CheckCount("SnapshotPages.regions",
+                             static_cast<size_t>(message.regions_size()),
+                             kMaxRegions));
+  evidence::SnapshotPages pages;
+  for (const v1::RegionPages& region : message.regions()) {
+    evidence::SnapshotPages::Region added;
+    added.name = region.name();
+    for (const v1::PhysicalRange& range : region.ranges()) {
+      added.ranges.push_back({range.begin(), range.end()});
+    }
+    added.digests = FromField(region.digests());
+    pages.regions.push_back(std::move(added));
+  }
+  RETURN_IF_ERROR(
+      CheckCanonical(bytes, EncodeSnapshotPages(pages), "SnapshotPages"));
+  return pages;
+}
+
+}  // namespace vmattest::wire

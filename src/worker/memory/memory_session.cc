@@ -1,0 +1,219 @@
+#include "worker/memory/memory_session.h"
+
+#include <algorithm>
+#include <chrono>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "base/mutex.h"
+#include "crypto/digest.h"
+#include "crypto/page_hash.h"
+#include "fmt/format.h"
+
+namespace vmattest::worker {
+namespace {
+
+using internal::WorkerReply;
+using memory::AddressRange;
+using memory::RamSection;
+
+constexpr size_t kMaxBlocks = 256;
+constexpr uint32_t kMaxThreads = 64;
+constexpr size_t kMaxFetch = size_t{16} << 20;
+constexpr uint32_t kMaxPageBytes = 2u << 20;
+
+absl::Status Malformed(std::string_view what) {
+  return absl::InvalidArgumentError(fmt::format("no such request: {}", what));
+}
+
+template <class Sections>
+std::vector<RamSection> ToSections(const Sections& messages) {
+  std::vector<RamSection> sections;
+  for (const internal::GuestSection& section : messages) {
+    sections.push_back({{section.guest().begin(), section.guest().end()},
+                        section.block(),
+                        section.offset()});
+  }
+  return sections;
+}
+
+absl::StatusOr<std::vector<AddressRange>> ToRanges(
+    const internal::GuestRegion& region) {
+  std::vector<AddressRange> ranges;
+  for (const internal::GuestRange& range : region.ranges()) {
+    if (range.begin() >= range.end() ||
+        (!ranges.empty() && ranges.back().end > range.begin())) {
+      return Malformed("ranges");
+    }
+    ranges.push_back({range.begin(), range.end()});
+  }
+  return ranges;
+}
+
+}  // namespace
+
+MemorySession::MemorySession() : key_(RandomBytes(PieceTagger::kKeySize)) {}
+
+absl::StatusOr<WorkerReply> MemorySession::Handle(
+    const internal::WorkerRequest& request, std::vector<UniqueFd> descriptors,
+    const WorkerProgram::SendProgress& progress) {
+  switch (request.body_case()) {
+    case internal::WorkerRequest::kAttachMemory:
+      return Attach(request.attach_memory(), std::move(descriptors));
+    case internal::WorkerRequest::kCopyMemory:
+      return Copy(request.copy_memory());
+    case internal::WorkerRequest::kMeasureMemory:
+      return Measure(request.measure_memory(), progress);
+    case internal::WorkerRequest::kFetchDigests:
+      return Fetch(request.fetch_digests());
+    default:
+      return Malformed("body");
+  }
+}
+
+absl::StatusOr<WorkerReply> MemorySession::Attach(
+    const internal::AttachMemory& request, std::vector<UniqueFd> descriptors) {
+  if (descriptors.size() != (request.process() ? 2U : 1U) ||
+      request.bytes() == 0 || blocks_.size() >= kMaxBlocks) {
+    return Malformed("block");
+  }
+  memory::RamSource source;
+  source.way = request.process() ? memory::RamSource::Way::kProcess
+                                 : memory::RamSource::Way::kFile;
+  source.base = request.base();
+  source.bytes = request.bytes();
+  source.anonymous = request.anonymous();
+  source.mappable = request.mappable();
+  source.memory = std::move(descriptors[0]);
+  if (request.process()) {
+    source.pagemap = std::move(descriptors[1]);
+  }
+  blocks_.push_back(std::make_unique<memory::RamBlock>(std::move(source)));
+  return WorkerReply();
+}
+
+absl::StatusOr<WorkerReply> MemorySession::Copy(
+    const internal::CopyMemory& request) {
+  WorkerReply reply;
+  if (request.prepare()) {
+    copy_.reset();
+    std::vector<AddressRange> all;
+    for (const internal::GuestRegion& region : request.regions()) {
+      ASSIGN_OR_RETURN(const std::vector<AddressRange> ranges,
+                       ToRanges(region));
+      all.insert(all.end(), ranges.begin(), ranges.end());
+    }
+    ASSIGN_OR_RETURN(copy_, GuestCopy::Prepare(std::move(all)));
+    reply.mutable_copied();
+    return reply;
+  }
+  if (copy_ == nullptr) {
+    return Malformed("a copy that was not prepared");
+  }
+  ASSIGN_OR_RETURN(const GuestView view,
+                   GuestView::Make(blocks_, ToSections(request.sections())));
+  ASSIGN_OR_RETURN(
+      const uint64_t copied,
+      copy_->Fill(view, std::chrono::microseconds(request.budget_us()),
+                  std::clamp(request.threads(), 1U, kMaxThreads)));
+  reply.mutable_copied()->set_bytes(copied);
+  reply.mutable_copied()->set_complete(copy_->complete());
+  return reply;
+}
+
+RegionPages& MemorySession::RegionOf(const internal::MeasureMemory& request,
+                                     int number) {
+  const internal::GuestRegion& region = request.regions(number);
+  const std::string key =
+      fmt::format("{}/{}/{}", static_cast<int>(request.algorithm()),
+                  request.page_bytes(), region.SerializeAsString());
+  std::unique_ptr<RegionPages>& kept = kept_[key];
+  if (kept == nullptr) {
+    kept.reset(new RegionPages{
+        .grid = memory::PageGrid(ToRanges(region).value_or(
+                                     std::vector<AddressRange>()),
+                                 request.page_bytes()),
+        .algorithm = static_cast<HashAlgorithm>(request.algorithm()),
+        .digests = {},
+        .tags = {},
+        .known = {}});
+  }
+  return *kept;
+}
+
+absl::StatusOr<WorkerReply> MemorySession::Measure(
+    const internal::MeasureMemory& request,
+    const WorkerProgram::SendProgress& progress) {
+  const auto algorithm = static_cast<HashAlgorithm>(request.algorithm());
+  if (std::find(std::begin(kAllHashAlgorithms), std::end(kAllHashAlgorithms),
+                algorithm) == std::end(kAllHashAlgorithms) ||
+      request.page_bytes() < memory::kPageSize ||
+      request.page_bytes() > kMaxPageBytes ||
+      request.page_bytes() % memory::kPageSize != 0) {
+    return Malformed("algorithm or page size");
+  }
+  ASSIGN_OR_RETURN(const GuestView view,
+                   GuestView::Make(blocks_, ToSections(request.sections())));
+  for (const internal::GuestRegion& region : request.regions()) {
+    RETURN_IF_ERROR(ToRanges(region).status());
+  }
+  if (!request.incremental()) {
+    kept_.clear();
+  }
+  Mutex mutex;
+  MeasureOptions options;
+  options.rereads = request.rereads();
+  options.threads = std::clamp(request.threads(), 1U, kMaxThreads);
+  // BLAKE3 is as fast as the tags are.
+  options.tag_key = request.incremental() && algorithm != HashAlgorithm::kBlake3
+                        ? &key_
+                        : nullptr;
+  options.progress = [&](uint64_t bytes) {
+    const MutexLock lock(mutex);
+    progress(bytes);
+  };
+  WorkerReply reply;
+  last_.clear();
+  for (int i = 0; i < request.regions_size(); ++i) {
+    RegionPages& region = RegionOf(request, i);
+    last_.push_back(&region);
+    RETURN_IF_ERROR(MeasurePages(
+        view, request.from_copy() ? copy_.get() : nullptr, options, region));
+    internal::WorkerReply::MeasuredRegion& measured =
+        *reply.mutable_measured()->add_regions();
+    measured.set_pages(region.grid.size());
+    measured.set_unreadable(region.unreadable);
+    measured.set_torn(region.torn);
+    measured.set_present_bytes(region.present_bytes);
+    measured.set_unchanged(region.unchanged);
+  }
+  // Samples by nonce are never measured again.
+  const std::set<RegionPages*> now(last_.begin(), last_.end());
+  std::erase_if(kept_, [&](const auto& entry) {
+    return !now.contains(entry.second.get());
+  });
+  copy_.reset();
+  reply.mutable_measured();
+  return reply;
+}
+
+absl::StatusOr<WorkerReply> MemorySession::Fetch(
+    const internal::FetchDigests& request) const {
+  if (request.region() >= last_.size()) {
+    return Malformed("region");
+  }
+  const RegionPages& region = *last_[request.region()];
+  const size_t size = DigestSize(region.algorithm);
+  if (request.first() > region.grid.size() ||
+      request.count() > region.grid.size() - request.first() ||
+      request.count() * size > kMaxFetch) {
+    return Malformed("pages");
+  }
+  WorkerReply reply;
+  reply.set_digests(region.digests.data() + request.first() * size,
+                    request.count() * size);
+  return reply;
+}
+
+}  // namespace vmattest::worker

@@ -1,0 +1,52 @@
+#ifndef VMATTEST_WORKER_MEMORY_MEMORY_SESSION_H_
+#define VMATTEST_WORKER_MEMORY_MEMORY_SESSION_H_
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/handles.h"
+#include "base/secret_bytes.h"
+#include "base/status.h"
+#include "vmattest/internal/worker.pb.h"
+#include "worker/memory/page_measurer.h"
+#include "worker/worker_program.h"
+
+namespace vmattest::worker {
+
+// vmattest-memory-worker's work: all requests about one guest. One thread calls
+// it; it uses more. The key of its tags is its own and dies with it, as the
+// tags do.
+class MemorySession {
+ public:
+  MemorySession();
+
+  absl::StatusOr<internal::WorkerReply> Handle(
+      const internal::WorkerRequest& request, std::vector<UniqueFd> descriptors,
+      const WorkerProgram::SendProgress& progress);
+
+ private:
+  absl::StatusOr<internal::WorkerReply> Attach(
+      const internal::AttachMemory& request, std::vector<UniqueFd> descriptors);
+  absl::StatusOr<internal::WorkerReply> Copy(
+      const internal::CopyMemory& request);
+  absl::StatusOr<internal::WorkerReply> Measure(
+      const internal::MeasureMemory& request,
+      const WorkerProgram::SendProgress& progress);
+  absl::StatusOr<internal::WorkerReply> Fetch(
+      const internal::FetchDigests& request) const;
+  // What is known of that region from before, or a new one.
+  RegionPages& RegionOf(const internal::MeasureMemory& request, int number);
+
+  const SecretBytes key_;
+  RamBlocks blocks_;
+  std::unique_ptr<GuestCopy> copy_;
+  // By algorithm, page size and addresses.
+  std::map<std::string, std::unique_ptr<RegionPages>> kept_;
+  std::vector<RegionPages*> last_;
+};
+
+}  // namespace vmattest::worker
+
+#endif  // VMATTEST_WORKER_MEMORY_MEMORY_SESSION_H_

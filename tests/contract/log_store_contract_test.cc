@@ -1,0 +1,47 @@
+// The LogStore contract over the fake and over SQLite.
+#include "contract/log_store_contract.h"
+#include "fakes/fake_log_store.h"
+#include "ledger/sqlite/sqlite_log_store.h"
+#include "support/temp_dir.h"
+
+namespace vmattest::testing {
+namespace {
+
+class FakeBed final : public LogStoreBed {
+ public:
+  std::unique_ptr<ledger::LogStore> Open() override {
+    return std::make_unique<FakeLogStore>(shared_);
+  }
+  [[nodiscard]] bool ManyNodes() const override { return true; }
+  void ExpireLeases() override {
+    const MutexLock lock(shared_->mutex);
+    shared_->leader = nullptr;
+  }
+
+ private:
+  const std::shared_ptr<FakeLogStore::Shared> shared_ =
+      std::make_shared<FakeLogStore::Shared>();
+};
+
+class SqliteBed final : public LogStoreBed {
+ public:
+  std::unique_ptr<ledger::LogStore> Open() override {
+    auto store = ledger::SqliteLogStore::Open(dir_.path() / "ledger.db");
+    EXPECT_THAT(store, IsOk());
+    return store.ok() ? *std::move(store) : nullptr;
+  }
+  [[nodiscard]] bool ManyNodes() const override { return false; }
+
+ private:
+  TempDir dir_;
+};
+
+INSTANTIATE_TEST_SUITE_P(
+    All, LogStoreContract,
+    ::testing::Values(
+        LogStoreBody{"Fake", [] { return std::make_unique<FakeBed>(); }},
+        LogStoreBody{"Sqlite", [] { return std::make_unique<SqliteBed>(); }}),
+    LogStoreBodyName);
+
+}  // namespace
+}  // namespace vmattest::testing

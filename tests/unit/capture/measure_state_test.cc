@@ -1,0 +1,241 @@
+#include "capture/measure_state.h"
+
+#include "crypto/digest.h"
+#include "fakes/fake_hypervisor.h"
+#include "gmock/gmock.h"
+#include "snapshot/page_tree.h"
+#include "support/matchers.h"
+
+namespace vmattest::capture {
+namespace {
+
+using memory::AddressRange;
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using testing::FakeHypervisor;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using testing::IsOk;
+using testing::StatusIs;
+
+// Everything that is done to a guest, in order.
+using Story = std::vector<std::string>;
+
+class Control final : public hypervisor::GuestControl {
+ public:
+  explicit Control(Story& story) : story_(story) {}
+  absl::StatusOr<bool> BeginPause(const Uuid& /*uuid*/) override {
+    story_.emplace_back("pause");
+    return begin;
+  }
+  absl::Status EndPause(const Uuid& /*uuid*/) override {
+    story_.emplace_back("resume");
+    return end;
+  }
+  absl::Status PeekMemory(const Uuid& /*uuid*/, uint64_t /*address*/,
+                          std::span<uint8_t> /*buffer*/) override {
+    return absl::UnimplementedError("");
+  }
+  absl::StatusOr<bool> begin = true;
+  absl::Status end;
+
+ private:
+  Story& story_;
+};
+
+class Guard final : public PauseGuard {
+ public:
+  explicit Guard(Story& story) : story_(story) {}
+  ~Guard() override { story_.emplace_back(armed_ ? "guard-fires" : "guard-off"); }
+  void Disarm() override { armed_ = false; }
+
+ private:
+  Story& story_;
+  bool armed_ = true;
+};
+
+// A guest of 1 MiB whose page digests are its page numbers.
+class Guest final : public memory::MeasuredGuest {
+ public:
+  struct Script {
+    absl::StatusOr<bool> copied = true;
+    absl::Status measured;
+    std::vector<std::string> notes;
+  };
+  Guest(Story& story, const Script& script) : story_(story), script_(script) {}
+  std::vector<AddressRange> ram(bool rom_shadow) const override {
+    return {{0, 0xA0000}, {rom_shadow ? 0xC0000U : 0x100000U, 0x200000}};
+  }
+  std::string reader() const override { return "shared-memory"; }
+  std::string map_proof() const override { return "proven"; }
+  std::vector<std::string> notes() const override { return script_.notes; }
+  absl::Status PrepareCopy(const memory::MeasurePlan& /*plan*/,
+                           const memory::MeasureCall& /*call*/) override {
+    story_.emplace_back("prepare");
+    return absl::OkStatus();
+  }
+  absl::StatusOr<bool> Copy(const memory::MeasurePlan& /*plan*/,
+                            std::chrono::microseconds /*budget*/,
+                            const memory::MeasureCall& /*call*/) override {
+    story_.emplace_back("copy");
+    return script_.copied;
+  }
+  absl::StatusOr<std::vector<memory::MeasuredRegion>> Measure(
+      const memory::MeasurePlan& plan,
+      const memory::MeasureCall& /*call*/) override {
+    story_.emplace_back("measure");
+    RETURN_IF_ERROR(script_.measured);
+    std::vector<memory::MeasuredRegion> regions;
+    for (const auto& ranges : plan.regions) {
+      memory::MeasuredRegion region;
+      for (const AddressRange& range : ranges) {
+        region.pages += (range.end - range.begin) / 4096;
+      }
+      region.digests.assign(region.pages * 32, 3);
+      regions.push_back(std::move(region));
+    }
+    return regions;
+  }
+
+ private:
+  Story& story_;
+  const Script& script_;
+};
+
+class Measurer final : public memory::GuestMeasurer {
+ public:
+  Measurer(Story& story, const Guest::Script& script)
+      : story_(story), script_(script) {}
+  absl::StatusOr<std::unique_ptr<memory::MeasuredGuest>> Open(
+      const memory::Guest& guest, const memory::MeasureCall& /*call*/) override {
+    seen = guest;
+    return std::unique_ptr<memory::MeasuredGuest>(
+        std::make_unique<Guest>(story_, script_));
+  }
+  memory::Guest seen;
+
+ private:
+  Story& story_;
+  const Guest::Script& script_;
+};
+
+class MeasureStateTest : public ::testing::Test {
+ protected:
+  MeasureStateTest() {
+    hypervisor_.Start(nullptr);
+    uuid_ = hypervisor_.Define(
+        "web", FakeHypervisor::Xml("web", FakeHypervisor::UuidOf("web")));
+    hypervisor_.Start(uuid_);
+    policy_.id = "p";
+    policy_.version = 1;
+    policy_.digest = DigestBytes(32, 9);
+    policy_.regions = {
+        {"low", snapshot::Severity::kHigh,
+         snapshot::PhysicalRanges{{{0x100000, 0x104000}}}, {}},
+        {"text", snapshot::Severity::kCritical, snapshot::GuestSelector{}, {}}};
+  }
+  absl::StatusOr<MeasuredState> Measure() {
+    const StateParts parts{
+        .hypervisor = hypervisor_,
+        .control = control_,
+        .measurer = measurer_,
+        .make_guard =
+            [this](const Uuid&) -> absl::StatusOr<std::unique_ptr<PauseGuard>> {
+          story_.emplace_back("guard");
+          return std::unique_ptr<PauseGuard>(std::make_unique<Guard>(story_));
+        },
+        .make_resolver = {}};
+    ASSIGN_OR_RETURN(const hypervisor::Domain domain,
+                     hypervisor_.FindDomain(uuid_));
+    return MeasureState(parts, policy_,
+                        {.domain = domain,
+                         .nonce = Bytes(16, 1),
+                         .cause = "request",
+                         .call = {MonotonicTime::max(), {}, {}},
+                         .progress = {}});
+  }
+  void Paused() {
+    policy_.consistency = snapshot::Consistency::kPaused;
+    policy_.pause_budget_ms = 10;
+  }
+
+  Story story_;
+  Guest::Script script_;
+  FakeHypervisor hypervisor_;
+  Control control_{story_};
+  Measurer measurer_{story_, script_};
+  snapshot::Policy policy_;
+  Uuid uuid_;
+};
+
+TEST_F(MeasureStateTest, SaysWhatWasMeasuredAndWhatWasNot) {
+  ASSERT_OK_AND_ASSIGN(const MeasuredState state, Measure());
+  EXPECT_THAT(story_, ElementsAre("measure"));
+  EXPECT_EQ(measurer_.seen.memory.boot_bytes, uint64_t{256} << 20);
+  const evidence::StateStatement& statement = state.statement;
+  EXPECT_EQ(statement.consistency, "live");
+  EXPECT_EQ(statement.header.vm_name, "web");
+  ASSERT_EQ(statement.regions.size(), 2U);
+  EXPECT_EQ(statement.regions[0].pages, 4U);
+  EXPECT_EQ(statement.regions[0].root,
+            snapshot::PageTreeRoot(HashAlgorithm::kSha256, Bytes(4 * 32, 3)));
+  EXPECT_THAT(statement.regions[1].unavailable, HasSubstr("not-resolved"));
+  EXPECT_EQ(statement.root,
+            evidence::StateRoot(HashAlgorithm::kSha256, statement.regions));
+  ASSERT_EQ(state.pages.regions.size(), 1U);
+  EXPECT_EQ(state.pages.regions[0].digests.size(), 4U * 32);
+}
+
+TEST_F(MeasureStateTest, PausesForTheCopyAlone) {
+  Paused();
+  ASSERT_OK_AND_ASSIGN(const MeasuredState state, Measure());
+  EXPECT_THAT(story_, ElementsAre("prepare", "guard", "pause", "copy", "resume",
+                                  "guard-off", "measure"));
+  EXPECT_EQ(state.statement.consistency, "paused");
+}
+
+TEST_F(MeasureStateTest, ResumesAndSaysSoWhenOverBudget) {
+  Paused();
+  script_.copied = false;
+  ASSERT_OK_AND_ASSIGN(const MeasuredState state, Measure());
+  EXPECT_THAT(story_, Contains("resume"));
+  EXPECT_EQ(state.statement.consistency, "live");
+  EXPECT_THAT(state.statement.notes, Contains(HasSubstr("over-budget")));
+}
+
+TEST_F(MeasureStateTest, ResumesWhenTheCopyFails) {
+  Paused();
+  script_.copied = absl::UnavailableError("the worker died");
+  EXPECT_THAT(Measure(), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(story_, ElementsAre("prepare", "guard", "pause", "copy", "resume",
+                                  "guard-off"));
+}
+
+TEST_F(MeasureStateTest, LeavesResumingToTheGuardWhenItCannot) {
+  Paused();
+  control_.end = absl::UnavailableError("no libvirt");
+  ASSERT_THAT(Measure().status(), IsOk());
+  EXPECT_THAT(story_, Contains("guard-fires"));
+  story_.clear();
+  control_.begin = absl::UnavailableError("it may have been paused");
+  EXPECT_FALSE(Measure().ok());
+  EXPECT_THAT(story_, ElementsAre("prepare", "guard", "pause", "guard-fires"));
+}
+
+TEST_F(MeasureStateTest, S23_IsNoPauseWhereDevicesGoOnWriting) {
+  Paused();
+  script_.notes = {"device-access: /dev/vfio/7"};
+  ASSERT_OK_AND_ASSIGN(const MeasuredState state, Measure());
+  EXPECT_EQ(state.statement.consistency, "live");
+  EXPECT_THAT(state.statement.notes, Contains(HasSubstr("downgraded")));
+}
+
+TEST_F(MeasureStateTest, NeedsAGuestThatRuns) {
+  hypervisor_.Stop(uuid_);
+  EXPECT_THAT(Measure(), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                  HasSubstr("not-running")));
+  EXPECT_THAT(story_, IsEmpty());
+}
+
+}  // namespace
+}  // namespace vmattest::capture

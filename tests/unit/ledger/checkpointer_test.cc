@@ -1,0 +1,173 @@
+#include "ledger/checkpointer.h"
+
+#include "fakes/fake_log_store.h"
+#include "fakes/manual_clock.h"
+#include "fmt/format.h"
+#include "gmock/gmock.h"
+#include "support/ledger_rig.h"
+#include "support/local_witness.h"
+
+namespace vmattest::ledger {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using vmattest::testing::FakeLogStore;
+using vmattest::testing::FakeWitnessStore;
+using vmattest::testing::IsOk;
+using vmattest::testing::LedgerRig;
+using vmattest::testing::LedgerVm;
+using vmattest::testing::LocalWitness;
+using vmattest::testing::ManualClock;
+using vmattest::testing::StatusIs;
+
+// A log, its node's key, and two witnesses of which one is enough... or two.
+class CheckpointerTest : public ::testing::Test {
+ protected:
+  CheckpointerTest()
+      : key_(std::make_shared<const EcPrivateKey>(EcPrivateKey::Generate())) {
+    for (const char* name : {"w1", "w2"}) {
+      witnesses_.push_back(std::make_shared<LocalWitness>(
+          name, std::vector{*tlog::NoteVerifier::Parse(Signer()->vkey())},
+          [this] { return clock_.Now().time_since_epoch().count() / 1'000; }));
+    }
+    EXPECT_TRUE(store_.Lead("here")->mine);
+    log_ = *Log::Open(store_, rig_.Policy(), {});
+    rig_.Populate(*log_);
+    Make("all");
+  }
+  std::shared_ptr<tlog::NoteSigner> Signer() {
+    return *tlog::EcdsaNoteSigner(LedgerRig::kOrigin, key_);
+  }
+  void Make(const std::string& least) {
+    policy_ = *tlog::WitnessPolicy::Parse(fmt::format(
+        "log {}\nwitness a {}\nwitness b {}\ngroup g {} a b\nquorum g\n",
+        Signer()->vkey(), witnesses_[0]->vkey(), witnesses_[1]->vkey(), least));
+    MakeWith(*log_);
+  }
+  void MakeWith(Log& log) {
+    checkpointer_ = std::make_unique<Checkpointer>(
+        Checkpointer::Parts{.log = log,
+                            .policy = *policy_,
+                            .signers = {Signer()},
+                            .witnesses = {witnesses_[0], witnesses_[1]},
+                            .memory = memory_,
+                            .clock = clock_});
+  }
+  int64_t Milli(uint8_t vm) {
+    return log_->With([&](const LogState& state) {
+      return state.fold().Read(LedgerVm(vm), rig_.time_ms)->milli;
+    });
+  }
+
+  LedgerRig rig_;
+  ManualClock clock_{LedgerRig::kStart};
+  std::shared_ptr<const EcPrivateKey> key_;
+  std::vector<std::shared_ptr<LocalWitness>> witnesses_;
+  FakeLogStore store_;
+  std::unique_ptr<Log> log_;
+  FakeWitnessStore memory_;
+  std::optional<tlog::WitnessPolicy> policy_;
+  std::unique_ptr<Checkpointer> checkpointer_;
+};
+
+TEST_F(CheckpointerTest, S29_OnlyAQuorumsCheckpointRaisesTrust) {
+  ASSERT_EQ(rig_.Submit(*log_, rig_.Result("h1", 1, false)), "");
+  ASSERT_EQ(rig_.Submit(*log_, rig_.Result("h1", 1, true)), "");
+  witnesses_[1]->away = true;
+  ASSERT_THAT(checkpointer_->Round(), IsOk());
+  EXPECT_EQ(checkpointer_->state().witnessed, 0u);
+  EXPECT_THAT(checkpointer_->state().problems,
+              ElementsAre(HasSubstr("w2"), HasSubstr("no quorum")));
+  EXPECT_EQ(Milli(1), 80'000);
+  witnesses_[1]->away = false;
+  ASSERT_THAT(checkpointer_->Round(), IsOk());
+  EXPECT_EQ(checkpointer_->state().witnessed, log_->head().size);
+  EXPECT_THAT(checkpointer_->state().problems, IsEmpty());
+  EXPECT_EQ(Milli(1), 85'000);
+}
+
+TEST_F(CheckpointerTest, ItsNoteStandsAgainstThePolicy) {
+  ASSERT_THAT(checkpointer_->Round(), IsOk());
+  clock_.Advance(std::chrono::seconds(30));
+  ASSERT_EQ(rig_.Submit(*log_, rig_.Result("h1", 1, true)), "");
+  ASSERT_THAT(checkpointer_->Round(), IsOk());
+  const std::string note = checkpointer_->state().note;
+  ASSERT_OK_AND_ASSIGN(
+      const tlog::AcceptedCheckpoint accepted,
+      tlog::OpenCheckpoint(note, *policy_, LedgerRig::kStart / 1'000 + 30));
+  EXPECT_EQ(accepted.checkpoint.size, log_->head().size);
+  EXPECT_EQ(accepted.checkpoint.root, log_->head().root);
+  EXPECT_EQ((*store_.Checkpoint())->note, note);
+}
+
+TEST_F(CheckpointerTest, CatchesUpWithAWitnessThatWasAway) {
+  Make("any");
+  witnesses_[1]->away = true;
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_EQ(rig_.Submit(*log_, rig_.Result("h1", 1, true)), "");
+    ASSERT_THAT(checkpointer_->Round(), IsOk());
+    EXPECT_EQ(checkpointer_->state().witnessed, log_->head().size);
+  }
+  witnesses_[1]->away = false;
+  ASSERT_THAT(checkpointer_->Round(), IsOk());
+  EXPECT_THAT(checkpointer_->state().problems, IsEmpty());
+}
+
+TEST_F(CheckpointerTest, ANodeThatForgotWhatTheWitnessesHoldAsksThem) {
+  ASSERT_THAT(checkpointer_->Round(), IsOk());
+  ASSERT_EQ(rig_.Submit(*log_, rig_.Result("h1", 1, true)), "");
+  MakeWith(*log_);  // as after a restart
+  ASSERT_THAT(checkpointer_->Round(), IsOk());
+  EXPECT_EQ(checkpointer_->state().witnessed, log_->head().size);
+}
+
+TEST_F(CheckpointerTest, SignsNothingOnceTheLogIsAnother) {
+  ASSERT_THAT(checkpointer_->Round(), IsOk());
+  // All data of the store copied back, and written on.
+  FakeLogStore other_store;
+  ASSERT_TRUE(other_store.Lead("here")->mine);
+  LedgerRig other_rig;
+  ASSERT_OK_AND_ASSIGN(const auto other,
+                       Log::Open(other_store, other_rig.Policy(), {}));
+  MakeWith(*other);
+  ASSERT_EQ(other_rig.Submit(*other, other_rig.Authorise("h1")), "");
+  EXPECT_THAT(checkpointer_->Round(), StatusIs(absl::StatusCode::kDataLoss));
+  other_rig = LedgerRig();
+  for (uint8_t vm = 1; vm < 20; ++vm) {
+    // Of the same authority as the log; refusals are as good.
+    other_rig.Submit(*other, other_rig.Register(vm));
+  }
+  EXPECT_THAT(checkpointer_->Round(), StatusIs(absl::StatusCode::kDataLoss));
+}
+
+TEST_F(CheckpointerTest, AForkedNodeIsCaughtByAWitnessWithProof) {
+  ASSERT_THAT(checkpointer_->Round(), IsOk());
+  // Its key signs another story, and its own memory is wiped.
+  FakeLogStore other_store;
+  ASSERT_TRUE(other_store.Lead("here")->mine);
+  LedgerRig other_rig;
+  ASSERT_OK_AND_ASSIGN(const auto other,
+                       Log::Open(other_store, other_rig.Policy(), {}));
+  other_rig.Populate(*other);
+  ASSERT_EQ(other->head().size, log_->head().size);
+  FakeWitnessStore wiped;
+  Checkpointer forked({.log = *other,
+                       .policy = *policy_,
+                       .signers = {Signer()},
+                       .witnesses = {witnesses_[0], witnesses_[1]},
+                       .memory = wiped,
+                       .clock = clock_});
+  ASSERT_THAT(forked.Round(), IsOk());
+  EXPECT_EQ(forked.state().witnessed, 0u);
+  ASSERT_TRUE(forked.state().fork.has_value());
+  const std::vector<tlog::NoteVerifier> logs = {
+      *tlog::NoteVerifier::Parse(Signer()->vkey())};
+  const auto verdict = tlog::CheckFork(*forked.state().fork, logs);
+  ASSERT_THAT(verdict, IsOk());
+  EXPECT_EQ(verdict->size, log_->head().size);
+}
+
+}  // namespace
+}  // namespace vmattest::ledger

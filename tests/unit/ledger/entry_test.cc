@@ -1,0 +1,141 @@
+#include "ledger/entry.h"
+
+#include "gmock/gmock.h"
+#include "merkle/tree.h"
+#include "support/ledger_rig.h"
+#include "support/matchers.h"
+
+namespace vmattest::ledger {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+using vmattest::testing::IsOk;
+using vmattest::testing::LedgerRig;
+using vmattest::testing::LedgerVm;
+using vmattest::testing::LedgerVmField;
+using vmattest::testing::StatusIs;
+
+constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+
+class EntryTest : public ::testing::Test {
+ protected:
+  // An entry of a host with whatever `spoil` made of its body.
+  absl::StatusOr<Entry> Spoilt(
+      const std::function<void(v1::LedgerEntryBody&)>& spoil) {
+    return ParseEntry(rig_.ByHost("h1", [&](v1::LedgerEntryBody& body) {
+      body.mutable_attest_result()->set_vm_id(LedgerVmField(1));
+      spoil(body);
+    }));
+  }
+  LedgerRig rig_;
+};
+
+TEST_F(EntryTest, KeepsBytesAsTheyAre) {
+  const Bytes bytes = rig_.Result("h1", 1, true);
+  ASSERT_OK_AND_ASSIGN(const Entry entry, ParseEntry(bytes));
+  EXPECT_EQ(entry.bytes, bytes);
+  EXPECT_EQ(entry.hash, Hash(HashAlgorithm::kSha256, bytes));
+  EXPECT_EQ(entry.Writer(), "h1");
+  EXPECT_EQ(TypeName(entry.body), "attest-result");
+  EXPECT_THAT(*VmLinks(entry.body), SizeIs(1));
+}
+
+TEST_F(EntryTest, NamesTheSignerOfADocument) {
+  ASSERT_OK_AND_ASSIGN(const Entry entry, ParseEntry(rig_.Authorise("h1")));
+  EXPECT_TRUE(entry.by_document);
+  EXPECT_EQ(entry.Writer(),
+            "key/" + ToHex(rig_.authority_key().public_key().key_id));
+}
+
+TEST_F(EntryTest, RefusesEveryTruncationAndTrailingBytes) {
+  for (const Bytes& bytes :
+       {rig_.Result("h1", 1, true), rig_.Authorise("h1")}) {
+    for (size_t size = 0; size < bytes.size(); ++size) {
+      ASSERT_THAT(ParseEntry(ByteView(bytes).first(size)), StatusIs(kInvalid));
+    }
+    Bytes longer = bytes;
+    longer.push_back(0);
+    EXPECT_THAT(ParseEntry(longer), StatusIs(kInvalid));
+  }
+}
+
+TEST_F(EntryTest, RefusesUnknownFieldsAndOtherEncodings) {
+  Bytes bytes = rig_.Result("h1", 1, true);
+  // Field 99, varint 1.
+  for (const uint8_t byte : {0x98, 0x06, 0x01}) {
+    bytes.push_back(byte);
+  }
+  EXPECT_THAT(ParseEntry(bytes), StatusIs(kInvalid, HasSubstr("LedgerEntry")));
+}
+
+TEST_F(EntryTest, RefusesBodiesThatMakeNoSense) {
+  EXPECT_THAT(Spoilt([](v1::LedgerEntryBody&) {}), IsOk());
+  EXPECT_THAT(Spoilt([](v1::LedgerEntryBody& body) { body.clear_host_id(); }),
+              StatusIs(kInvalid, HasSubstr("host_id")));
+  EXPECT_THAT(Spoilt([](v1::LedgerEntryBody& body) { body.mutable_header(); }),
+              StatusIs(kInvalid, HasSubstr("host_id")));
+  EXPECT_THAT(
+      Spoilt([](v1::LedgerEntryBody& body) { body.clear_attest_result(); }),
+      StatusIs(kInvalid, HasSubstr("says nothing")));
+  EXPECT_THAT(Spoilt([](v1::LedgerEntryBody& body) { body.set_sequence(0); }),
+              StatusIs(kInvalid, HasSubstr("sequence")));
+  EXPECT_THAT(Spoilt([](v1::LedgerEntryBody& body) { body.set_sequence(2); }),
+              StatusIs(kInvalid, HasSubstr("sequence")));
+  EXPECT_THAT(
+      Spoilt([](v1::LedgerEntryBody& body) { body.set_time_unix_ms(-1); }),
+      StatusIs(kInvalid));
+  EXPECT_THAT(Spoilt([](v1::LedgerEntryBody& body) {
+                body.mutable_attest_result()->set_vm_id("short");
+              }),
+              StatusIs(kInvalid, HasSubstr("vm_id")));
+  EXPECT_THAT(Spoilt([](v1::LedgerEntryBody& body) {
+                body.mutable_attest_result()->set_vm_previous("short");
+              }),
+              StatusIs(kInvalid, HasSubstr("vm_previous")));
+}
+
+TEST_F(EntryTest, RefusesABatchThatNamesAVmTwiceOrOutOfOrder) {
+  const auto batch = [&](std::vector<uint8_t> vms) {
+    return Spoilt([&](v1::LedgerEntryBody& body) {
+      for (const uint8_t vm : vms) {
+        body.mutable_attest_batch()->add_changes()->set_vm_id(
+            LedgerVmField(vm));
+      }
+    });
+  };
+  EXPECT_THAT(batch({1, 2}), IsOk());
+  EXPECT_THAT(batch({1, 1}), StatusIs(kInvalid));
+  EXPECT_THAT(batch({2, 1}), StatusIs(kInvalid));
+}
+
+TEST_F(EntryTest, RefusesWhatIsTooLarge) {
+  EXPECT_THAT(Spoilt([](v1::LedgerEntryBody& body) {
+                body.mutable_attest_result()->set_reason(
+                    std::string(kMaxEntrySize, 'x'));
+              }),
+              StatusIs(kInvalid));
+}
+
+TEST_F(EntryTest, RecordsCarryLedgerTime) {
+  const Bytes entry = rig_.Result("h1", 1, true);
+  const Bytes bytes = EncodeRecord(123, entry);
+  ASSERT_OK_AND_ASSIGN(const Record record, ParseRecord(bytes));
+  EXPECT_EQ(record.time_unix_ms, 123);
+  EXPECT_EQ(record.entry, entry);
+  EXPECT_THAT(ParseRecord(EncodeRecord(0, entry)), StatusIs(kInvalid));
+  EXPECT_THAT(ParseRecord(ByteView(bytes).first(bytes.size() - 1)),
+              StatusIs(kInvalid));
+}
+
+TEST(ResultsRoot, IsOverTheResultsInOrder) {
+  const VmResult a{LedgerVm(1), v1::LEDGER_OUTCOME_PASS, Bytes(32, 1)};
+  const VmResult b{LedgerVm(2), v1::LEDGER_OUTCOME_FAIL, Bytes(32, 2)};
+  EXPECT_EQ(ResultsRoot({a, b}), ResultsRoot({b, a}));
+  VmResult c = b;
+  c.outcome = v1::LEDGER_OUTCOME_PASS;
+  EXPECT_NE(ResultsRoot({a, b}), ResultsRoot({a, c}));
+}
+
+}  // namespace
+}  // namespace vmattest::ledger
