@@ -115,6 +115,9 @@ absl::Status QemuGuest::Start(const std::string& folder, bool modern) {
   kernel_ = folder + "/vmlinuz";
   modules_ = folder + "/modules/";
   const std::vector<std::string> words = {
+      "setpriv",
+      "--pdeathsig",
+      "KILL",
       "qemu-system-x86_64",
       "-accel",
       "tcg",
