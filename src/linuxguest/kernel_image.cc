@@ -80,6 +80,16 @@ absl::StatusOr<KernelImage> KernelImage::Parse(ByteView file) {
   return image;
 }
 
+KernelImage KernelImage::FromLoose(std::vector<Loose> sections) {
+  KernelImage image{Bytes()};
+  for (Loose& loose : sections) {
+    image.sections_.push_back({std::move(loose.name), loose.address,
+                               loose.bytes.size(), image.elf_.size()});
+    image.elf_.insert(image.elf_.end(), loose.bytes.begin(), loose.bytes.end());
+  }
+  return image;
+}
+
 absl::Status KernelImage::ReadSections() {
   const uint64_t begin = LittleEndian(elf_, 0x28, 8);
   const uint64_t count = LittleEndian(elf_, 0x3c, 2);

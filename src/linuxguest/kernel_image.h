@@ -23,8 +23,18 @@ class KernelImage {
     uint64_t offset = 0;
   };
 
+  // A section that comes without a file around it.
+  struct Loose {
+    std::string name;
+    uint64_t address = 0;
+    Bytes bytes;
+  };
+
   // INVALID_ARGUMENT: no such file. UNIMPLEMENTED: another compression.
   static absl::StatusOr<KernelImage> Parse(ByteView file);
+
+  // Of what is already where it will be: no relocations, no build id.
+  static KernelImage FromLoose(std::vector<Loose> sections);
 
   [[nodiscard]] const std::string& build_id() const { return build_id_; }
   [[nodiscard]] const std::vector<Section>& sections() const {

@@ -167,12 +167,13 @@ bool IsNops(ByteView code) {
 }
 
 SiteRules::SiteRules(Kernel& kernel, const AddressNames& names,
-                     const CodeRanges& ranges, const KernelImage& image)
+                     const CodeRanges& ranges, const KernelImage& image,
+                     uint64_t moved)
     : kernel_(kernel),
       names_(names),
       ranges_(ranges),
       image_(image),
-      moved_(names.text_begin() - image.Find(".text")->address) {}
+      moved_(moved) {}
 
 bool SiteRules::BeginsFunction(uint64_t address) const {
   if (names_.InKernelText(address)) {

@@ -18,8 +18,9 @@ namespace vmattest::linuxguest {
 // of the kernel or of a module, be a thunk, or a trampoline of ftrace.
 class SiteRules {
  public:
+  // `moved`: how far the guest's code is from where the image has it.
   SiteRules(Kernel& kernel, const AddressNames& names, const CodeRanges& ranges,
-            const KernelImage& image);
+            const KernelImage& image, uint64_t moved);
 
   // `expected`: the image's bytes of the site, relocated; `found`: the guest's,
   // of the same size; `at`: where they are in the guest.

@@ -43,21 +43,41 @@ Symbol SymbolTable::at(size_t index) const {
   return {entry.address, NameOf(entry), entry.type};
 }
 
+std::vector<Symbol> SymbolTable::Named(std::string_view name) const {
+  std::vector<Symbol> found;
+  auto next = std::lower_bound(by_name_.begin(), by_name_.end(), name,
+                               [this](uint32_t index, std::string_view wanted) {
+                                 return NameOf(entries_[index]) < wanted;
+                               });
+  for (; next != by_name_.end() && NameOf(entries_[*next]) == name; ++next) {
+    found.push_back(at(*next));
+  }
+  return found;
+}
+
 std::optional<uint64_t> SymbolTable::Address(std::string_view name) const {
-  const auto first =
-      std::lower_bound(by_name_.begin(), by_name_.end(), name,
-                       [this](uint32_t index, std::string_view wanted) {
-                         return NameOf(entries_[index]) < wanted;
-                       });
-  if (first == by_name_.end() || NameOf(entries_[*first]) != name) {
-    return std::nullopt;
+  const std::vector<Symbol> found = Named(name);
+  const bool one =
+      !found.empty() &&
+      std::all_of(found.begin(), found.end(), [&found](const Symbol& symbol) {
+        return symbol.address == found[0].address;
+      });
+  return one ? std::optional(found[0].address) : std::nullopt;
+}
+
+std::optional<uint64_t> SymbolTable::GlobalAddress(
+    std::string_view name) const {
+  std::optional<uint64_t> address;
+  for (const Symbol& symbol : Named(name)) {
+    if (std::isupper(static_cast<unsigned char>(symbol.type)) == 0) {
+      continue;
+    }
+    if (address && *address != symbol.address) {
+      return std::nullopt;
+    }
+    address = symbol.address;
   }
-  const auto second = std::next(first);
-  if (second != by_name_.end() && NameOf(entries_[*second]) == name &&
-      entries_[*second].address != entries_[*first].address) {
-    return std::nullopt;
-  }
-  return entries_[*first].address;
+  return address;
 }
 
 absl::StatusOr<uint64_t> SymbolTable::Require(std::string_view name) const {

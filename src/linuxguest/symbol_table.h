@@ -33,6 +33,10 @@ class SymbolTable {
 
   // The only symbol of that name; absent if there is none or are several.
   [[nodiscard]] std::optional<uint64_t> Address(std::string_view name) const;
+  // The same among those that nm prints in upper case: what code elsewhere
+  // can be linked with.
+  [[nodiscard]] std::optional<uint64_t> GlobalAddress(
+      std::string_view name) const;
   // NOT_FOUND: none or several.
   [[nodiscard]] absl::StatusOr<uint64_t> Require(std::string_view name) const;
   // The last symbol at or below; of several there, the first global one.
@@ -50,6 +54,7 @@ class SymbolTable {
     char type;
   };
   [[nodiscard]] std::string_view NameOf(const Entry& entry) const;
+  [[nodiscard]] std::vector<Symbol> Named(std::string_view name) const;
 
   std::string names_;
   std::vector<Entry> entries_;     // by address

@@ -55,7 +55,12 @@ class Collector {
     uint64_t address = 0;
     ByteView bytes;
   };
-  [[nodiscard]] Table Bounded(const char* begin, const char* end) const {
+  // A table of a module is a section of its own, of the kernel it has bounds.
+  [[nodiscard]] Table Bounded(std::string_view section, const char* begin,
+                              const char* end) const {
+    if (const Table own = OfSection(section); !own.bytes.empty()) {
+      return own;
+    }
     const std::optional<uint64_t> from = symbols_.Address(begin);
     const std::optional<uint64_t> to = symbols_.Address(end);
     if (!from || !to || *to < *from || *to - *from > kMostTable) {
@@ -82,7 +87,8 @@ class Collector {
 
   // struct jump_entry {s32 code; s32 target; long key}
   void JumpLabels() {
-    const Table table = Bounded("__start___jump_table", "__stop___jump_table");
+    const Table table =
+        Bounded("__jump_table", "__start___jump_table", "__stop___jump_table");
     for (size_t at = 0; at + 16 <= table.bytes.size(); at += 16) {
       const uint64_t code = Relative32(table.bytes, at, table.address);
       const ByteView now = image_.At(code, 1);
@@ -94,7 +100,8 @@ class Collector {
   }
 
   void Ftrace() {
-    const Table table = Bounded("__start_mcount_loc", "__stop_mcount_loc");
+    const Table table =
+        Bounded("__mcount_loc", "__start_mcount_loc", "__stop_mcount_loc");
     for (size_t at = 0; at + 8 <= table.bytes.size(); at += 8) {
       Add(SiteKind::kFtrace, LittleEndian(table.bytes, at, 8), 5);
     }
@@ -103,7 +110,8 @@ class Collector {
   // struct static_call_site {s32 addr; s32 key}; trampolines by their names.
   void StaticCalls() {
     const Table table =
-        Bounded("__start_static_call_sites", "__stop_static_call_sites");
+        Bounded(".static_call_sites", "__start_static_call_sites",
+                "__stop_static_call_sites");
     for (size_t at = 0; at + 8 <= table.bytes.size(); at += 8) {
       Add(SiteKind::kStaticCall, Relative32(table.bytes, at, table.address), 5);
     }

@@ -39,8 +39,9 @@ struct TextSite {
 };
 
 // From .altinstructions, .parainstructions, .retpoline_sites, .return_sites,
-// .ibt_endbr_seal, .smp_locks and runtime constants; and, where `symbols` (as
-// linked) bound them, the tables of jump labels, ftrace and static calls.
+// .ibt_endbr_seal, .smp_locks and runtime constants; and the tables of jump
+// labels, ftrace and static calls, which are sections of a module, and which
+// `symbols` bound in a kernel, `symbols_offset` above where it was linked.
 // Entries that lie outside the text are left out.
 std::vector<TextSite> ReadTextSites(const KernelImage& image,
                                     const SymbolTable& symbols,

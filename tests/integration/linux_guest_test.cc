@@ -10,6 +10,7 @@
 #include "crypto/digest.h"
 #include "linuxguest/difference.h"
 #include "linuxguest/inspection.h"
+#include "linuxguest/module_image.h"
 #include "linuxguest/regions.h"
 #include "linuxguest/text_check.h"
 #include "support/matchers.h"
@@ -461,6 +462,25 @@ TextCheck CheckText(QemuGuest& guest, Look& look) {
   return CheckKernelText(look.kernel(), names, ranges, image).value();
 }
 
+// Of each module by its name.
+std::map<std::string, TextCheck> CheckModules(QemuGuest& guest, Look& look) {
+  const Modules& modules = look.inspection.modules;
+  const AddressNames names = AddressNames::Make(look.kernel(), modules).value();
+  const CodeRanges ranges =
+      ReadCodeRanges(look.kernel(), modules, names).value();
+  std::map<std::string, TextCheck> checks;
+  for (const Module& module : modules.modules) {
+    const std::string file = testing::Slurp(guest.module_file(module.name));
+    absl::StatusOr<TextCheck> check = CheckModuleText(
+        look.kernel(), modules, module, names, ranges, AsBytes(file));
+    EXPECT_THAT(check, IsOk());
+    if (check.ok()) {
+      checks.emplace(module.name, *std::move(check));
+    }
+  }
+  return checks;
+}
+
 TEST_P(LinuxGuestTest, CodeHashIsTheImagesInEveryBoot) {
   absl::StatusOr<std::unique_ptr<QemuGuest>> other =
       QemuGuest::Boot(GetParam());
@@ -469,7 +489,11 @@ TEST_P(LinuxGuestTest, CodeHashIsTheImagesInEveryBoot) {
   ASSERT_THAT((*other)->Monitor("stop"), IsOk());
   Look here(*guest_);
   Look there(**other);
-  EXPECT_NE(here.Symbol("_text"), there.Symbol("_text")) << "KASLR";
+  const auto place = [](Look& look) {
+    const VmcoreInfo& info = look.kernel().info();
+    return std::pair(info.kernel_offset, info.phys_base);
+  };
+  EXPECT_NE(place(here), place(there)) << "KASLR";
   const TextCheck text = CheckText(*guest_, here);
   EXPECT_THAT(text.findings, IsEmpty()) << Shown(text.findings);
   EXPECT_GT(text.relocations, 200000U);
@@ -481,6 +505,17 @@ TEST_P(LinuxGuestTest, CodeHashIsTheImagesInEveryBoot) {
   EXPECT_EQ(ToHex(text.code_hash),
             ToHex(Hash(HashAlgorithm::kSha256,
                        image.At(section.address, section.size))));
+  std::map<std::string, TextCheck> other_modules = CheckModules(**other, there);
+  std::map<std::string, Bytes> hashes;
+  for (const auto& [name, check] : CheckModules(*guest_, here)) {
+    EXPECT_THAT(check.findings, IsEmpty()) << name << Shown(check.findings);
+    EXPECT_EQ(ToHex(check.code_hash), ToHex(other_modules[name].code_hash));
+    hashes[name] = check.code_hash;
+  }
+  EXPECT_GE(hashes.size(), 7U);
+  const Bytes whole = CodeHash(text.code_hash, hashes);
+  hashes.erase(hashes.begin());
+  EXPECT_NE(whole, CodeHash(text.code_hash, hashes));
   // What differs between the boots is what boots make.
   for (const Difference& difference :
        CompareRecords(here.inspection.records, there.inspection.records)) {
@@ -539,6 +574,30 @@ TEST_P(LinuxGuestTest, PatchedFunctionIsNamed) {
                 ElementsAre(IsFinding("code-modified", "commit_creds", "")))
         << Shown(found.findings);
     EXPECT_NE(ToHex(found.code_hash), ToHex(clean.code_hash));
+  }
+  Continue();
+}
+
+TEST_P(LinuxGuestTest, PatchedModuleIsNamed) {
+  Stop();
+  Look look(*guest_);
+  const auto victim = std::find_if(
+      look.inspection.modules.modules.begin(),
+      look.inspection.modules.modules.end(),
+      [](const Module& module) { return module.name == "virtio_net"; });
+  ASSERT_NE(victim, look.inspection.modules.modules.end());
+  const uint64_t function = victim->symbols.Address("start_xmit").value();
+  const Patch patch(*guest_, look, function, {0xc3});
+  Look patched(*guest_);
+  for (const auto& [name, check] : CheckModules(*guest_, patched)) {
+    if (name == "virtio_net") {
+      EXPECT_THAT(check.findings,
+                  ElementsAre(IsFinding("code-modified",
+                                        "virtio_net:start_xmit", "c3")))
+          << Shown(check.findings);
+    } else {
+      EXPECT_THAT(check.findings, IsEmpty()) << name;
+    }
   }
   Continue();
 }

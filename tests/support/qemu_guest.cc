@@ -7,11 +7,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
-#include <fstream>
+#include <filesystem>
 #include <optional>
 #include <regex>
 
@@ -23,7 +24,7 @@
 namespace vmattest::testing {
 namespace {
 
-constexpr auto kPatience = std::chrono::seconds(90);
+constexpr auto kPatience = std::chrono::minutes(3);
 constexpr std::string_view kDone = "CONSOLE-DONE\r\n";
 
 // Each line from the console is a command; what ends one's output cannot stand
@@ -112,7 +113,11 @@ absl::Status QemuGuest::Start(const std::string& folder, bool modern) {
       RunCommand({Tool("add-job"), folder + "/initrd.img", initrd, job})
           .status());
   kernel_ = folder + "/vmlinuz";
+  modules_ = folder + "/modules/";
   const std::vector<std::string> words = {
+      "setpriv",
+      "--pdeathsig",
+      "KILL",
       "qemu-system-x86_64",
       "-accel",
       "tcg",
@@ -166,6 +171,13 @@ absl::Status QemuGuest::Start(const std::string& folder, bool modern) {
     return absl::NotFoundError("needs the package qemu-system-x86");
   }
   return error == 0 ? absl::OkStatus() : ErrnoStatus(error, words[0]);
+}
+
+std::string QemuGuest::module_file(std::string name) const {
+  if (!std::filesystem::exists(modules_ + name + ".ko")) {
+    std::replace(name.begin(), name.end(), '_', '-');
+  }
+  return modules_ + name + ".ko";
 }
 
 QemuGuest::~QemuGuest() {

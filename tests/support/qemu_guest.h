@@ -43,6 +43,8 @@ class QemuGuest {
 
   [[nodiscard]] MemfdGuestMemory& memory() { return *memory_; }
   [[nodiscard]] const std::string& kernel_file() const { return kernel_; }
+  // Of a module by the name that the kernel has for it.
+  [[nodiscard]] std::string module_file(std::string name) const;
 
  private:
   QemuGuest() = default;
@@ -50,7 +52,7 @@ class QemuGuest {
   absl::StatusOr<std::string> Await(std::string_view marker);
 
   TempDir dir_;
-  std::string kernel_;
+  std::string kernel_, modules_;
   pid_t pid_ = -1;
   UniqueFd to_console_, from_console_;
   std::string pending_;  // read from the console and not yet returned

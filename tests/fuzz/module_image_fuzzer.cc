@@ -1,0 +1,33 @@
+// Files of modules, linked at the addresses that a small kernel gave one.
+
+#include <cstdlib>
+
+#include "linuxguest/module_image.h"
+#include "support/small_kernel.h"
+
+namespace {
+
+using namespace vmattest;
+
+struct Guest {
+  testing::SmallKernel small;
+  linuxguest::PhysicalReader reader{small.memory(), linuxguest::Limits{}};
+  std::unique_ptr<linuxguest::Kernel> kernel =
+      std::move(linuxguest::DiscoverKernel(reader)->kernel);
+  linuxguest::Modules modules = *linuxguest::ReadModules(*kernel);
+};
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  static auto* const guest = new Guest;
+  const linuxguest::Module& module = guest->modules.modules.at(0);
+  const absl::StatusOr<linuxguest::LinkedModule> linked =
+      linuxguest::LinkModule(*guest->kernel, guest->modules, module,
+                             {data, size});
+  if (linked.ok() &&
+      linked->file_text.size() != linked->image.Find(".text")->size) {
+    std::abort();
+  }
+  return 0;
+}
