@@ -16,6 +16,14 @@
 
 namespace vmattest::config {
 
+struct LedgerSettings {
+  std::string origin;
+  std::optional<std::filesystem::path> policy;
+  std::filesystem::path authorities;  // empty: none
+  std::filesystem::path owners;
+  std::optional<HostTls> witness_tls;
+};
+
 // Immutable once loaded: hand it around as const.
 struct VerifierdConfig {
   std::filesystem::path state_dir;
@@ -24,6 +32,7 @@ struct VerifierdConfig {
   std::optional<TcpListener> tcp;
   bool reflection = true;
   VerificationSettings verification;
+  std::optional<LedgerSettings> ledger;  // a ledger node
   std::optional<std::string> metrics_address;
   uint32_t request_threads = 0;
   uint32_t max_queued_requests = 0;

@@ -37,6 +37,8 @@ class VerificationStack {
                                              Executor& watch) const;
   [[nodiscard]] verification::Appraiser& appraiser() const;
   [[nodiscard]] verification::HostRegistry& hosts() const;
+  // Of the Trust Authority's key.
+  [[nodiscard]] const document::PublicKey& authority() const;
 
   // Call every few seconds: drops what is kept long enough. OK: the store
   // works.
