@@ -130,7 +130,7 @@ TEST_P(MlDsaVectors, WycheproofVerification) {
   }
   EXPECT_EQ(accepted + refused, root["numberOfTests"].get<int>());
   EXPECT_GE(accepted, 40);
-  EXPECT_GE(refused, 70);
+  EXPECT_GE(refused, 50);
 }
 
 bool HasFlag(const json& test, const char* flag) {
