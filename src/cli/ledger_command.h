@@ -1,6 +1,7 @@
 #ifndef VMATTEST_CLI_LEDGER_COMMAND_H_
 #define VMATTEST_CLI_LEDGER_COMMAND_H_
 
+#include <cstdint>
 #include <iostream>
 #include <optional>
 #include <string>
@@ -31,6 +32,18 @@ struct LedgerExportArgs {
 };
 int RunLedgerExport(const LedgerExportArgs& args, std::ostream& out = std::cout,
                     std::ostream& err = std::cerr);
+
+struct LedgerSignArgs {
+  std::string file;  // JSON of a v1.LedgerEntryBody, with what it says alone
+  std::string key;   // private key of the Trust Authority, or of an owner
+  std::string log;   // the ledger's origin
+  uint64_t sequence = 1;  // Ledger/GetWriter's, and one
+  std::string previous;   // hex of Ledger/GetWriter's last_hash
+  std::string out;
+};
+// Prints the writer's name and the entry's hash, which the next one follows.
+int RunLedgerSign(const LedgerSignArgs& args, std::ostream& out = std::cout,
+                  std::ostream& err = std::cerr);
 
 struct LedgerCheckProofArgs {
   std::string file;    // of a witness, an alarm or `ledger audit`

@@ -45,6 +45,24 @@ void AddLedgerCommands(CLI::App& app, Run* run) {
       ->required();
   exported.app->add_flag("--quiet", exported.args->quiet, "no progress");
 
+  Command<LedgerSignArgs> sign(
+      *ledger, "sign",
+      "Sign an entry of the Trust Authority's or an owner's (docs/ledger.md)",
+      run, [](const LedgerSignArgs& args) { return RunLedgerSign(args); });
+  sign.app->add_option("file", sign.args->file, "JSON: what the entry says")
+      ->required();
+  sign.app->add_option("--key", sign.args->key, "private key file")->required();
+  sign.app->add_option("--log", sign.args->log, "origin of the ledger")
+      ->required();
+  sign.app
+      ->add_option("--sequence", sign.args->sequence,
+                   "one above the writer's (Ledger/GetWriter)")
+      ->capture_default_str();
+  sign.app->add_option("--previous", sign.args->previous,
+                       "hex of the writer's last_hash, from sequence 2 on");
+  sign.app->add_option("--out", sign.args->out, "file for the entry")
+      ->required();
+
   Command<LedgerCheckProofArgs> proof(
       *ledger, "check-proof", "Whether a file proves that a log was forked",
       run, [](const LedgerCheckProofArgs& args) {

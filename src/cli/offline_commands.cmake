@@ -8,6 +8,7 @@ add_library(vmattest_cli_offline STATIC
   ${CMAKE_CURRENT_LIST_DIR}/hook_command.cc
   ${CMAKE_CURRENT_LIST_DIR}/key_command.cc
   ${CMAKE_CURRENT_LIST_DIR}/ledger_command.cc
+  ${CMAKE_CURRENT_LIST_DIR}/ledger_sign.cc
   ${CMAKE_CURRENT_LIST_DIR}/policy_command.cc
   ${CMAKE_CURRENT_LIST_DIR}/printable.cc
   ${CMAKE_CURRENT_LIST_DIR}/reference.cc

@@ -17,6 +17,14 @@
 
 namespace vmattest::config {
 
+struct LedgerSettings {
+  std::string origin;
+  std::optional<std::filesystem::path> policy;
+  std::filesystem::path authorities;  // empty: none
+  std::filesystem::path owners;
+  std::optional<HostTls> witness_tls;
+};
+
 // Immutable once loaded: hand it around as const.
 struct VerifierdConfig {
   std::filesystem::path state_dir;
@@ -26,6 +34,7 @@ struct VerifierdConfig {
   bool reflection = true;
   VerificationSettings verification;
   std::optional<EtcdSettings> etcd;  // of the store; else a file in state_dir
+  std::optional<LedgerSettings> ledger;  // a ledger node
   std::optional<std::string> metrics_address;
   uint32_t request_threads = 0;
   uint32_t max_queued_requests = 0;

@@ -40,7 +40,7 @@ absl::Status Checkpointer::Round() {
   ASSIGN_OR_RETURN(tlog::Note note, Sign(head));
   ASSIGN_OR_RETURN(const tlog::Checkpoint checkpoint,
                    tlog::ParseCheckpoint(note.text));
-  Gather(note, checkpoint);
+  RETURN_IF_ERROR(Gather(note, checkpoint));
   return Keep(note, checkpoint);
 }
 
@@ -81,22 +81,29 @@ absl::StatusOr<tlog::Note> Checkpointer::Sign(const LogHead& head) {
   return note;
 }
 
-void Checkpointer::Gather(tlog::Note& note,
-                          const tlog::Checkpoint& checkpoint) {
+absl::Status Checkpointer::Gather(tlog::Note& note,
+                                  const tlog::Checkpoint& checkpoint) {
   std::vector<std::string> problems;
+  Log::Included newest;
+  if (!parts_.witnesses.empty()) {
+    ASSIGN_OR_RETURN(
+        newest, parts_.log.ReadIncluded(checkpoint.size - 1, checkpoint.size));
+  }
   for (size_t i = 0; i < parts_.witnesses.size(); ++i) {
-    if (absl::Status asked = Ask(i, note, checkpoint); !asked.ok()) {
+    if (absl::Status asked = Ask(i, newest, note, checkpoint); !asked.ok()) {
       problems.push_back(
           fmt::format("{}: {}", parts_.witnesses[i]->name(), asked.ToString()));
     }
   }
   const MutexLock lock(mutex_);
   state_.problems = std::move(problems);
+  return absl::OkStatus();
 }
 
 // With the size that the witness holds as far as we know; it says so if it is
 // another one.
-absl::Status Checkpointer::Ask(size_t witness, tlog::Note& note,
+absl::Status Checkpointer::Ask(size_t witness, const Log::Included& newest,
+                               tlog::Note& note,
                                const tlog::Checkpoint& checkpoint) {
   uint64_t held = witness_sizes_[witness];
   for (int attempt = 0; attempt < 2; ++attempt) {
@@ -108,9 +115,11 @@ absl::Status Checkpointer::Ask(size_t witness, tlog::Note& note,
       ASSIGN_OR_RETURN(request.proof,
                        parts_.log.ConsistencyProof(held, checkpoint.size));
     }
-    ASSIGN_OR_RETURN(
-        const tlog::WitnessReply reply,
-        parts_.witnesses[witness]->Add(tlog::EncodeAddCheckpoint(request)));
+    ASSIGN_OR_RETURN(const tlog::WitnessReply reply,
+                     parts_.witnesses[witness]->Add(
+                         {.body = tlog::EncodeAddCheckpoint(request),
+                          .newest_record = newest.record_bytes,
+                          .inclusion_path = newest.path}));
     if (reply.fork) {
       const MutexLock lock(mutex_);
       state_.fork = reply.fork;

@@ -15,12 +15,21 @@
 
 namespace vmattest::ledger {
 
-// A witness somewhere: POST add-checkpoint. Blocks, with a deadline.
+// add-checkpoint of tlog-witness, and the checkpoint's newest record with its
+// proof, by which our witnesses know ledger time (rule S30).
+struct WitnessRequest {
+  std::string body;
+  Bytes newest_record;
+  std::vector<Bytes> inclusion_path;
+};
+
+// A witness somewhere. Blocks, with a deadline.
 class WitnessClient {
  public:
   virtual ~WitnessClient() = default;
   [[nodiscard]] virtual const std::string& name() const = 0;
-  virtual absl::StatusOr<tlog::WitnessReply> Add(const std::string& body) = 0;
+  virtual absl::StatusOr<tlog::WitnessReply> Add(
+      const WitnessRequest& request) = 0;
 };
 
 // Signs for what is committed, and gathers cosignatures. A root is signed only
@@ -66,10 +75,11 @@ class Checkpointer {
 
  private:
   absl::StatusOr<tlog::Note> Sign(const LogHead& head);
-  void Gather(tlog::Note& note, const tlog::Checkpoint& checkpoint)
+  absl::Status Gather(tlog::Note& note, const tlog::Checkpoint& checkpoint)
       REQUIRES_LOCK(round_);
-  absl::Status Ask(size_t witness, tlog::Note& note,
-                   const tlog::Checkpoint& checkpoint) REQUIRES_LOCK(round_);
+  absl::Status Ask(size_t witness, const Log::Included& newest,
+                   tlog::Note& note, const tlog::Checkpoint& checkpoint)
+      REQUIRES_LOCK(round_);
   absl::Status Keep(const tlog::Note& note, const tlog::Checkpoint& checkpoint);
 
   const Parts parts_;

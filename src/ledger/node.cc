@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "fmt/format.h"
+#include "merkle/tree.h"
 
 namespace vmattest::ledger {
 namespace {
@@ -19,12 +20,9 @@ int64_t UnixMs(const Clock& clock) {
 class LedgerNode::Subscription final : public Watch {
  public:
   Subscription(LedgerNode& node, std::function<void()> told_in)
-      : told(std::move(told_in)), node_(node) {
-    const MutexLock lock(*node_.watch_mutex_);
-    node_.watches_.push_back(this);
-  }
+      : told(std::move(told_in)), node_(node) {}
   ~Subscription() override {
-    const MutexLock lock(*node_.watch_mutex_);
+    const MutexLock lock(node_.watch_mutex_);
     std::erase(node_.watches_, this);
   }
   Subscription(const Subscription&) = delete;
@@ -114,13 +112,48 @@ absl::Status LedgerNode::health() const {
   return health_;
 }
 
-std::unique_ptr<LedgerNode::Watch> LedgerNode::Subscribe(
+absl::StatusOr<tlog::WitnessReply> LedgerNode::AddCheckpoint(
+    const WitnessRequest& request) {
+  const absl::StatusOr<tlog::AddCheckpoint> asked =
+      tlog::ParseAddCheckpoint(request.body);
+  const absl::StatusOr<tlog::Note> note =
+      asked.ok() ? tlog::ParseNote(asked->note) : asked.status();
+  const absl::StatusOr<tlog::Checkpoint> checkpoint =
+      note.ok() ? tlog::ParseCheckpoint(note->text) : note.status();
+  if (!checkpoint.ok() || checkpoint->size == 0) {
+    return witness_->Add(request.body);  // which says what is wrong
+  }
+  const absl::StatusOr<Record> newest = ParseRecord(request.newest_record);
+  if (!newest.ok() ||
+      !merkle::VerifyInclusion(
+          HashAlgorithm::kSha256, checkpoint->size - 1, checkpoint->size,
+          merkle::LeafHash(HashAlgorithm::kSha256, request.newest_record),
+          request.inclusion_path, checkpoint->root)) {
+    return tlog::WitnessReply{
+        .status = 422, .body = "the newest record is not the checkpoint's\n"};
+  }
+  if (newest->time_unix_ms > UnixMs(clock_) + parts_.policy.max_skew_ms) {
+    return tlog::WitnessReply{.status = 422,
+                              .body = "ledger time is of the future\n"};
+  }
+  return witness_->Add(request.body);
+}
+
+absl::StatusOr<std::unique_ptr<LedgerNode::Watch>> LedgerNode::Subscribe(
     std::function<void()> told) {
-  return std::make_unique<Subscription>(*this, std::move(told));
+  auto watch = std::make_unique<Subscription>(*this, std::move(told));
+  {
+    const MutexLock lock(watch_mutex_);
+    if (watches_.size() < options_.max_watchers) {
+      watches_.push_back(watch.get());
+      return watch;
+    }
+  }
+  return absl::ResourceExhaustedError("too many watch the ledger");
 }
 
 void LedgerNode::TellWatchers() {
-  const MutexLock lock(*watch_mutex_);
+  const MutexLock lock(watch_mutex_);
   for (const Subscription* watch : watches_) {
     watch->told();
   }

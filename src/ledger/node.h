@@ -34,6 +34,7 @@ class LedgerNode {
   struct Options {
     Sequencer::Options sequencer;
     std::chrono::milliseconds checkpoint_interval{1'000};
+    size_t max_watchers = 64;
   };
   // Replays the log: blocks for as long as that takes. Errors as Log::Open.
   static absl::StatusOr<std::unique_ptr<LedgerNode>> Open(Parts parts,
@@ -50,6 +51,8 @@ class LedgerNode {
   [[nodiscard]] Leadership leadership() const {
     return sequencer_->leadership();
   }
+
+  [[nodiscard]] Sequencer::Stats stats() const { return sequencer_->stats(); }
 
   struct Proven {
     uint64_t index = 0;
@@ -78,9 +81,9 @@ class LedgerNode {
   [[nodiscard]] Checkpointer::State checkpoint() const {
     return checkpointer_->state();
   }
-  absl::StatusOr<tlog::WitnessReply> AddCheckpoint(const std::string& body) {
-    return witness_->Add(body);
-  }
+  // As a witness. 422 also for records of the future (rule S30).
+  absl::StatusOr<tlog::WitnessReply> AddCheckpoint(
+      const WitnessRequest& request);
   [[nodiscard]] Log& log() { return *log_; }
   [[nodiscard]] const Log& log() const { return *log_; }
 
@@ -88,12 +91,13 @@ class LedgerNode {
   // missing. DATA_LOSS: the log is not what was signed for.
   [[nodiscard]] absl::Status health() const;
   // Records or checkpoints; `told` runs on a thread of the node's: hand over.
-  // Subscriptions end with what is returned.
+  // Subscriptions end with what is returned, before the node does.
+  // RESOURCE_EXHAUSTED: options.max_watchers are there.
   class Watch {
    public:
     virtual ~Watch() = default;
   };
-  std::unique_ptr<Watch> Subscribe(std::function<void()> told);
+  absl::StatusOr<std::unique_ptr<Watch>> Subscribe(std::function<void()> told);
 
  private:
   class Subscription;
@@ -112,8 +116,8 @@ class LedgerNode {
   CondVar changed_;
   bool stopping_ GUARDED_BY(mutex_) = false;
   absl::Status health_ GUARDED_BY(mutex_);
-  std::shared_ptr<Mutex> watch_mutex_ = std::make_shared<Mutex>();
-  std::vector<Subscription*> watches_;  // under *watch_mutex_
+  Mutex watch_mutex_;
+  std::vector<const Subscription*> watches_ GUARDED_BY(watch_mutex_);
   std::thread signer_;
 };
 

@@ -21,7 +21,7 @@ absl::StatusOr<Uuid> LedgerVmOf(const Authority& authority,
   if (!authority.AllowsVm(*vm)) {
     return WithReason(
         absl::PermissionDeniedError(fmt::format("VM {} is not yours", field)),
-        {"VM_DENIED", {{"vm_uuid", field}}});
+        {"VM_DENIED", {{"vm", field}}});
   }
   return *vm;
 }

@@ -21,12 +21,12 @@ class LedgerStream : public PumpedStream<Message> {
 
   absl::Status Subscribe() override {
     const std::weak_ptr<PumpedStream<Message>> weak = this->weak_from_this();
-    watch_ = parts_.node.Subscribe([weak] {
+    ASSIGN_OR_RETURN(watch_, parts_.node.Subscribe([weak] {
       if (const auto self =
               std::static_pointer_cast<LedgerStream>(weak.lock())) {
         (void)self->Schedule();
       }
-    });
+    }));
     return absl::OkStatus();
   }
   void Unsubscribe() override { watch_.reset(); }

@@ -16,19 +16,6 @@ namespace fs = std::filesystem;
 
 constexpr char kAuthorityName[] = "authority";
 
-// The secret in `path`; a missing one is made by `make`.
-absl::StatusOr<SecretBytes> LoadOrMake(
-    const fs::path& path,
-    const std::function<absl::StatusOr<SecretBytes>()>& make) {
-  auto secret = process::LoadSecretFile(path);
-  if (!absl::IsNotFound(secret.status())) {
-    return secret;
-  }
-  ASSIGN_OR_RETURN(const SecretBytes made, make());
-  RETURN_IF_ERROR(WriteFileAtomic(path, made.Reveal(SecretAccess()), 0600));
-  return process::LoadSecretFile(path);
-}
-
 absl::StatusOr<std::optional<MlDsaKey>> LoadResultPqKey(const fs::path& path,
                                                         bool available) {
   if (!available) {
@@ -39,7 +26,7 @@ absl::StatusOr<std::optional<MlDsaKey>> LoadResultPqKey(const fs::path& path,
     }
     return std::nullopt;
   }
-  ASSIGN_OR_RETURN(const SecretBytes seed, LoadOrMake(path, [] {
+  ASSIGN_OR_RETURN(const SecretBytes seed, LoadOrMakeSecret(path, [] {
                      return absl::StatusOr<SecretBytes>(GenerateMlDsaSeed());
                    }));
   ASSIGN_OR_RETURN(MlDsaKey key, MlDsaKey::FromSeed(MlDsaLevel::k65, seed));
@@ -47,6 +34,18 @@ absl::StatusOr<std::optional<MlDsaKey>> LoadResultPqKey(const fs::path& path,
 }
 
 }  // namespace
+
+absl::StatusOr<SecretBytes> LoadOrMakeSecret(
+    const fs::path& path,
+    const std::function<absl::StatusOr<SecretBytes>()>& make) {
+  auto secret = process::LoadSecretFile(path);
+  if (!absl::IsNotFound(secret.status())) {
+    return secret;
+  }
+  ASSIGN_OR_RETURN(const SecretBytes made, make());
+  RETURN_IF_ERROR(WriteFileAtomic(path, made.Reveal(SecretAccess()), 0600));
+  return process::LoadSecretFile(path);
+}
 
 absl::StatusOr<VerifierKeys> LoadVerifierKeys(const fs::path& folder,
                                               bool post_quantum,
@@ -60,7 +59,7 @@ absl::StatusOr<VerifierKeys> LoadVerifierKeys(const fs::path& folder,
   }
   const fs::path result_file = folder / "result-key.pem";
   ASSIGN_OR_RETURN(
-      const SecretBytes pem, LoadOrMake(result_file, [] {
+      const SecretBytes pem, LoadOrMakeSecret(result_file, [] {
         return absl::StatusOr<SecretBytes>(EcPrivateKey::Generate().ToPem());
       }));
   ASSIGN_OR_RETURN_WITH(EcPrivateKey result_key, EcPrivateKey::FromPem(pem),
@@ -70,14 +69,15 @@ absl::StatusOr<VerifierKeys> LoadVerifierKeys(const fs::path& folder,
   const fs::path authority_file = folder / "authority.json";
   ASSIGN_OR_RETURN(
       const SecretBytes authority,
-      LoadOrMake(authority_file, [available]() -> absl::StatusOr<SecretBytes> {
-        ASSIGN_OR_RETURN(
-            const document::PrivateKey made,
-            document::PrivateKey::Generate(
-                kAuthorityName,
-                available ? std::optional(MlDsaLevel::k65) : std::nullopt));
-        return made.ToFile();
-      }));
+      LoadOrMakeSecret(
+          authority_file, [available]() -> absl::StatusOr<SecretBytes> {
+            ASSIGN_OR_RETURN(
+                const document::PrivateKey made,
+                document::PrivateKey::Generate(
+                    kAuthorityName,
+                    available ? std::optional(MlDsaLevel::k65) : std::nullopt));
+            return made.ToFile();
+          }));
   ASSIGN_OR_RETURN_WITH(document::PrivateKey authority_key,
                         document::PrivateKey::Parse(authority),
                         authority_file.string());

@@ -2,9 +2,11 @@
 #define VMATTEST_VERIFIERD_KEYS_H_
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <vector>
 
+#include "base/secret_bytes.h"
 #include "base/status.h"
 #include "document/document.h"
 #include "token/ear.h"
@@ -12,6 +14,12 @@
 // Keys and trust of a verifier, as files. Main thread, at start.
 
 namespace vmattest::verifierd {
+
+// The secret in `path`; a missing one is made, mode 0600, and lasts from then
+// on.
+absl::StatusOr<SecretBytes> LoadOrMakeSecret(
+    const std::filesystem::path& path,
+    const std::function<absl::StatusOr<SecretBytes>()>& make);
 
 // What results and host records are signed with, in `folder`: result-key.pem,
 // result-key.ml-dsa (a seed) and authority.json, each mode 0600. Those that are

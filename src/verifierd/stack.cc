@@ -174,6 +174,10 @@ verification::Appraiser& VerificationStack::appraiser() const {
   return owners_->appraiser;
 }
 
+const document::PublicKey& VerificationStack::authority() const {
+  return owners_->keys.authority.public_key();
+}
+
 verification::HostRegistry& VerificationStack::hosts() const {
   return owners_->hosts;
 }

@@ -39,6 +39,8 @@ class VerificationStack {
                                              Executor& watch) const;
   [[nodiscard]] verification::Appraiser& appraiser() const;
   [[nodiscard]] verification::HostRegistry& hosts() const;
+  // Of the Trust Authority's key.
+  [[nodiscard]] const document::PublicKey& authority() const;
 
   // Reads the folders of approvers and of TPM manufacturers' certificates
   // again. What a key that is gone has signed before stays. An error names the

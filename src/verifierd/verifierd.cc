@@ -13,7 +13,9 @@
 #include "ops/metrics.h"
 #include "process/state_dir.h"
 #include "rpc/grants.h"
+#include "rpc/ledger_service.h"
 #include "rpc/server.h"
+#include "verifierd/ledger_stack.h"
 #include "verifierd/stack.h"
 #include "verifierd/verifier_metrics.h"
 
@@ -21,7 +23,10 @@ namespace vmattest::verifierd {
 namespace {
 
 constexpr std::chrono::seconds kDrain{5};
+constexpr size_t kLedgerCheckers = 2;
+constexpr size_t kMaxLedgerChecks = 8'192;
 constexpr std::string_view kStore = "verifier-store";
+constexpr std::string_view kLedger = "ledger";
 
 }  // namespace
 
@@ -30,6 +35,7 @@ constexpr std::string_view kStore = "verifier-store";
 //
 //   gRPC servers (admin socket, TCP)
 //     -> services            `request`, `watch`
+//          -> ledger node: sequencer `ledger`, checkpoints `ledger-sign`
 //          -> stack: registry, references, appraiser -> decision log -> store
 //                                                    -> webhook   `webhook`
 struct Verifierd::Owners {
@@ -40,7 +46,9 @@ struct Verifierd::Owners {
         request_pool("request", config.request_threads,
                      config.max_queued_requests),
         requests(request_pool),
-        watch("watch", 1, config.max_watchers + 2) {
+        watch("watch", 1, 2 * config.max_watchers + 2),
+        ledger_check("ledger-check", config.ledger ? kLedgerCheckers : 1,
+                     kMaxLedgerChecks) {
     health.OnChange(
         [this](std::string_view component, const absl::Status& status) {
           Told(component, status);
@@ -48,6 +56,7 @@ struct Verifierd::Owners {
   }
   void Told(std::string_view component, const absl::Status& status);
   absl::Status Listen();
+  std::vector<ops::Metric> Metrics();
   absl::Status ServeMetrics();
   void Stop();
 
@@ -60,6 +69,8 @@ struct Verifierd::Owners {
   ThreadPool request_pool;
   ops::CountedExecutor requests;
   ThreadPool watch;
+  ThreadPool ledger_check;
+  std::unique_ptr<ledger::LedgerNode> ledger;  // null: not a ledger node
   Mutex servers_mutex;  // health changes may come from other threads
   std::vector<std::unique_ptr<rpc::Server>> servers GUARDED_BY(servers_mutex);
   std::unique_ptr<ops::MetricsServer> metrics;
@@ -84,8 +95,14 @@ absl::Status Verifierd::Owners::Listen() {
   const rpc::ServerLimits limits = {
       .max_message_bytes = config.max_message_bytes,
       .reflection = config.reflection};
-  const rpc::ServiceMaker services =
+  rpc::ServiceMaker services =
       rpc::VerificationServices(stack->Parts(requests, watch));
+  if (ledger != nullptr) {
+    services = rpc::Together(
+        std::move(services),
+        rpc::LedgerServices(
+            {.node = *ledger, .requests = requests, .watch = watch}));
+  }
   ASSIGN_OR_RETURN_WITH(
       auto admin,
       rpc::Server::StartOnSocket(rpc::Listener::kAdminSocket,
@@ -113,18 +130,24 @@ absl::Status Verifierd::Owners::Listen() {
   return absl::OkStatus();
 }
 
+std::vector<ops::Metric> Verifierd::Owners::Metrics() {
+  std::vector<ops::Metric> all =
+      ToMetrics(stack->counters(), health.Get(kStore).ok());
+  if (ledger != nullptr) {
+    const std::vector<ops::Metric> more = ToMetrics(*ledger);
+    all.insert(all.end(), more.begin(), more.end());
+  }
+  return all;
+}
+
 absl::Status Verifierd::Owners::ServeMetrics() {
   if (!config.metrics_address) {
     return absl::OkStatus();
   }
-  ASSIGN_OR_RETURN_WITH(
-      metrics,
-      ops::MetricsServer::Start(*config.metrics_address,
-                                [this] {
-                                  return ToMetrics(stack->counters(),
-                                                   health.Get(kStore).ok());
-                                }),
-      "metrics.address");
+  ASSIGN_OR_RETURN_WITH(metrics,
+                        ops::MetricsServer::Start(*config.metrics_address,
+                                                  [this] { return Metrics(); }),
+                        "metrics.address");
   return absl::OkStatus();
 }
 
@@ -146,6 +169,7 @@ void Verifierd::Owners::Stop() {
   metrics.reset();
   request_pool.Shutdown();
   watch.Shutdown();
+  ledger.reset();
 }
 
 Verifierd::Verifierd(std::unique_ptr<Owners> owners)
@@ -168,6 +192,15 @@ absl::StatusOr<std::unique_ptr<Verifierd>> Verifierd::Start(
                                             .watcher_lag = config.watcher_lag},
                                            owners.clock));
   owners.health.Set(kStore, owners.stack->Tick());
+  if (config.ledger) {
+    ASSIGN_OR_RETURN_WITH(
+        owners.ledger,
+        OpenLedgerNode(config.state_dir, *config.ledger,
+                       owners.stack->authority(), config.max_watchers,
+                       owners.ledger_check, owners.clock),
+        "ledger");
+    owners.health.Set(kLedger, owners.ledger->health());
+  }
   RETURN_IF_ERROR(owners.ServeMetrics());
   RETURN_IF_ERROR(owners.Listen());
   return daemon;
@@ -180,6 +213,9 @@ void Verifierd::Tick() {
   }
   const absl::Status submitted = owners_->requests.Submit([this] {
     owners_->health.Set(kStore, owners_->stack->Tick());
+    if (owners_->ledger != nullptr) {
+      owners_->health.Set(kLedger, owners_->ledger->health());
+    }
     owners_->ticking = false;
   });
   if (!submitted.ok()) {
@@ -196,9 +232,15 @@ std::vector<ops::Watchdog::Subject> Verifierd::subjects() {
 }
 
 std::string Verifierd::summary() const {
-  const absl::Status status = owners_->health.Get(kStore);
-  return fmt::format("store: {}",
-                     status.ok() ? "serving" : std::string(status.message()));
+  const auto told = [](const absl::Status& status) {
+    return status.ok() ? "serving" : std::string(status.message());
+  };
+  std::string summary =
+      fmt::format("store: {}", told(owners_->health.Get(kStore)));
+  if (owners_->ledger != nullptr) {
+    summary += fmt::format(", ledger: {}", told(owners_->health.Get(kLedger)));
+  }
+  return summary;
 }
 
 }  // namespace vmattest::verifierd

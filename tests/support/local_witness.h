@@ -28,11 +28,12 @@ class LocalWitness final : public ledger::WitnessClient {
   }
   [[nodiscard]] const std::string& name() const override { return name_; }
   [[nodiscard]] const std::string& vkey() const { return vkey_; }
-  absl::StatusOr<tlog::WitnessReply> Add(const std::string& body) override {
+  absl::StatusOr<tlog::WitnessReply> Add(
+      const ledger::WitnessRequest& request) override {
     if (away) {
       return absl::UnavailableError("the witness is away");
     }
-    return witness_->Add(body);
+    return witness_->Add(request.body);
   }
 
   bool away = false;

@@ -145,6 +145,43 @@ TEST_F(LedgerCommandTest, AForksProofIsConfirmed) {
       kExitUsage);
 }
 
+TEST_F(LedgerCommandTest, SignsWhatALedgerTakes) {
+  ASSERT_THAT(document::WritePrivateKey(Path("key"), rig_.authority_key()),
+              IsOk());
+  Write("body.json", R"({"vm_register": {"vm_id": "AAAAAAAAAAAAAAAAAAAAAQ==",
+                                         "owner": "alice"}})");
+  ASSERT_EQ(RunLedgerSign({.file = Path("body.json"),
+                           .key = Path("key"),
+                           .log = LedgerRig::kOrigin,
+                           .out = Path("entry")},
+                          out_, err_),
+            kExitGood)
+      << err_.str();
+  EXPECT_THAT(out_.str(), HasSubstr("vm-register by key/"));
+  const auto store = *ledger::SqliteLogStore::Open(Path("ledger.db"));
+  ASSERT_TRUE(store->Lead("here")->mine);
+  const auto log = *ledger::Log::Open(*store, rig_.Policy(), {});
+  rig_.time_ms = SystemClock().Now().time_since_epoch().count();
+  EXPECT_EQ(rig_.Submit(*log, *ReadFile(Path("entry"), 1u << 20)), "");
+}
+
+TEST_F(LedgerCommandTest, SignsNothingThatIsNotAnEntry) {
+  ASSERT_THAT(document::WritePrivateKey(Path("key"), rig_.authority_key()),
+              IsOk());
+  for (const char* body :
+       {"{}", "no", R"({"sequence": 7, "host_revoke": {"host_id": "h1"}})",
+        R"({"vm_register": {"vm_id": "AAAA", "owner": "alice"}})"}) {
+    Write("body.json", body);
+    EXPECT_EQ(RunLedgerSign({.file = Path("body.json"),
+                             .key = Path("key"),
+                             .log = LedgerRig::kOrigin,
+                             .out = Path("entry")},
+                            out_, err_),
+              kExitUsage)
+        << body;
+  }
+}
+
 TEST_F(LedgerCommandTest, WhatCannotBeReadIsNoVerdict) {
   EXPECT_EQ(RunLedgerAudit(Audit(), out_, err_), kExitUsage);
   EXPECT_EQ(RunLedgerExport({.store = Path("no/such.db"), .folder = Path("x")},

@@ -82,6 +82,10 @@ TEST_F(VerifierdConfigTest, WhatIsWrongIsNamedWithItsLine) {
               StatusIs(kInvalid, HasSubstr("verification.host_tls")));
   EXPECT_THAT(Load("verification:\n  webhook:\n    url: ftp://x"),
               StatusIs(kInvalid, HasSubstr("verification.webhook.url")));
+  EXPECT_THAT(Load("ledger: {node: true}"),
+              StatusIs(kInvalid, HasSubstr("ledger.origin")));
+  EXPECT_THAT(Load("ledger: {node: true, origin: a, policy: b}"),
+              StatusIs(kInvalid, HasSubstr("v.yaml:1: ledger.policy")));
   EXPECT_THAT(Load("limits:\n  max_watchers: 0"),
               StatusIs(kInvalid, HasSubstr("v.yaml:2: limits.max_watchers")));
 }

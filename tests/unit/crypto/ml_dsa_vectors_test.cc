@@ -1,5 +1,5 @@
-// NIST's ACVP vectors, known-answer tests and Wycheproof, all of ML-DSA-65 and
-// ML-DSA-87 that goes through the external, pure interface.
+// NIST's ACVP vectors, known-answer tests and Wycheproof, all of ML-DSA that
+// goes through the external, pure interface.
 
 #include <gtest/gtest.h>
 
@@ -36,14 +36,14 @@ class MlDsaVectors : public ::testing::TestWithParam<MlDsaLevel> {
     ASSERT_NE(provider, nullptr);
   }
   [[nodiscard]] static std::string Number() {
-    return GetParam() == MlDsaLevel::k65 ? "65" : "87";
+    return std::string(ToString(GetParam())).substr(7);
   }
 };
 INSTANTIATE_TEST_SUITE_P(Levels, MlDsaVectors,
-                         ::testing::ValuesIn(kAllMlDsaLevels),
+                         ::testing::Values(MlDsaLevel::k44, MlDsaLevel::k65,
+                                           MlDsaLevel::k87),
                          [](const auto& level) {
-                           return std::string(
-                               level.param == MlDsaLevel::k65 ? "65" : "87");
+                           return std::string(ToString(level.param)).substr(7);
                          });
 
 TEST_P(MlDsaVectors, AcvpKeyGeneration) {
@@ -130,7 +130,7 @@ TEST_P(MlDsaVectors, WycheproofVerification) {
   }
   EXPECT_EQ(accepted + refused, root["numberOfTests"].get<int>());
   EXPECT_GE(accepted, 40);
-  EXPECT_GE(refused, 70);
+  EXPECT_GE(refused, 50);
 }
 
 bool HasFlag(const json& test, const char* flag) {

@@ -1,0 +1,398 @@
+// The ledger against what it stands on: raw SQLite in the shape of its
+// batches, and bare P-256 verifications.
+#include <benchmark/benchmark.h>
+
+#include <unistd.h>
+
+#include <filesystem>
+#include <future>
+#include <string>
+
+#include "base/clock.h"
+#include "crypto/digest.h"
+#include "crypto/ecdsa_der.h"
+#include "fmt/format.h"
+#include "ledger/audit.h"
+#include "ledger/log.h"
+#include "ledger/sequencer.h"
+#include "ledger/sqlite/sqlite_log_store.h"
+#include "merkle/tree.h"
+#include "sqlite/database.h"
+#include "sqlite/schema.h"
+#include "tlog/policy.h"
+
+namespace vmattest::ledger {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr auto kSha256 = HashAlgorithm::kSha256;
+constexpr const char* kOrigin = "ledger.example/bench";
+constexpr size_t kEntrySize = 700;
+
+fs::path Fresh(const std::string& name) {
+  const fs::path path = fs::temp_directory_path() /
+                        fmt::format("ledger-bench-{}-{}", getpid(), name);
+  fs::remove_all(path);
+  for (const char* suffix : {"-wal", "-shm", ".lock"}) {
+    fs::remove(path.string() + suffix);
+  }
+  return path;
+}
+
+// Hosts that each write notices of about 700 bytes, and an authority.
+class Hosts {
+ public:
+  explicit Hosts(size_t count)
+      : authority_(
+            document::PrivateKey::Generate("bench", std::nullopt).value()) {
+    for (size_t i = 0; i < count; ++i) {
+      hosts_.push_back({fmt::format("host-{}", i), EcPrivateKey::Generate()});
+    }
+  }
+  [[nodiscard]] LogPolicy Policy() const {
+    return {.origin = kOrigin, .authorities = {authority_.public_key()}};
+  }
+  void AuthoriseAll(Log& log, WallTime now) {
+    Bytes previous;
+    uint64_t sequence = 0;
+    for (Host& host : hosts_) {
+      v1::LedgerEntryBody body;
+      body.set_log(kOrigin);
+      body.set_sequence(++sequence);
+      body.set_previous(std::string(AsText(previous)));
+      v1::LedgerHostAuthorise& message = *body.mutable_host_authorise();
+      message.set_host_id(host.id);
+      message.set_key_spki(
+          std::string(AsText(EncodeSpki(host.key.public_key()).value())));
+      const Bytes bytes = SignAuthorityEntry(body, authority_).value();
+      CheckedEntry checked{.entry = ParseEntry(bytes).value()};
+      previous = checked.entry.hash;
+      if (!log.Append({checked}, now).value().at(0).index) {
+        std::abort();
+      }
+    }
+  }
+  Bytes Next(size_t number, int64_t time_ms) {
+    Host& host = hosts_[number % hosts_.size()];
+    v1::LedgerEntryBody body;
+    body.set_log(kOrigin);
+    body.set_host_id(host.id);
+    body.set_sequence(++host.sequence);
+    body.set_previous(std::string(AsText(host.previous)));
+    body.set_time_unix_ms(time_ms);
+    v1::LedgerNotice& notice = *body.mutable_notice();
+    notice.set_kind(v1::LedgerNotice::KIND_HOST_EVENT);
+    notice.set_text(std::string(kEntrySize - 220, 'x'));
+    Bytes bytes = SignHostEntry(body, host.key);
+    host.previous = Hash(kSha256, bytes);
+    return bytes;
+  }
+
+ private:
+  struct Host {
+    std::string id;
+    EcPrivateKey key;
+    uint64_t sequence = 0;
+    Bytes previous;
+  };
+  document::PrivateKey authority_;
+  std::vector<Host> hosts_;
+};
+
+WallTime Now() { return SystemClock().Now(); }
+
+void BM_VerifyP256(benchmark::State& state) {
+  const EcPrivateKey key = EcPrivateKey::Generate();
+  const EcVerifier verifier = EcVerifier::Import(key.public_key()).value();
+  const Bytes digest(32, 7);
+  const EcPrivateKey::Signature signature = key.SignDigest(digest);
+  for (auto _ : state) {
+    if (!verifier.Verify(digest, signature.r, signature.s)) {
+      state.SkipWithError("wrong");
+    }
+  }
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(BM_VerifyP256);
+
+// Records, one row of state for each, the tile, the head; one commit.
+void BM_RawSqlite(benchmark::State& state) {
+  constexpr const char* kSteps[] = {
+      "CREATE TABLE record(idx INTEGER PRIMARY KEY, bytes BLOB) STRICT;"
+      "CREATE TABLE state(id INTEGER PRIMARY KEY, bytes BLOB) STRICT;"
+      "CREATE TABLE tile(place INTEGER PRIMARY KEY, hashes BLOB) STRICT;"
+      "CREATE TABLE head(id INTEGER PRIMARY KEY, root BLOB) STRICT;"};
+  sqlite::Database database =
+      sqlite::Database::Open(Fresh("raw"), "raw").value();
+  if (!sqlite::PrepareSchema(
+           database, {.application_id = 1, .steps = kSteps, .name = "raw"})
+           .ok()) {
+    std::abort();
+  }
+  const auto put = [&](const char* table) {
+    return database
+        .Prepare(fmt::format("INSERT OR REPLACE INTO {} VALUES(?, ?)", table))
+        .value();
+  };
+  const auto record = put("record");
+  const auto vm = put("state");
+  const auto tile = put("tile");
+  const auto head = put("head");
+  const Bytes bytes(kEntrySize, 1);
+  const Bytes small(100, 2);
+  int64_t index = 0;
+  for (auto _ : state) {
+    sqlite::Transaction transaction(database);
+    bool good = transaction.Begin().ok();
+    for (int64_t i = 0; i < state.range(0); ++i, ++index) {
+      sqlite::Query one = database.Execute(record);
+      good = good && one.Bind(index).Bind(ByteView(bytes)).Run().ok();
+      sqlite::Query two = database.Execute(vm);
+      good = good && two.Bind(index % 1'000).Bind(ByteView(small)).Run().ok();
+    }
+    const Bytes hashes(static_cast<size_t>(index % 256 + 1) * 32, 3);
+    {
+      sqlite::Query three = database.Execute(tile);
+      good = good && three.Bind(index / 256).Bind(ByteView(hashes)).Run().ok();
+    }
+    {
+      sqlite::Query four = database.Execute(head);
+      good = good && four.Bind(int64_t{0}).Bind(ByteView(small)).Run().ok();
+    }
+    if (!good || !transaction.Commit().ok()) {
+      state.SkipWithError("SQLite");
+    }
+  }
+  state.SetItemsProcessed(index);
+}
+BENCHMARK(BM_RawSqlite)->Arg(1)->Arg(8)->Arg(64)->UseRealTime();
+
+// Rules, hashing and the commit; signatures are checked on other threads.
+void BM_Append(benchmark::State& state) {
+  const auto batch = static_cast<size_t>(state.range(0));
+  auto store = SqliteLogStore::Open(Fresh("append")).value();
+  if (!store->Lead("bench").ok()) {
+    std::abort();
+  }
+  Hosts hosts(batch);
+  const auto log = Log::Open(*store, hosts.Policy(), {}).value();
+  hosts.AuthoriseAll(*log, Now());
+  size_t number = 0;
+  for (auto _ : state) {
+    state.PauseTiming();
+    std::vector<CheckedEntry> entries(batch);
+    for (CheckedEntry& entry : entries) {
+      entry.entry =
+          ParseEntry(hosts.Next(number++, Now().time_since_epoch().count()))
+              .value();
+      entry.key =
+          log->With([&](const LogState& s) { return s.KeyFor(entry.entry); });
+    }
+    state.ResumeTiming();
+    const auto outcomes = log->Append(entries, Now());
+    if (!outcomes.ok() || !outcomes->back().index) {
+      state.SkipWithError("refused");
+      return;
+    }
+  }
+  state.SetItemsProcessed(static_cast<int64_t>(number));
+}
+BENCHMARK(BM_Append)->Arg(1)->Arg(8)->Arg(64)->UseRealTime();
+
+// Everything: 64 hosts at once, signatures on two threads.
+void BM_Sequencer(benchmark::State& state) {
+  constexpr size_t kHosts = 64;
+  constexpr size_t kEach = 40;
+  auto store = SqliteLogStore::Open(Fresh("sequencer")).value();
+  Hosts hosts(kHosts);
+  if (!store->Lead("bench").ok()) {
+    std::abort();
+  }
+  const auto log = Log::Open(*store, hosts.Policy(), {}).value();
+  hosts.AuthoriseAll(*log, Now());
+  const SystemClock clock;
+  ThreadPool checkers("check", 2, 10'000);
+  Sequencer sequencer(*log, checkers, clock, {.self = "bench"});
+  int64_t done = 0;
+  for (auto _ : state) {
+    state.PauseTiming();
+    std::vector<Bytes> entries;
+    for (size_t i = 0; i < kHosts * kEach; ++i) {
+      entries.push_back(hosts.Next(i, Now().time_since_epoch().count()));
+    }
+    std::vector<std::promise<bool>> answers(entries.size());
+    state.ResumeTiming();
+    for (size_t i = 0; i < entries.size(); ++i) {
+      if (!sequencer
+               .Submit(std::move(entries[i]),
+                       [&answers, i](auto got) {
+                         answers[i].set_value(got.ok() && !got->refusal);
+                       })
+               .ok()) {
+        std::abort();
+      }
+    }
+    for (std::promise<bool>& answer : answers) {
+      if (!answer.get_future().get()) {
+        state.SkipWithError("refused");
+        return;
+      }
+    }
+    done += static_cast<int64_t>(answers.size());
+  }
+  state.SetItemsProcessed(done);
+  const Sequencer::Stats stats = sequencer.stats();
+  state.counters["entries_per_batch"] =
+      static_cast<double>(stats.committed) / static_cast<double>(stats.batches);
+}
+BENCHMARK(BM_Sequencer)->UseRealTime()->Unit(benchmark::kMillisecond);
+
+Uuid Vm(uint8_t number) {
+  Uuid id;
+  id.bytes[15] = number;
+  return id;
+}
+
+void BM_RecomputeScores(benchmark::State& state) {
+  for (auto _ : state) {
+    trust::Fold fold;
+    int64_t time = 1'700'000'000'000;
+    for (uint8_t vm = 0; vm < 100; ++vm) {
+      fold.Register({.index = vm, .time_ms = time}, Vm(vm), "owner");
+      fold.Start({.index = vm, .time_ms = time}, Vm(vm), "host");
+    }
+    for (uint64_t i = 0; i < 100'000; ++i) {
+      fold.Result({.index = 100 + i, .time_ms = time += 50},
+                  Vm(static_cast<uint8_t>(i % 100)), i % 10 != 0);
+    }
+    fold.Witnessed(UINT64_MAX);
+    benchmark::DoNotOptimize(fold.Read(Vm(7), time));
+  }
+  state.SetItemsProcessed(state.iterations() * 100'000);
+}
+BENCHMARK(BM_RecomputeScores)->Unit(benchmark::kMillisecond);
+
+void BM_ScoreOfAMillionEntries(benchmark::State& state) {
+  trust::Fold fold;
+  int64_t time = 1'700'000'000'000;
+  fold.Register({.index = 0, .time_ms = time}, Vm(1), "owner");
+  fold.Start({.index = 1, .time_ms = time}, Vm(1), "host");
+  for (uint64_t i = 2; i < 1'000'000; ++i) {
+    fold.Result({.index = i, .time_ms = time += 5'000}, Vm(1), i % 7 != 0);
+    if (i % 1'000 == 0) {
+      fold.Witnessed(i);
+    }
+  }
+  fold.Witnessed(UINT64_MAX);
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(fold.Read(Vm(1), time + 3'000));
+  }
+}
+BENCHMARK(BM_ScoreOfAMillionEntries)->Unit(benchmark::kMicrosecond);
+
+// Tiles of ten million records in SQLite; their hashes are anybody's.
+void BM_InclusionProofOfTenMillion(benchmark::State& state) {
+  constexpr uint64_t kSize = 10'000'000;
+  const fs::path path = Fresh("proof");
+  { auto made = SqliteLogStore::Open(path).value(); }
+  {
+    sqlite::Database database = sqlite::Database::Open(path, "proof").value();
+    const auto put = database.Prepare("INSERT INTO tile VALUES(?, ?)").value();
+    sqlite::Transaction transaction(database);
+    bool good = transaction.Begin().ok();
+    for (uint64_t level = 0; level < 3; ++level) {
+      for (uint64_t index = 0;; ++index) {
+        const size_t width =
+            tlog::TileWidthAt(static_cast<uint32_t>(level), index, kSize);
+        if (width == 0) {
+          break;
+        }
+        const Bytes hashes(width * 32, static_cast<uint8_t>(index));
+        sqlite::Query query = database.Execute(put);
+        good = good && query.Bind(static_cast<int64_t>(level << 56 | index))
+                           .Bind(ByteView(hashes))
+                           .Run()
+                           .ok();
+      }
+    }
+    if (!good || !transaction.Commit().ok()) {
+      std::abort();
+    }
+  }
+  auto store = SqliteLogStore::Open(path).value();
+  uint64_t index = 1;
+  for (auto _ : state) {
+    index = (index * 48'271 + 11) % kSize;
+    tlog::TileTree tree(
+        [&](uint32_t level, uint64_t tile, size_t) -> absl::StatusOr<Bytes> {
+          ASSIGN_OR_RETURN(HashTile found, store->Tile(level, tile));
+          return std::move(found.hashes);
+        },
+        kSize);
+    const auto path = tree.InclusionProof(index);
+    if (!path.ok() || path->empty()) {
+      state.SkipWithError("no proof");
+    }
+  }
+  store.reset();
+  fs::remove(path);
+}
+BENCHMARK(BM_InclusionProofOfTenMillion)->Unit(benchmark::kMicrosecond);
+
+void BM_Audit(benchmark::State& state) {
+  constexpr size_t kRecords = 20'000;
+  auto store = SqliteLogStore::Open(Fresh("audit")).value();
+  if (!store->Lead("bench").ok()) {
+    std::abort();
+  }
+  Hosts hosts(200);
+  const auto log = Log::Open(*store, hosts.Policy(), {}).value();
+  hosts.AuthoriseAll(*log, Now());
+  for (size_t number = 0; number < kRecords;) {
+    std::vector<CheckedEntry> entries(200);
+    for (CheckedEntry& entry : entries) {
+      entry.entry =
+          ParseEntry(hosts.Next(number++, Now().time_since_epoch().count()))
+              .value();
+      entry.key =
+          log->With([&](const LogState& s) { return s.KeyFor(entry.entry); });
+    }
+    if (!log->Append(entries, Now()).ok()) {
+      std::abort();
+    }
+  }
+  const auto signer =
+      tlog::EcdsaNoteSigner(kOrigin, std::make_shared<const EcPrivateKey>(
+                                         EcPrivateKey::Generate()))
+          .value();
+  const LogHead head = log->head();
+  tlog::Note note{
+      .text = tlog::EncodeCheckpoint(
+          {.origin = kOrigin, .size = head.size, .root = head.root})};
+  const fs::path folder = Fresh("export");
+  if (!tlog::AddSignature(note, *signer, 0).ok() ||
+      !ExportLog(*store, tlog::EncodeNote(note), folder).ok()) {
+    std::abort();
+  }
+  const auto policy = tlog::WitnessPolicy::Parse(
+                          fmt::format("log {}\nquorum none\n", signer->vkey()))
+                          .value();
+  for (auto _ : state) {
+    DirectorySource source(folder);
+    const auto report =
+        Audit(source, {.log = hosts.Policy(), .witnesses = policy});
+    if (!report.ok() || !report->clean()) {
+      state.SkipWithError("not clean");
+      return;
+    }
+  }
+  state.SetItemsProcessed(state.iterations() * static_cast<int64_t>(head.size));
+  fs::remove_all(folder);
+}
+BENCHMARK(BM_Audit)->Unit(benchmark::kMillisecond);
+
+}  // namespace
+}  // namespace vmattest::ledger
+
+BENCHMARK_MAIN();

@@ -1,0 +1,10 @@
+vmattest_test(ledger_node_test
+  SOURCES ${CMAKE_CURRENT_LIST_DIR}/ledger_node_test.cc
+  LIBS vmattest::ledger vmattest::cli_offline vmattest::proto_grpc
+       gRPC::grpc++ fmt::fmt
+  LABELS integration rpc)
+add_dependencies(ledger_node_test vmattest-verifierd)
+target_compile_definitions(ledger_node_test PRIVATE
+  VMATTEST_VERIFIERD_PROGRAM="$<TARGET_FILE:vmattest-verifierd>")
+set_target_properties(ledger_node_test PROPERTIES
+  DISABLE_PRECOMPILE_HEADERS ON)

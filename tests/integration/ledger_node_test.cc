@@ -1,0 +1,233 @@
+// vmattest-verifierd as a ledger node: over gRPC, through kill -9, and audited
+// from its export.
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <sstream>
+#include <thread>
+
+#include "base/clock.h"
+#include "cli/ledger_command.h"
+#include "document/key_files.h"
+#include "fmt/format.h"
+#include "gmock/gmock.h"
+#include "grpcpp/create_channel.h"
+#include "support/ledger_rig.h"
+#include "support/temp_dir.h"
+#include "support/vectors.h"
+#include "vmattest/ledger/light_client.h"
+#include "vmattest/v1/ledger.grpc.pb.h"
+
+namespace vmattest {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::IsOk;
+using testing::LedgerRig;
+using testing::LedgerVm;
+using testing::TempDir;
+
+// The program, with an admin socket and a ledger, in a folder of its own.
+class Node {
+ public:
+  explicit Node(const TempDir& dir) : dir_(dir) {}
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+  ~Node() { Kill(); }
+
+  void Start() {
+    pid_ = fork();
+    if (pid_ == 0) {
+      const std::string config = dir_.path() / "v.yaml";
+      const std::string log = dir_.path() / "log";
+      if (freopen(log.c_str(), "a", stderr) != nullptr) {
+        execl(VMATTEST_VERIFIERD_PROGRAM, VMATTEST_VERIFIERD_PROGRAM,
+              "--config", config.c_str(), nullptr);
+      }
+      _exit(127);
+    }
+  }
+  void Kill() {
+    if (pid_ > 0) {
+      kill(pid_, SIGKILL);
+      waitpid(std::exchange(pid_, -1), nullptr, 0);
+    }
+  }
+  // What it ends with by itself.
+  int Wait() {
+    int status = -1;
+    waitpid(std::exchange(pid_, -1), &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+  [[nodiscard]] std::string log() const {
+    return testing::Slurp(dir_.path() / "log");
+  }
+
+ private:
+  const TempDir& dir_;
+  pid_t pid_ = -1;
+};
+
+class LedgerNodeTest : public ::testing::Test {
+ protected:
+  LedgerNodeTest() {
+    dir_.Write("keys/test.pub",
+               document::PublicKeyToJson(rig_.authority_key().public_key()));
+    dir_.Write(
+        "v.yaml",
+        fmt::format("state_dir: {0}/state\n"
+                    "listen: {{admin_socket: {0}/admin.sock}}\n"
+                    "verification: {{ek_roots: {0}/none, approvers: {0}/none, "
+                    "post_quantum: \"off\"}}\n"
+                    "ledger: {{node: true, origin: \"{1}\", authorities: "
+                    "{0}/keys}}\n",
+                    dir_.path().string(), LedgerRig::kOrigin));
+    Start();
+    rig_.time_ms = SystemClock().Now().time_since_epoch().count();
+  }
+  void Start() {
+    node_.Start();
+    stub_ = v1::Ledger::NewStub(
+        grpc::CreateChannel("unix:" + (dir_.path() / "admin.sock").string(),
+                            grpc::InsecureChannelCredentials()));
+  }
+  // Looks again until the node's next checkpoint shows it.
+  void AwaitNewest(uint64_t index) {
+    const auto until =
+        std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (Trust(1).newest().index() != index) {
+      ASSERT_LT(std::chrono::steady_clock::now(), until);
+      std::this_thread::yield();
+    }
+  }
+  template <class Request, class Response>
+  grpc::Status Call(grpc::Status (v1::Ledger::Stub::*method)(
+                        grpc::ClientContext*, const Request&, Response*),
+                    const Request& request, Response* response) {
+    grpc::ClientContext context;
+    context.set_wait_for_ready(true);
+    context.set_deadline(std::chrono::system_clock::now() +
+                         std::chrono::seconds(30));
+    return (stub_.get()->*method)(&context, request, response);
+  }
+  // "" or the refusal's code.
+  std::string Submit(const Bytes& bytes) {
+    v1::SubmitRequest request;
+    request.set_entry(std::string(AsText(bytes)));
+    v1::SubmitResponse response;
+    const grpc::Status status =
+        Call(&v1::Ledger::Stub::Submit, request, &response);
+    EXPECT_TRUE(status.ok()) << status.error_message() << node_.log();
+    if (response.committed()) {
+      rig_.Accepted(*ledger::ParseEntry(bytes));
+    }
+    return response.refusal().code();
+  }
+  v1::GetTrustResponse Trust(uint8_t vm) {
+    v1::GetTrustRequest request;
+    request.set_vm_uuid(ToString(LedgerVm(vm)));
+    v1::GetTrustResponse response;
+    const grpc::Status status =
+        Call(&v1::Ledger::Stub::GetTrust, request, &response);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    return response;
+  }
+  std::filesystem::path PolicyFile() {
+    return dir_.path() / "state" / "ledger.policy";
+  }
+
+  TempDir dir_;
+  LedgerRig rig_;
+  Node node_{dir_};
+  std::unique_ptr<v1::Ledger::Stub> stub_;
+};
+
+TEST_F(LedgerNodeTest, KeepsTrustThroughKill9AndStandsAnAudit) {
+  for (const char* host : {"h1", "h2"}) {
+    ASSERT_EQ(Submit(rig_.Authorise(host)), "");
+  }
+  for (uint8_t vm = 1; vm <= 2; ++vm) {
+    ASSERT_EQ(Submit(rig_.Register(vm)), "");
+    ASSERT_EQ(Submit(rig_.Launch("h1", vm)), "");
+  }
+  ASSERT_EQ(Submit(rig_.Result("h1", 1, false)), "");
+  EXPECT_EQ(Submit(rig_.Result("h2", 1, true)), "ledger-vm-home");
+  EXPECT_LE(Trust(1).score_milli(), 80'000);
+  EXPECT_GT(Trust(1).score_milli(), 79'900);
+  EXPECT_GT(Trust(2).score_milli(), 99'900);
+
+  // A light client believes the policy file alone.
+  AwaitNewest(6);
+  const v1::GetTrustResponse trust = Trust(1);
+  const tlog::WitnessPolicy policy =
+      *tlog::WitnessPolicy::Parse(testing::Slurp(PolicyFile()));
+  std::vector<Bytes> path;
+  for (const std::string& hash : trust.newest().inclusion_path()) {
+    path.push_back(ToBytes(hash));
+  }
+  EXPECT_THAT(ledger::VerifyIncluded(trust.newest().checkpoint(), policy, 6,
+                                     AsBytes(trust.newest().record()), path),
+              IsOk());
+  EXPECT_FALSE(ledger::VerifyIncluded(trust.newest().checkpoint(), policy, 5,
+                                      AsBytes(trust.newest().record()), path)
+                   .ok());
+
+  v1::GetTrustRequest unknown;
+  unknown.set_vm_uuid(ToString(LedgerVm(9)));
+  v1::GetTrustResponse nobody;
+  EXPECT_EQ(Call(&v1::Ledger::Stub::GetTrust, unknown, &nobody).error_code(),
+            grpc::StatusCode::NOT_FOUND);
+
+  node_.Kill();
+  Start();
+  EXPECT_LE(Trust(1).score_milli(), 80'000);
+  EXPECT_EQ(Trust(1).fails(), 1u);
+  ASSERT_EQ(Submit(rig_.Result("h1", 1, true)), "");
+  v1::ListHistoryRequest history;
+  history.set_vm_uuid(ToString(LedgerVm(1)));
+  history.set_limit(2);
+  v1::ListHistoryResponse items;
+  ASSERT_TRUE(Call(&v1::Ledger::Stub::ListHistory, history, &items).ok());
+  ASSERT_EQ(items.items_size(), 2);
+  EXPECT_EQ(items.items(0).index(), 7u);
+  EXPECT_EQ(items.items(1).index(), 6u);
+  AwaitNewest(7);
+
+  node_.Kill();
+  std::ostringstream out;
+  std::ostringstream err;
+  const std::string folder = dir_.path() / "export";
+  ASSERT_EQ(cli::RunLedgerExport({.store = dir_.path() / "state" / "ledger.db",
+                                  .folder = folder,
+                                  .quiet = true},
+                                 out, err),
+            0)
+      << err.str();
+  EXPECT_EQ(cli::RunLedgerAudit({.folder = folder,
+                                 .policy = PolicyFile(),
+                                 .authorities = dir_.path() / "keys",
+                                 .quiet = true},
+                                out, err),
+            0)
+      << out.str() << err.str();
+  EXPECT_THAT(out.str(), HasSubstr("8 of 8 records are good"));
+}
+
+TEST_F(LedgerNodeTest, ARolledBackStoreStopsTheNodeAndSaysSo) {
+  ASSERT_EQ(Submit(rig_.Authorise("h1")), "");
+  ASSERT_EQ(Submit(rig_.Register(1)), "");
+  AwaitNewest(1);
+  node_.Kill();
+  // The ledger's files alone are lost; what the node signed is not.
+  for (const char* name : {"ledger.db", "ledger.db-wal", "ledger.db-shm"}) {
+    std::filesystem::remove(dir_.path() / "state" / name);
+  }
+  node_.Start();
+  EXPECT_NE(node_.Wait(), 0);
+  EXPECT_THAT(node_.log(), HasSubstr("it was rolled back"));
+}
+
+}  // namespace
+}  // namespace vmattest
