@@ -252,20 +252,20 @@ Daemon::Owners::Owners(const DaemonConfig& config_in,
                              .pcr_bank = config.pcr_bank,
                              .boot_log = config.boot_log},
                 .max_pending = config.max_pending_seals}),
-      lifecycle({.hypervisor = libvirt,
-                 .measurer = measurer,
-                 .store = store,
-                 .recorder = recorder,
-                 .work = lifecycle_pool,
-                 .clock = clock},
-                {.algorithm = config.algorithm,
-                 .content = ToPolicy(config.content),
-                 .inside = ToPolicy(config.inside),
-                 .salted = salted,
-                 .event_history = config.event_history,
-                 .on_state = [this](const absl::Status& status) {
-                   LibvirtIs(status);
-                 }}),
+      lifecycle(
+          {.hypervisor = libvirt,
+           .measurer = measurer,
+           .store = store,
+           .recorder = recorder,
+           .work = lifecycle_pool,
+           .clock = clock},
+          {.algorithm = config.algorithm,
+           .content = ToPolicy(config.content),
+           .inside = ToPolicy(config.inside),
+           .salted = salted,
+           .event_history = config.event_history,
+           .on_state =
+               [this](const absl::Status& status) { LibvirtIs(status); }}),
       worker_options(workers.disks) {}
 
 // From a thread of the signer's, on each change.
@@ -388,13 +388,13 @@ absl::Status Daemon::Owners::MakeMemory() {
   if (!config.memory.enabled) {
     return absl::OkStatus();
   }
-  ASSIGN_OR_RETURN(memory, MemoryHost::Make(config, {.libvirt = libvirt,
-                                                     .signer = signer,
-                                                     .attestor = attestor,
-                                                     .requests = requests,
-                                                     .clock = clock,
-                                                     .workers =
-                                                         worker_options}));
+  ASSIGN_OR_RETURN(memory,
+                   MemoryHost::Make(config, {.libvirt = libvirt,
+                                             .signer = signer,
+                                             .attestor = attestor,
+                                             .requests = requests,
+                                             .clock = clock,
+                                             .workers = worker_options}));
   return absl::OkStatus();
 }
 

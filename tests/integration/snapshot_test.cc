@@ -72,10 +72,9 @@ class SnapshotTest : public ::testing::Test {
     daemon_ = std::make_unique<DaemonProcess>(DaemonProcess::Options{
         .libvirt_uri = host_->uri(),
         .tcti = tpm_.tcti(),
-        .more = fmt::format(
-            "kvm: {{libvirt_run_dir: {}/host/run/qemu}}\n"
-            "memory: {{enabled: true, policies: {}}}\n",
-            host_->folder().string(), policies.string())});
+        .more = fmt::format("kvm: {{libvirt_run_dir: {}/host/run/qemu}}\n"
+                            "memory: {{enabled: true, policies: {}}}\n",
+                            host_->folder().string(), policies.string())});
     ASSERT_TRUE(daemon_->AwaitServing()) << daemon_->log();
   }
   void StartGuest(const std::vector<std::string>& options) {
@@ -88,9 +87,12 @@ class SnapshotTest : public ::testing::Test {
     return ran;
   }
   nlohmann::json Verify(const std::vector<std::string>& more, int code) {
-    std::vector<std::string> words = {
-        DaemonProcess::CommandLine(), "verify", Path("e"), "--anchors",
-        Path("anchors"), "--json"};
+    std::vector<std::string> words = {DaemonProcess::CommandLine(),
+                                      "verify",
+                                      Path("e"),
+                                      "--anchors",
+                                      Path("anchors"),
+                                      "--json"};
     words.insert(words.end(), more.begin(), more.end());
     const Ran ran = testing::RunToEnd(words);
     EXPECT_EQ(ran.exit_code, code) << ran.out << ran.err;

@@ -10,8 +10,8 @@
 namespace vmattest::capture {
 namespace {
 
-using testing::IsOk;
 using ::testing::IsEmpty;
+using testing::IsOk;
 using ::testing::SizeIs;
 using testing::StatusIs;
 

@@ -34,11 +34,11 @@ class StateTest : public VerifierFixture {
       statement.root =
           evidence::StateRoot(statement.algorithm, statement.regions);
     }
-    absl::StatusOr<StateAppraisal> appraisal = VerifyState(
-        wire::EncodeEvidence(
-            builder.Seal(std::string(evidence::kStatePayloadType),
-                         wire::EncodeStateStatement(statement))),
-        anchors, demands, now);
+    absl::StatusOr<StateAppraisal> appraisal =
+        VerifyState(wire::EncodeEvidence(
+                        builder.Seal(std::string(evidence::kStatePayloadType),
+                                     wire::EncodeStateStatement(statement))),
+                    anchors, demands, now);
     EXPECT_TRUE(appraisal.ok()) << appraisal.status().ToString();
     return appraisal.ok() ? *std::move(appraisal) : StateAppraisal();
   }
@@ -121,11 +121,10 @@ TEST_F(StateTest, IsHeldAgainstWhatIsDemanded) {
 
 TEST_F(StateTest, IsNoConfigurationAndNoConfigurationIsMemory) {
   statement.root = evidence::StateRoot(statement.algorithm, statement.regions);
-  const auto as_config = Verify(
-      wire::EncodeEvidence(
-          builder.Seal(std::string(evidence::kStatePayloadType),
-                       wire::EncodeStateStatement(statement))),
-      anchors, policy, now);
+  const auto as_config = Verify(wire::EncodeEvidence(builder.Seal(
+                                    std::string(evidence::kStatePayloadType),
+                                    wire::EncodeStateStatement(statement))),
+                                anchors, policy, now);
   ASSERT_TRUE(as_config.ok());
   EXPECT_FALSE(as_config->verdict.trusted());
   EXPECT_EQ(Codes(*as_config), reason::kPayloadTypeUnexpected);
