@@ -11,6 +11,8 @@ namespace {
 
 using testing::StatusIs;
 
+using Subsets = std::map<std::string, DigestBytes>;
+
 class StateTest : public VerifierFixture {
  protected:
   StateTest() {
@@ -53,7 +55,7 @@ class StateTest : public VerifierFixture {
 };
 
 TEST_F(StateTest, IsTrustedAndSaysWhatWasMeasured) {
-  demands.approved_subsets = {{"linux@3", Bytes(32, 7)}};
+  demands.approved_subsets = Subsets{{"linux@3", Bytes(32, 7)}};
   demands.min_consistency = "paused";
   const StateAppraisal appraisal = Appraise();
   EXPECT_EQ(Code(appraisal), "trusted");
@@ -99,9 +101,9 @@ TEST_F(StateTest, IsRefusedWithFieldsThatCannotBe) {
 }
 
 TEST_F(StateTest, IsHeldAgainstWhatIsDemanded) {
-  demands.approved_subsets = {{"linux@4", {}}};
+  demands.approved_subsets = Subsets{{"linux@4", Bytes()}};
   EXPECT_EQ(Code(Appraise()), reason::kSubsetNotApproved);
-  demands.approved_subsets = {{"linux@3", Bytes(32, 8)}};
+  demands.approved_subsets = Subsets{{"linux@3", Bytes(32, 8)}};
   EXPECT_EQ(Code(Appraise()), reason::kSubsetNotApproved);
   demands = {};
   demands.min_consistency = "point-in-time";
