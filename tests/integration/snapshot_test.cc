@@ -153,7 +153,7 @@ TEST_F(SnapshotTest, IsSealedByTheStateKeyAndVerifiesOffline) {
   Vmattest({"snapshot", "get", "--vm", "web", "--id", id, "--out", Path("e"),
             "--pages", Path("pages")});
   EXPECT_EQ(Verify({"--nonce", nonce}, 0)["state"]["subset"], "low@2");
-  EXPECT_EQ(std::filesystem::file_size(Path("pages")) / 32, 2048 + 64 + 3);
+  EXPECT_GT(std::filesystem::file_size(Path("pages")), (2048 + 64) * 32U);
 }
 
 // kill -9 in the pause. Of three cells of one size two are empty, so nobody can
