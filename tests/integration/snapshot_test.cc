@@ -131,7 +131,7 @@ TEST_F(SnapshotTest, IsSealedByTheStateKeyAndVerifiesOffline) {
               HasSubstr("not-resolved"));
   EXPECT_THAT(State(), HasSubstr("running"));
   const auto code = [](const nlohmann::json& json) {
-    return json["verdict"]["reasons"][0]["code"].get<std::string>();
+    return json["reasons"][0]["code"].get<std::string>();
   };
   EXPECT_EQ(code(Verify({"--subset", "low@3"}, 1)), "subset-not-approved");
   EXPECT_EQ(code(Verify({"--min-consistency", "point-in-time"}, 1)),
