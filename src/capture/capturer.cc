@@ -133,9 +133,8 @@ void Capturer::Seal(const WorkPtr& work) {
           Finish(work, Annotate(sealed.status(), "sealing"));
           return;
         }
-        Then(work, [this, work, sealed = *std::move(sealed)] {
-          Keep(work, sealed);
-        });
+        Then(work,
+             [this, work, sealed = *std::move(sealed)] { Keep(work, sealed); });
       });
 }
 
@@ -147,8 +146,8 @@ void Capturer::Keep(const WorkPtr& work, attestor::SealedStatement sealed) {
   captured.evidence = wire::EncodeEvidence(evidence);
   captured.record.statement = work->state.statement;
   absl::StatusOr<std::string> id = parts_.store.Add(
-      work->domain->uuid, work->state.statement.header.time_unix_ms, captured.evidence,
-      wire::EncodeSnapshotPages(work->state.pages));
+      work->domain->uuid, work->state.statement.header.time_unix_ms,
+      captured.evidence, wire::EncodeSnapshotPages(work->state.pages));
   if (!id.ok()) {
     Finish(work, Annotate(id.status(), "keeping the snapshot"));
     return;
@@ -181,8 +180,8 @@ void Capturer::Finish(const WorkPtr& work,
   }
   work->done(result.ok()
                  ? std::move(result)
-                 : Annotate(result.status(),
-                            fmt::format("snapshot of vm {}", work->request.vm)));
+                 : Annotate(result.status(), fmt::format("snapshot of vm {}",
+                                                         work->request.vm)));
   if (const WorkPtr next = PassOn(*work); next != nullptr) {
     Then(next, [this, next] { Measure(next); });
   }

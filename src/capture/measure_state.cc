@@ -230,8 +230,8 @@ absl::StatusOr<MeasuredState> MeasureState(const StateParts& parts,
     };
   }
   if (policy.consistency != Consistency::kLive) {
-    RETURN_IF_ERROR(CopyPaused(parts, policy, request, plan, call, *open,
-                               state.statement));
+    RETURN_IF_ERROR(
+        CopyPaused(parts, policy, request, plan, call, *open, state.statement));
   }
   if (policy.consistency == Consistency::kPointInTime) {
     state.statement.notes.emplace_back(

@@ -57,14 +57,14 @@ absl::StatusOr<std::string> SnapshotStore::Add(const Uuid& vm,
   if (error) {
     return ErrnoStatus(error.value(), folder.string());
   }
-  const std::string id = fmt::format("{:016}-{}", time_unix_ms,
-                                     ToHex(RandomBytes(kSuffixBytes)));
+  const std::string id =
+      fmt::format("{:016}-{}", time_unix_ms, ToHex(RandomBytes(kSuffixBytes)));
   const MutexLock lock(mutex_);
   // The pages first: a snapshot is there when its evidence is.
-  RETURN_IF_ERROR(WriteFileAtomic(folder / (id + std::string(kPages)), pages,
-                                  kMode));
-  RETURN_IF_ERROR(WriteFileAtomic(folder / (id + std::string(kEvidence)),
-                                  evidence, kMode));
+  RETURN_IF_ERROR(
+      WriteFileAtomic(folder / (id + std::string(kPages)), pages, kMode));
+  RETURN_IF_ERROR(
+      WriteFileAtomic(folder / (id + std::string(kEvidence)), evidence, kMode));
   const std::vector<std::string> ids = Ids(vm);
   for (size_t i = keep_; i < ids.size(); ++i) {
     fs::remove(folder / (ids[i] + std::string(kEvidence)), error);
@@ -97,8 +97,7 @@ absl::StatusOr<Bytes> SnapshotStore::Load(const Uuid& vm, const std::string& id,
   if (!IsId(id)) {
     return absl::NotFoundError(fmt::format("no snapshot '{}'", id));
   }
-  const fs::path path =
-      folder_ / ToString(vm) / (id + std::string(suffix));
+  const fs::path path = folder_ / ToString(vm) / (id + std::string(suffix));
   absl::StatusOr<Bytes> file = ReadFile(path, most);
   return absl::IsNotFound(file.status())
              ? absl::NotFoundError(fmt::format("no snapshot '{}'", id))

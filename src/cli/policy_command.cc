@@ -95,8 +95,8 @@ int RunPolicyCheck(const PolicyCheckArgs& args, std::ostream& out,
   if (status.ok()) {
     return kExitGood;
   }
-  err << "vmattest policy check: "
-      << log::Quote(std::string(status.message())) << "\n";
+  err << "vmattest policy check: " << log::Quote(std::string(status.message()))
+      << "\n";
   return kExitUsage;
 }
 

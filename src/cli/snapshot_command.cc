@@ -21,9 +21,9 @@ constexpr std::chrono::minutes kSlow{10};
 constexpr mode_t kMode = 0644;
 
 void SetDeadline(const SnapshotArgs& args, grpc::ClientContext& context) {
-  const std::chrono::seconds timeout =
-      args.connection.timeout.count() > 0 ? args.connection.timeout
-                                          : std::chrono::seconds(kSlow);
+  const std::chrono::seconds timeout = args.connection.timeout.count() > 0
+                                           ? args.connection.timeout
+                                           : std::chrono::seconds(kSlow);
   context.set_deadline(std::chrono::system_clock::now() + timeout);
 }
 
@@ -150,8 +150,8 @@ absl::Status Policies(const SnapshotArgs& args, std::ostream& out) {
   grpc::ClientContext context;
   SetDeadline(args, context);
   v1::ListSnapshotPoliciesResponse response;
-  RETURN_IF_ERROR(rpc::FromGrpc(
-      stub->ListSnapshotPolicies(&context, {}, &response)));
+  RETURN_IF_ERROR(
+      rpc::FromGrpc(stub->ListSnapshotPolicies(&context, {}, &response)));
   for (const v1::SnapshotPolicySummary& policy : response.policies()) {
     out << fmt::format("{}@{}  sha256:{}  {}\n", Printable(policy.id()),
                        policy.version(), ToHex(AsBytes(policy.digest())),

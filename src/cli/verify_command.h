@@ -32,11 +32,11 @@ struct VerifyArgs {
   bool json = false;
 };
 
-// `vmattest verify`: appraises an evidence file (of a configuration or of memory), or a
-// disclosure, offline and
-// prints what it says, for people or as one JSON object. 0: trusted. 1: not
-// trustworthy, with the reasons. 2: bad arguments or unreadable input. 3: no
-// anchors, or no reference that an approver signed: nothing can be decided.
+// `vmattest verify`: appraises an evidence file (of a configuration or of
+// memory), or a disclosure, offline and prints what it says, for people or as
+// one JSON object. 0: trusted. 1: not trustworthy, with the reasons. 2: bad
+// arguments or unreadable input. 3: no anchors, or no reference that an
+// approver signed: nothing can be decided.
 int RunVerify(const VerifyArgs& args, std::ostream& out = std::cout,
               std::ostream& err = std::cerr);
 

@@ -57,10 +57,9 @@ void PrintState(const verifier::StateClaims& claims, std::ostream& out) {
     line("region",
          region.unavailable.empty()
              ? fmt::format("{} ({}) {}, {} pages, {} unreadable, {} torn",
-                           log::Quote(region.name),
-                           log::Quote(region.severity), ToHex(region.root),
-                           region.pages, region.unreadable_pages,
-                           region.torn_pages)
+                           log::Quote(region.name), log::Quote(region.severity),
+                           ToHex(region.root), region.pages,
+                           region.unreadable_pages, region.torn_pages)
              : fmt::format("{} ({}) unavailable: {}", log::Quote(region.name),
                            log::Quote(region.severity),
                            log::Quote(region.unavailable)));

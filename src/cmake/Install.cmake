@@ -19,5 +19,7 @@ install(FILES systemd/vmattest.tmpfiles DESTINATION lib/tmpfiles.d
         RENAME vmattest.conf)
 install(FILES config/polkit/60-vmattest.rules
         DESTINATION ${CMAKE_INSTALL_DATADIR}/vmattest/polkit)
+install(DIRECTORY config/policies
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/vmattest)
 install(FILES README.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR})

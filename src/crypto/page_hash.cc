@@ -94,8 +94,7 @@ struct PieceTagger::State {
 
 PieceTagger::PieceTagger(const SecretBytes& key)
     : state_(new State{
-          EvpMacHandle(EVP_MAC_fetch(nullptr, "POLY1305", nullptr)),
-          nullptr,
+          EvpMacHandle(EVP_MAC_fetch(nullptr, "POLY1305", nullptr)), nullptr,
           SecretBytes(ToBytes(key.Reveal(SecretAccess())))}) {
   RequireOpenSsl(state_->mac != nullptr, "fetching Poly1305");
   state_->context.reset(EVP_MAC_CTX_new(state_->mac.get()));
@@ -109,15 +108,14 @@ PieceTagger::~PieceTagger() = default;
 void PieceTagger::Tag(ByteView piece, std::span<uint8_t, kTagSize> tag) {
   const ByteView key = state_->key.Reveal(SecretAccess());
   size_t size = 0;
-  RequireOpenSsl(
-      EVP_MAC_init(state_->context.get(), key.data(), key.size(), nullptr) ==
-              1 &&
-          EVP_MAC_update(state_->context.get(), piece.data(), piece.size()) ==
-              1 &&
-          EVP_MAC_final(state_->context.get(), tag.data(), &size, kTagSize) ==
-              1 &&
-          size == kTagSize,
-      "Poly1305");
+  RequireOpenSsl(EVP_MAC_init(state_->context.get(), key.data(), key.size(),
+                              nullptr) == 1 &&
+                     EVP_MAC_update(state_->context.get(), piece.data(),
+                                    piece.size()) == 1 &&
+                     EVP_MAC_final(state_->context.get(), tag.data(), &size,
+                                   kTagSize) == 1 &&
+                     size == kTagSize,
+                 "Poly1305");
 }
 
 }  // namespace vmattest

@@ -260,13 +260,13 @@ absl::Status Daemon::Owners::MakeMemory() {
   if (!config.memory.enabled) {
     return absl::OkStatus();
   }
-  ASSIGN_OR_RETURN(memory, MemoryHost::Make(config, {.libvirt = libvirt,
-                                                     .signer = signer,
-                                                     .attestor = attestor,
-                                                     .requests = requests,
-                                                     .clock = clock,
-                                                     .workers =
-                                                         worker_options}));
+  ASSIGN_OR_RETURN(memory,
+                   MemoryHost::Make(config, {.libvirt = libvirt,
+                                             .signer = signer,
+                                             .attestor = attestor,
+                                             .requests = requests,
+                                             .clock = clock,
+                                             .workers = worker_options}));
   return absl::OkStatus();
 }
 

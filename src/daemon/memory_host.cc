@@ -38,8 +38,8 @@ absl::StatusOr<std::vector<snapshot::Policy>> LoadPolicies(
     ASSIGN_OR_RETURN(snapshot::Policy policy,
                      snapshot::LoadPolicy(file.string()));
     if (!ids.insert(policy.id).second) {
-      return absl::InvalidArgumentError(fmt::format(
-          "{}: a second policy '{}'", file.string(), policy.id));
+      return absl::InvalidArgumentError(
+          fmt::format("{}: a second policy '{}'", file.string(), policy.id));
     }
     policies.push_back(std::move(policy));
   }
@@ -93,9 +93,8 @@ absl::StatusOr<std::unique_ptr<MemoryHost>> MemoryHost::Make(
                         "memory.enabled");
   ASSIGN_OR_RETURN_WITH(const fs::path guard, find("vmattest-resume-guard"),
                         "memory.enabled");
-  return std::unique_ptr<MemoryHost>(
-      new MemoryHost(config, parts, {worker.string(), guard.string()},
-                     std::move(policies)));
+  return std::unique_ptr<MemoryHost>(new MemoryHost(
+      config, parts, {worker.string(), guard.string()}, std::move(policies)));
 }
 
 MemoryHost::MemoryHost(const config::DaemonConfig& config, const Parts& parts,
@@ -107,26 +106,24 @@ MemoryHost::MemoryHost(const config::DaemonConfig& config, const Parts& parts,
       measurer_(pool_, parts.libvirt, MeasurerOptions(config)),
       store_(config.state_dir / "snapshots", config.memory.keep),
       threads_("snapshot", config.memory.max_workers, kQueue),
-      capturer_(
-          {.state = {.hypervisor = parts.libvirt,
-                     .control = parts.libvirt,
-                     .measurer = measurer_,
-                     .make_guard = capture::ProcessGuards(programs.guard,
-                                                          config.libvirt_uri),
-                     .make_resolver = {}},
-           .signer = parts.signer,
-           .statements = parts.attestor.statements(),
-           .store = store_,
-           .work = threads_,
-           .clock = parts.clock},
-          std::move(policies)),
+      capturer_({.state = {.hypervisor = parts.libvirt,
+                           .control = parts.libvirt,
+                           .measurer = measurer_,
+                           .make_guard = capture::ProcessGuards(
+                               programs.guard, config.libvirt_uri),
+                           .make_resolver = {}},
+                 .signer = parts.signer,
+                 .statements = parts.attestor.statements(),
+                 .store = store_,
+                 .work = threads_,
+                 .clock = parts.clock},
+                std::move(policies)),
       scheduler_(capturer_, parts.libvirt, threads_, parts.clock, RandomBelow) {
 }
 
 rpc::ServiceMaker MemoryHost::Services() {
-  return rpc::MemoryServices({.capturer = capturer_,
-                              .requests = requests_,
-                              .clock = clock_});
+  return rpc::MemoryServices(
+      {.capturer = capturer_, .requests = requests_, .clock = clock_});
 }
 
 void MemoryHost::Stop() {
@@ -137,8 +134,11 @@ void MemoryHost::Stop() {
 std::vector<ops::Metric> MemoryHost::Metrics() const {
   const capture::Capturer::Counters counters = capturer_.counters();
   const auto value = [](const char* name, const char* help, uint64_t number) {
-    return ops::Metric{name, help, ops::Metric::Type::kCounter,
-                       static_cast<double>(number), {}};
+    return ops::Metric{name,
+                       help,
+                       ops::Metric::Type::kCounter,
+                       static_cast<double>(number),
+                       {}};
   };
   return {value("vmattest_snapshots_total", "Memory snapshots sealed.",
                 counters.captured),

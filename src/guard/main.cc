@@ -1,7 +1,7 @@
-// vmattest-resume-guard: lets one guest run again if vmattestd dies while it has
-// it paused. It holds no guest's bytes and no keys; vmattestd starts it before
-// the pause and tells it when that is over. It is told nothing by signals: a
-// service manager that ends the whole unit must not end it first.
+// vmattest-resume-guard: lets one guest run again if vmattestd dies while it
+// has it paused. It holds no guest's bytes and no keys; vmattestd starts it
+// before the pause and tells it when that is over. It is told nothing by
+// signals: a service manager that ends the whole unit must not end it first.
 
 #include <sys/stat.h>
 #include <unistd.h>

@@ -58,9 +58,9 @@ struct ChildOptions {
 
 // A program of ours in a process of its own. It inherits standard error, one
 // end of a channel as kChannelFd, and nothing else; it can gain no privileges,
-// has no ambient capabilities but what the options leave it, and, unless it is to
-// outlive us, dies with the thread that spawned it: spawn from one that lives as long as the child may.
-// Needs Linux 5.9.
+// has no ambient capabilities but what the options leave it, and, unless it is
+// to outlive us, dies with the thread that spawned it: spawn from one that
+// lives as long as the child may. Needs Linux 5.9.
 //
 // One thread at a time, but for Kill(): any thread.
 class ChildProcess {

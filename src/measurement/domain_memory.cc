@@ -49,7 +49,8 @@ absl::Status Wrong(const XmlElement& element, std::string_view what) {
       fmt::format("line {}: <{}>: {}", element.line, element.name, what));
 }
 
-absl::StatusOr<uint64_t> Size(const XmlElement& element, std::string_view text) {
+absl::StatusOr<uint64_t> Size(const XmlElement& element,
+                              std::string_view text) {
   const auto number = Number(text);
   const auto unit = UnitBytes(element.Get("unit"));
   if (!number || !unit || *number > UINT64_MAX / *unit) {

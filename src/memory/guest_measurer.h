@@ -43,7 +43,7 @@ struct MeasuredRegion {
   uint64_t unreadable = 0;
   uint64_t torn = 0;
   uint64_t present_bytes = 0;
-  uint64_t unchanged = 0;       // since this guest was measured last
+  uint64_t unchanged = 0;        // since this guest was measured last
   std::vector<uint8_t> digests;  // of every page; zeros: it could not be read
 };
 
@@ -54,7 +54,8 @@ struct MeasuredRegion {
 class MeasuredGuest {
  public:
   virtual ~MeasuredGuest() = default;
-  [[nodiscard]] virtual std::vector<AddressRange> ram(bool rom_shadow) const = 0;
+  [[nodiscard]] virtual std::vector<AddressRange> ram(
+      bool rom_shadow) const = 0;
   // "shared-memory", "process-memory", "peek"
   [[nodiscard]] virtual std::string reader() const = 0;
   // How it is known where its RAM is: "3 of 4 sections, 1 empty".

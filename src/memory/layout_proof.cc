@@ -12,8 +12,8 @@ namespace {
 constexpr int kTries = 6;
 // SMRAM lies at the top of low memory, hidden from everybody but firmware: how
 // far below an end is looked next (q35: 1, 2, 8 or up to 64 MiB).
-constexpr uint64_t kSteps[] = {0, 1U << 20, 2U << 20, 8U << 20, 16U << 20,
-                               64U << 20};
+constexpr uint64_t kSteps[] = {0,        1U << 20,  2U << 20,
+                               8U << 20, 16U << 20, 64U << 20};
 
 using Page = std::array<uint8_t, kPageSize>;
 
@@ -161,10 +161,10 @@ class Prover {
       ASSIGN_OR_RETURN(const Found found,
                        CompareEnd(candidate, section, from_end));
       if (found == Found::kOther) {
-        return absl::FailedPreconditionError(fmt::format(
-            "layout-disproved: {:#x} to {:#x} is not {} at {:#x}",
-            section.guest.begin, section.guest.end,
-            layout_.blocks[section.block].name, section.offset));
+        return absl::FailedPreconditionError(
+            fmt::format("layout-disproved: {:#x} to {:#x} is not {} at {:#x}",
+                        section.guest.begin, section.guest.end,
+                        layout_.blocks[section.block].name, section.offset));
       }
       same += found == Found::kSame ? 1U : 0U;
     }

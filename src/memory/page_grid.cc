@@ -9,8 +9,8 @@ PageGrid::PageGrid(std::vector<AddressRange> ranges, uint32_t page_bytes)
   first_.reserve(ranges_.size());
   for (const AddressRange& range : ranges_) {
     first_.push_back(size_);
-    size_ += (range.end + page_bytes_ - 1) / page_bytes_ -
-             range.begin / page_bytes_;
+    size_ +=
+        (range.end + page_bytes_ - 1) / page_bytes_ - range.begin / page_bytes_;
   }
 }
 

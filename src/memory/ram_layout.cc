@@ -50,15 +50,15 @@ void AddDevices(const DomainMemory& domain, RamLayout& layout) {
   for (const DomainMemory::Device& device : domain.devices) {
     if (!device.address || device.model == "virtio-mem" ||
         device.model == "virtio-pmem" || device.model == "sgx-epc") {
-      layout.left_out.push_back(
-          fmt::format("{} {}: its address is not told", device.model,
-                      device.alias));
+      layout.left_out.push_back(fmt::format("{} {}: its address is not told",
+                                            device.model, device.alias));
       continue;
     }
     layout.blocks.push_back({device.alias, device.bytes});
-    layout.sections.push_back({{*device.address, *device.address + device.bytes},
-                               layout.blocks.size() - 1,
-                               0});
+    layout.sections.push_back(
+        {{*device.address, *device.address + device.bytes},
+         layout.blocks.size() - 1,
+         0});
   }
 }
 

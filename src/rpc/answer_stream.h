@@ -18,7 +18,8 @@ namespace vmattest::rpc {
 // Lives until gRPC is done with it and whoever fills it has ended it. Any
 // thread.
 template <class Message>
-class AnswerStream : public std::enable_shared_from_this<AnswerStream<Message>> {
+class AnswerStream
+    : public std::enable_shared_from_this<AnswerStream<Message>> {
  public:
   using ServerReactor = grpc::ServerWriteReactor<Message>;
 

@@ -128,8 +128,8 @@ absl::StatusOr<hypervisor::Domain> MemoryService::FindVm(
 void MemoryService::CaptureFor(const Authority& authority,
                                capture::CaptureRequest request,
                                capture::Capturer::Done done) {
-  const absl::Status queued = parts_.requests.Submit(
-      [this, authority, request, done]() mutable {
+  const absl::Status queued =
+      parts_.requests.Submit([this, authority, request, done]() mutable {
         const auto vm = FindVm(authority, request.vm);
         if (!vm.ok()) {
           done(vm.status());
@@ -153,8 +153,7 @@ MemoryService::CaptureSnapshot(grpc::CallbackServerContext* context,
     return RefuseStream<v1::CaptureSnapshotResponse>(
         authority.ok() ? capture.status() : authority.status());
   }
-  auto stream =
-      std::make_shared<AnswerStream<v1::CaptureSnapshotResponse>>();
+  auto stream = std::make_shared<AnswerStream<v1::CaptureSnapshotResponse>>();
   auto* reactor = stream->Start();
   capture->deadline = DeadlineOf(*context, parts_.clock);
   capture->cancelled = [stream] { return stream->cancelled(); };
@@ -224,28 +223,27 @@ grpc::ServerUnaryReactor* MemoryService::ListSnapshots(
   const auto authority = Authorize(*context, "ListSnapshots");
   const absl::Status checked = CheckVm(request->vm());
   if (!authority.ok() || !checked.ok()) {
-    return AnswerNow(
-        response, Result(authority.ok() ? checked : authority.status()));
+    return AnswerNow(response,
+                     Result(authority.ok() ? checked : authority.status()));
   }
   const size_t limit =
       request->page_size() <= 0
           ? kDefaultSnapshots
           : std::min<size_t>(kMaxSnapshots,
                              static_cast<size_t>(request->page_size()));
-  return RunOn(parts_.requests, response,
-               [this, authority = *authority, vm = request->vm(),
-                limit]() -> Result {
-                 ASSIGN_OR_RETURN(const hypervisor::Domain domain,
-                                  FindVm(authority, vm));
-                 ASSIGN_OR_RETURN(
-                     const auto records,
-                     parts_.capturer.store().List(domain.uuid, limit));
-                 v1::ListSnapshotsResponse found;
-                 for (const capture::SnapshotRecord& record : records) {
-                   *found.add_snapshots() = ToWire(record);
-                 }
-                 return found;
-               });
+  return RunOn(
+      parts_.requests, response,
+      [this, authority = *authority, vm = request->vm(), limit]() -> Result {
+        ASSIGN_OR_RETURN(const hypervisor::Domain domain,
+                         FindVm(authority, vm));
+        ASSIGN_OR_RETURN(const auto records,
+                         parts_.capturer.store().List(domain.uuid, limit));
+        v1::ListSnapshotsResponse found;
+        for (const capture::SnapshotRecord& record : records) {
+          *found.add_snapshots() = ToWire(record);
+        }
+        return found;
+      });
 }
 
 grpc::ServerUnaryReactor* MemoryService::AttestState(

@@ -57,13 +57,13 @@ absl::StatusOr<Enum> OneOf(const Enum (&all)[kSize], std::string_view name,
     }
     names.push_back(ToString(one));
   }
-  return Wrong(key, fmt::format("'{}' is none of {}", name,
-                                fmt::join(names, ", ")));
+  return Wrong(key,
+               fmt::format("'{}' is none of {}", name, fmt::join(names, ", ")));
 }
 
-absl::Status CheckWords(const google::protobuf::RepeatedPtrField<std::string>& words,
-                        std::initializer_list<std::string_view> allowed,
-                        std::string_view key) {
+absl::Status CheckWords(
+    const google::protobuf::RepeatedPtrField<std::string>& words,
+    std::initializer_list<std::string_view> allowed, std::string_view key) {
   if (words.empty()) {
     return Wrong(key, "at least one");
   }
@@ -80,8 +80,9 @@ absl::Status CheckWords(const google::protobuf::RepeatedPtrField<std::string>& w
   return absl::OkStatus();
 }
 
-absl::Status CheckNames(const google::protobuf::RepeatedPtrField<std::string>& names,
-                        std::string_view key) {
+absl::Status CheckNames(
+    const google::protobuf::RepeatedPtrField<std::string>& names,
+    std::string_view key) {
   if (names.empty() || static_cast<size_t>(names.size()) > kMaxNames) {
     return Wrong(key, fmt::format("1 to {} names", kMaxNames));
   }
@@ -102,8 +103,8 @@ absl::StatusOr<std::vector<memory::AddressRange>> ToRanges(
   std::vector<memory::AddressRange> ranges;
   for (const v1::PhysicalRange& range : messages) {
     if (range.begin() >= range.end() || range.end() > kMaxAddress) {
-      return Wrong(key, fmt::format("{:#x} to {:#x} is no range",
-                                    range.begin(), range.end()));
+      return Wrong(key, fmt::format("{:#x} to {:#x} is no range", range.begin(),
+                                    range.end()));
     }
     if (!ranges.empty() && ranges.back().end > range.begin()) {
       return Wrong(key, "ranges go upwards and do not overlap");
@@ -163,8 +164,9 @@ absl::StatusOr<Selector> ToGuestSelector(const v1::SnapshotRegion& message) {
                            {message.process().executable()},
                            Words(message.process().mappings())};
     default:
-      return Wrong("selector", "ram, physical, sample, kernel, symbols, "
-                               "modules, tasks or process");
+      return Wrong("selector",
+                   "ram, physical, sample, kernel, symbols, "
+                   "modules, tasks or process");
   }
 }
 
@@ -191,14 +193,15 @@ absl::StatusOr<Region> ToRegion(const v1::SnapshotRegion& message) {
   Region region;
   region.name = message.name();
   if (!IsName(region.name)) {
-    return Wrong("name", "lower-case letters, digits, '-', '_', '.', at most "
-                         "64");
+    return Wrong("name",
+                 "lower-case letters, digits, '-', '_', '.', at most "
+                 "64");
   }
-  ASSIGN_OR_RETURN(region.severity,
-                   OneOf(kSeverities,
-                         message.severity().empty() ? "medium"
-                                                    : message.severity(),
-                         "severity"));
+  ASSIGN_OR_RETURN(
+      region.severity,
+      OneOf(kSeverities,
+            message.severity().empty() ? "medium" : message.severity(),
+            "severity"));
   ASSIGN_OR_RETURN(region.selector, ToSelector(message));
   ASSIGN_OR_RETURN(region.exclude, ToRanges(message.exclude(), "exclude"));
   return region;

@@ -78,9 +78,8 @@ absl::StatusOr<std::vector<AddressRange>> Draw(
     const std::vector<AddressRange>& ram, ByteView nonce) {
   const bool by_nonce = sample.seed == kNonceSeed;
   if (by_nonce && nonce.empty()) {
-    return absl::InvalidArgumentError(
-        fmt::format("region '{}' is a sample by nonce, and there is none",
-                    region.name));
+    return absl::InvalidArgumentError(fmt::format(
+        "region '{}' is a sample by nonce, and there is none", region.name));
   }
   const uint64_t total = Bytes(ram) / kPageSize;
   if (sample.pages >= total) {

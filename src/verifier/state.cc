@@ -40,10 +40,9 @@ void CheckSubset(const evidence::StateStatement& statement,
     for (const auto& [name, digest] : *policy.approved_subsets) {
       names.push_back(name);
     }
-    reasons.push_back({std::string(reason::kSubsetNotApproved),
-                       "statement.policy_id",
-                       fmt::format("{}", fmt::join(names, " or ")),
-                       SubsetOf(statement)});
+    reasons.push_back(
+        {std::string(reason::kSubsetNotApproved), "statement.policy_id",
+         fmt::format("{}", fmt::join(names, " or ")), SubsetOf(statement)});
   } else if (!approved->second.empty() &&
              approved->second != statement.policy_digest) {
     reasons.push_back({std::string(reason::kSubsetNotApproved),

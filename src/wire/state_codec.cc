@@ -122,8 +122,8 @@ absl::StatusOr<evidence::StateStatement> ParseStateStatement(ByteView bytes) {
   statement.code_hash = FromField(message.code_hash());
   statement.code_hash_state = message.code_hash_state();
   statement.notes.assign(message.notes().begin(), message.notes().end());
-  RETURN_IF_ERROR(CheckCanonical(bytes, EncodeStateStatement(statement),
-                                 "StateStatement"));
+  RETURN_IF_ERROR(
+      CheckCanonical(bytes, EncodeStateStatement(statement), "StateStatement"));
   return statement;
 }
 

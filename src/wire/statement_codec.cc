@@ -6,10 +6,7 @@
 #include "wire/messages.h"
 
 namespace vmattest::wire {
-namespace {
-
-
-}  // namespace
+namespace {}  // namespace
 
 v1::StatementHeader ToMessage(const evidence::StatementHeader& header) {
   v1::StatementHeader message;

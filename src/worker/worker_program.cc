@@ -106,7 +106,8 @@ int RunWorker(int argc, char** argv, const WorkerProgram& program) {
   }
   if (word == "--help") {
     fmt::print(
-        "{}: reads what guests wrote for vmattestd in a process that can do nothing "
+        "{}: reads what guests wrote for vmattestd in a process that can do "
+        "nothing "
         "else.\nOnly vmattestd starts it, with a socket as descriptor {}.\n",
         program.name, ipc::kChannelFd);
     return kGood;

@@ -126,14 +126,14 @@ class GuestMemoryTest : public ::testing::Test {
     ASSERT_THAT(hypervisor_->Suspend(guest.uuid), IsOk());
     WorkerMeasurer measurer(*pool_, *hypervisor_, Options());
     ASSERT_OK_AND_ASSIGN(auto open, measurer.Open(guest, Call()));
-    EXPECT_EQ(open->reader(), reader) << ::testing::PrintToString(open->notes());
+    EXPECT_EQ(open->reader(), reader)
+        << ::testing::PrintToString(open->notes());
     EXPECT_THAT(open->map_proof(), Not(HasSubstr("0 of")));
     const std::vector<AddressRange> ram = open->ram(false);
     // Low memory, where the kernel is, and the end of all.
-    const MeasurePlan plan =
-        Plan({{0, 0xA0000},
-              {16 * kMiB, 24 * kMiB},
-              {ram.back().end - kMiB, ram.back().end}});
+    const MeasurePlan plan = Plan({{0, 0xA0000},
+                                   {16 * kMiB, 24 * kMiB},
+                                   {ram.back().end - kMiB, ram.back().end}});
     ASSERT_OK_AND_ASSIGN(const auto direct, open->Measure(plan, Call()));
     WorkerMeasurer::Options peek = Options();
     peek.only_peek = true;
@@ -190,19 +190,21 @@ TEST_F(GuestMemoryTest, OfAnAnonymousGuestIsWhatQemuShows) {
 // firmware has touched it.
 TEST_F(GuestMemoryTest, IsFoundOnBothSidesOfFourGiB) {
   for (const std::string machine : {"q35", "pc"}) {
-    const Guest guest = Start(
-        "large", {"backing=memfd", "mem=6144", "cpus=2", "kernel=none",
-                  "machine=" + machine,
-                  "cpu=<cpu><numa><cell id='0' cpus='0' memory='1024' "
-                  "unit='MiB'/><cell id='1' cpus='1' memory='5120' unit='MiB'/>"
-                  "</numa></cpu>"},
-        false);
+    const Guest guest =
+        Start("large",
+              {"backing=memfd", "mem=6144", "cpus=2", "kernel=none",
+               "machine=" + machine,
+               "cpu=<cpu><numa><cell id='0' cpus='0' memory='1024' "
+               "unit='MiB'/><cell id='1' cpus='1' memory='5120' unit='MiB'/>"
+               "</numa></cpu>"},
+              false);
     WorkerMeasurer measurer(*pool_, *hypervisor_, Options());
     ASSERT_OK_AND_ASSIGN(auto open, measurer.Open(guest, Call()));
     EXPECT_EQ(open->reader(), "shared-memory")
         << ::testing::PrintToString(open->notes());
     EXPECT_EQ(open->ram(false).size(), 3U);
-    EXPECT_EQ(open->ram(false)[1].end, machine == "q35" ? 2048 * kMiB : 3072 * kMiB);
+    EXPECT_EQ(open->ram(false)[1].end,
+              machine == "q35" ? 2048 * kMiB : 3072 * kMiB);
     ASSERT_THAT(host_->Virsh({"destroy", "large"}), IsOk());
   }
 }

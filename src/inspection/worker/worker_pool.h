@@ -30,7 +30,7 @@ struct WorkerPoolOptions {
   uint64_t memory_bytes = uint64_t{512} << 20;  // address space of one
   // Instead of that: of one's private memory, where it maps much else.
   std::optional<uint64_t> data_bytes;
-  std::chrono::seconds cpu_time{300};           // of one
+  std::chrono::seconds cpu_time{300};  // of one
   size_t max_reply = 32U << 20;
   bool own_namespaces = false;  // where the kernel lets us; takes milliseconds
   uint64_t open_files = 64;

@@ -304,8 +304,7 @@ absl::StatusOr<ProcessId> FindDomainProcess(const std::string& name,
   std::string_view line = AsText(*text);
   line = line.substr(0, line.find_first_of("\r\n "));
   const std::optional<uint32_t> pid = ParsePid(line);
-  ASSIGN_OR_RETURN(const std::vector<VmProcess> running,
-                   ScanVmProcesses(proc));
+  ASSIGN_OR_RETURN(const std::vector<VmProcess> running, ScanVmProcesses(proc));
   const std::set<ProcessId> managed =
       ManagedAmong(running, {{pid.value_or(0), info.st_mtime}}, run_dir, proc);
   for (const ProcessId& process : managed) {

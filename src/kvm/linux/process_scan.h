@@ -46,10 +46,9 @@ std::set<ProcessId> ManagedAmong(const std::vector<VmProcess>& running,
 // The emulator of libvirt's running domain `name`: the process that the
 // domain's pid file names, and whose command line has `uuid`.
 //   NOT_FOUND: the domain does not run. FAILED_PRECONDITION: as ReadPidFiles.
-absl::StatusOr<ProcessId> FindDomainProcess(const std::string& name,
-                                            const std::string& uuid,
-                                            const std::filesystem::path& run_dir,
-                                            const std::filesystem::path& proc);
+absl::StatusOr<ProcessId> FindDomainProcess(
+    const std::string& name, const std::string& uuid,
+    const std::filesystem::path& run_dir, const std::filesystem::path& proc);
 
 // Whether it still is that process.
 bool IsRunning(const ProcessId& process, const std::filesystem::path& proc);

@@ -109,9 +109,8 @@ UniqueFd OpenFileOf(const ProcessMapping& mapping, const fs::path& folder) {
       }
     }
   }
-  const fs::path direct =
-      folder / "map_files" /
-      fmt::format("{:x}-{:x}", mapping.begin, mapping.end);
+  const fs::path direct = folder / "map_files" /
+                          fmt::format("{:x}-{:x}", mapping.begin, mapping.end);
   return UniqueFd(open(direct.c_str(), O_RDONLY | O_CLOEXEC));
 }
 

@@ -61,9 +61,8 @@ absl::Status WriteAt(int fd, std::span<const uint8_t> data, uint64_t offset) {
 absl::Status WriteUsedPages(int fd, std::span<const uint8_t> data,
                             uint64_t offset) {
   for (size_t at = 0; at < data.size();) {
-    const size_t size =
-        std::min<size_t>(kPageSize - (offset + at) % kPageSize,
-                         data.size() - at);
+    const size_t size = std::min<size_t>(kPageSize - (offset + at) % kPageSize,
+                                         data.size() - at);
     const auto piece = data.subspan(at, size);
     if (std::any_of(piece.begin(), piece.end(),
                     [](uint8_t byte) { return byte != 0; })) {
@@ -118,8 +117,7 @@ absl::StatusOr<bool> OpenGuest::Peek(const MeasurePlan& plan,
   for (const std::vector<AddressRange>& ranges : plan.regions) {
     for (const AddressRange& range : ranges) {
       for (uint64_t at = range.begin; at < range.end;) {
-        const uint64_t size =
-            std::min<uint64_t>(buffer.size(), range.end - at);
+        const uint64_t size = std::min<uint64_t>(buffer.size(), range.end - at);
         const AddressRange piece{at, at + size};
         at = piece.end;
         if (std::find(peeked_ranges_.begin(), peeked_ranges_.end(), piece) !=
@@ -133,8 +131,7 @@ absl::StatusOr<bool> OpenGuest::Peek(const MeasurePlan& plan,
           return absl::CancelledError("cancelled");
         }
         const std::span<uint8_t> part(buffer.data(), size);
-        RETURN_IF_ERROR(
-            control_.PeekMemory(guest_.uuid, piece.begin, part));
+        RETURN_IF_ERROR(control_.PeekMemory(guest_.uuid, piece.begin, part));
         RETURN_IF_ERROR(WriteUsedPages(peeked_.get(), part, piece.begin));
         peeked_ranges_.push_back(piece);
         if (call.progress) {
@@ -219,17 +216,15 @@ absl::StatusOr<std::vector<MeasuredRegion>> OpenGuest::Measure(
   std::vector<MeasuredRegion> regions;
   for (size_t i = 0; i < plan.regions.size(); ++i) {
     const auto& told = reply.measured().regions(static_cast<int>(i));
-    MeasuredRegion region{told.pages(),         told.unreadable(),
-                          told.torn(),          told.present_bytes(),
-                          told.unchanged(),     {}};
+    MeasuredRegion region{told.pages(),         told.unreadable(), told.torn(),
+                          told.present_bytes(), told.unchanged(),  {}};
     if (region.pages != PageGrid(plan.regions[i], plan.page_bytes).size() ||
         region.unreadable > region.pages || region.torn > region.pages) {
       return Lies("counts");
     }
-    ASSIGN_OR_RETURN(
-        region.digests,
-        FetchDigests(static_cast<uint32_t>(i), region.pages,
-                     DigestSize(plan.algorithm), call));
+    ASSIGN_OR_RETURN(region.digests,
+                     FetchDigests(static_cast<uint32_t>(i), region.pages,
+                                  DigestSize(plan.algorithm), call));
     regions.push_back(std::move(region));
   }
   peeked_ranges_.clear();

@@ -151,7 +151,8 @@ absl::StatusOr<std::unique_ptr<OpenGuest>> WorkerMeasurer::Find(
     }
     open->reader_ = "peek";
     open->proof_ = "by libvirt";
-    open->notes_.push_back(fmt::format("peek: {}", std::string(direct.message())));
+    open->notes_.push_back(
+        fmt::format("peek: {}", std::string(direct.message())));
     open->blocks_.clear();
     ASSIGN_OR_RETURN(open->peeked_,
                      MakePeekFile(open->layout_.sections.back().guest.end));
@@ -186,8 +187,13 @@ absl::Status WorkerMeasurer::OpenDirectly(OpenGuest& open) {
   for (const size_t candidate : proof.candidate_of_block) {
     const RamSource& source = blocks[candidate]->source();
     shared = shared && source.way == RamSource::Way::kFile;
-    RamSource copy{source.way,       source.base, source.bytes,
-                   source.anonymous, source.mappable, {}, {}};
+    RamSource copy{source.way,
+                   source.base,
+                   source.bytes,
+                   source.anonymous,
+                   source.mappable,
+                   {},
+                   {}};
     ASSIGN_OR_RETURN(copy.memory,
                      ipc::Duplicate(source.memory.get(), "a block of RAM"));
     if (source.pagemap.valid()) {
@@ -216,7 +222,7 @@ absl::Status WorkerMeasurer::Attach(OpenGuest& open, const MeasureCall& call) {
     // Read-only, like all that workers get.
     source.memory = UniqueFd(
         ::open(fmt::format("/proc/self/fd/{}", open.peeked_.get()).c_str(),
-             O_RDONLY | O_CLOEXEC));
+               O_RDONLY | O_CLOEXEC));
     if (!source.memory.valid()) {
       return ErrnoStatus(errno, "what was peeked at");
     }

@@ -48,9 +48,9 @@ CheckResult CheckFields(const evidence::StateStatement& statement) {
   }
   if (statement.policy_id.empty() || statement.policy_version == 0 ||
       statement.policy_digest.size() != DigestSize(HashAlgorithm::kSha256)) {
-    return Wrong("policy_id", "id, version and digest of a policy",
-                 fmt::format("{}@{}", statement.policy_id,
-                             statement.policy_version));
+    return Wrong(
+        "policy_id", "id, version and digest of a policy",
+        fmt::format("{}@{}", statement.policy_id, statement.policy_version));
   }
   for (const CheckResult& result :
        {CheckOneOf("cause", statement.cause, kCauses),
@@ -76,9 +76,9 @@ CheckResult CheckRegion(const evidence::StateStatement& statement,
   if (region.unavailable.empty()
           ? region.root.size() != size || region.selection.size() != size
           : !region.root.empty() || region.pages != 0) {
-    return Wrong(field, "a root of its algorithm, or the reason for none",
-                 fmt::format("{} bytes, '{}'", region.root.size(),
-                             region.unavailable));
+    return Wrong(
+        field, "a root of its algorithm, or the reason for none",
+        fmt::format("{} bytes, '{}'", region.root.size(), region.unavailable));
   }
   if (region.unreadable_pages > region.pages ||
       region.torn_pages > region.pages) {

@@ -131,9 +131,9 @@ RegionPages& MemorySession::RegionOf(const internal::MeasureMemory& request,
   std::unique_ptr<RegionPages>& kept = kept_[key];
   if (kept == nullptr) {
     kept.reset(new RegionPages{
-        .grid = memory::PageGrid(ToRanges(region).value_or(
-                                     std::vector<AddressRange>()),
-                                 request.page_bytes()),
+        .grid = memory::PageGrid(
+            ToRanges(region).value_or(std::vector<AddressRange>()),
+            request.page_bytes()),
         .algorithm = static_cast<HashAlgorithm>(request.algorithm()),
         .digests = {},
         .tags = {},

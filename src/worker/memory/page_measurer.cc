@@ -14,7 +14,7 @@ namespace {
 
 using memory::AddressRange;
 
-constexpr size_t kBatch = 1024;               // pages that a task has
+constexpr size_t kBatch = 1024;                // pages that a task has
 constexpr size_t kRunBytes = size_t{1} << 16;  // stays in the CPU's cache
 
 // One pass over the pages of a region that are wanted.
@@ -67,8 +67,7 @@ class Pass {
 
   void Batch(uint64_t first, uint64_t last) {
     Local local;
-    local.buffer.resize(
-        std::max<size_t>(kRunBytes, region_.grid.page_bytes()));
+    local.buffer.resize(std::max<size_t>(kRunBytes, region_.grid.page_bytes()));
     if (options_.tag_key != nullptr) {
       local.tagger.emplace(*options_.tag_key);
     }
@@ -242,8 +241,8 @@ class Pass {
   void StoreTagged(uint64_t page, ByteView data, Local& local) {
     std::array<uint8_t, PieceTagger::kTagSize> tag;
     local.tagger->Tag(data, tag);
-    const auto kept = std::span(region_.tags)
-                          .subspan(page * tag.size()).first<tag.size()>();
+    const auto kept =
+        std::span(region_.tags).subspan(page * tag.size()).first<tag.size()>();
     if (region_.known[page] == RegionPages::kTagged &&
         std::equal(tag.begin(), tag.end(), kept.begin())) {
       ++unchanged_;

@@ -117,8 +117,8 @@ absl::Status GuestView::Read(const AddressRange& range,
       [&](const RamSection& section, const AddressRange& part,
           uint64_t offset) {
         status = (*blocks_)[section.block]->Read(
-            offset, buffer.subspan(part.begin - range.begin,
-                                   part.end - part.begin));
+            offset,
+            buffer.subspan(part.begin - range.begin, part.end - part.begin));
         return status.ok();
       });
   RETURN_IF_ERROR(status);

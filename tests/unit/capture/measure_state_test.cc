@@ -46,7 +46,9 @@ class Control final : public hypervisor::GuestControl {
 class Guard final : public PauseGuard {
  public:
   explicit Guard(Story& story) : story_(story) {}
-  ~Guard() override { story_.emplace_back(armed_ ? "guard-fires" : "guard-off"); }
+  ~Guard() override {
+    story_.emplace_back(armed_ ? "guard-fires" : "guard-off");
+  }
   void Disarm() override { armed_ = false; }
 
  private:
@@ -107,7 +109,8 @@ class Measurer final : public memory::GuestMeasurer {
   Measurer(Story& story, const Guest::Script& script)
       : story_(story), script_(script) {}
   absl::StatusOr<std::unique_ptr<memory::MeasuredGuest>> Open(
-      const memory::Guest& guest, const memory::MeasureCall& /*call*/) override {
+      const memory::Guest& guest,
+      const memory::MeasureCall& /*call*/) override {
     seen = guest;
     return std::unique_ptr<memory::MeasuredGuest>(
         std::make_unique<Guest>(story_, script_));
@@ -130,8 +133,10 @@ class MeasureStateTest : public ::testing::Test {
     policy_.version = 1;
     policy_.digest = DigestBytes(32, 9);
     policy_.regions = {
-        {"low", snapshot::Severity::kHigh,
-         snapshot::PhysicalRanges{{{0x100000, 0x104000}}}, {}},
+        {"low",
+         snapshot::Severity::kHigh,
+         snapshot::PhysicalRanges{{{0x100000, 0x104000}}},
+         {}},
         {"text", snapshot::Severity::kCritical, snapshot::GuestSelector{}, {}}};
   }
   absl::StatusOr<MeasuredState> Measure() {

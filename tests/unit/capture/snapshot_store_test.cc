@@ -10,8 +10,8 @@
 namespace vmattest::capture {
 namespace {
 
-using testing::IsOk;
 using ::testing::IsEmpty;
+using testing::IsOk;
 using ::testing::SizeIs;
 using testing::StatusIs;
 
@@ -38,15 +38,16 @@ TEST_F(SnapshotStoreTest, KeepsTheNewestOfEachVm) {
               IsOk());
   ASSERT_THAT(store_.Add(vm_, 3000, Evidence("three"), Bytes(3)).status(),
               IsOk());
+  const Bytes two = Evidence("two");
   ASSERT_OK_AND_ASSIGN(const std::string id,
-                       store_.Add(vm_, 2000, Evidence("two"), Bytes(2)));
+                       store_.Add(vm_, 2000, two, Bytes(2)));
   ASSERT_OK_AND_ASSIGN(const auto records, store_.List(vm_, 10));
   ASSERT_THAT(records, SizeIs(2));
   EXPECT_EQ(records[0].statement.policy_id, "three");
   EXPECT_EQ(records[1].statement.policy_id, "two");
   EXPECT_EQ(records[1].id, id);
   EXPECT_EQ(*store_.Pages(vm_, id), Bytes(2));
-  EXPECT_EQ(*store_.Evidence(vm_, id), Evidence("two"));
+  EXPECT_EQ(*store_.Evidence(vm_, id), two);
   EXPECT_THAT(*store_.List(vm_, 1), SizeIs(1));
   EXPECT_THAT(*store_.List(Uuid(), 10), IsEmpty());
 }

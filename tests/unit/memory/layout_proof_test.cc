@@ -32,7 +32,8 @@ class Block final : public BlockCandidate {
     }
     return absl::OkStatus();
   }
-  absl::StatusOr<uint64_t> FirstUsed(uint64_t begin, uint64_t /*end*/) override {
+  absl::StatusOr<uint64_t> FirstUsed(uint64_t begin,
+                                     uint64_t /*end*/) override {
     return Used(begin);
   }
   absl::StatusOr<uint64_t> LastUsed(uint64_t /*begin*/, uint64_t end) override {
@@ -102,9 +103,8 @@ TEST(ProveLayout, RefusesBlocksThatItCannotTellApart) {
   Block first(32 * kMiB, 0);
   Block second(32 * kMiB, 0);
   BlockCandidate* const candidates[] = {&first, &second};
-  EXPECT_THAT(
-      ProveLayout(layout, candidates, Truth(layout, {&first, &second})),
-      StatusIs(kPrecondition, HasSubstr("block-unknown: 2 mappings")));
+  EXPECT_THAT(ProveLayout(layout, candidates, Truth(layout, {&first, &second})),
+              StatusIs(kPrecondition, HasSubstr("block-unknown: 2 mappings")));
   BlockCandidate* const none[] = {&first};
   EXPECT_THAT(ProveLayout(layout, none, Truth(layout, {&first, &second})),
               StatusIs(kPrecondition, HasSubstr("block-unknown: 0 mappings")));
@@ -114,8 +114,9 @@ TEST(ProveLayout, CountsWhatIsEmptyOrNeverStandsStill) {
   const RamLayout layout{{{"ram", 32 * kMiB}}, {{{0, 32 * kMiB}, 0, 0}}, {}};
   Block empty(32 * kMiB, 0);
   BlockCandidate* const candidates[] = {&empty};
-  ASSERT_OK_AND_ASSIGN(const LayoutProof proof,
-                       ProveLayout(layout, candidates, Truth(layout, {&empty})));
+  ASSERT_OK_AND_ASSIGN(
+      const LayoutProof proof,
+      ProveLayout(layout, candidates, Truth(layout, {&empty})));
   EXPECT_EQ(proof.empty, 1U);
   Block restless(32 * kMiB, 5);
   restless.changing = true;

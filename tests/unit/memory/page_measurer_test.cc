@@ -42,8 +42,9 @@ class PageMeasurerTest : public ::testing::Test {
     source.memory = UniqueFd(dup(file_.get()));
     blocks_.push_back(std::make_unique<memory::RamBlock>(std::move(source)));
     ASSERT_OK_AND_ASSIGN(
-        auto view, GuestView::Make(blocks_, {{{0, 6 * kMiB}, 0, 0},
-                                             {{16 * kMiB, 18 * kMiB}, 0, 6 * kMiB}}));
+        auto view,
+        GuestView::Make(blocks_, {{{0, 6 * kMiB}, 0, 0},
+                                  {{16 * kMiB, 18 * kMiB}, 0, 6 * kMiB}}));
     view_ = std::make_unique<GuestView>(std::move(view));
   }
   void TearDown() override { munmap(ram_, kSize); }
@@ -69,8 +70,9 @@ class PageMeasurerTest : public ::testing::Test {
     Bytes digests;
     for (uint64_t i = 0; i < region.grid.size(); ++i) {
       const AddressRange page = region.grid.At(i);
-      const DigestBytes digest = Hash(
-          region.algorithm, {ram + OffsetOf(page.begin), page.end - page.begin});
+      const DigestBytes digest =
+          Hash(region.algorithm,
+               {ram + OffsetOf(page.begin), page.end - page.begin});
       digests.insert(digests.end(), digest.begin(), digest.end());
     }
     return digests;
@@ -93,9 +95,9 @@ TEST_F(PageMeasurerTest, GivesEveryPagesDigestAndTouchesNoHole) {
   for (const HashAlgorithm algorithm : kAllHashAlgorithms) {
     for (const uint32_t page_bytes : {4096U, 65536U, 2097152U}) {
       for (const SecretBytes* key : {(const SecretBytes*)nullptr, &key_}) {
-        RegionPages region = Region({{0x1000, 0x3800}, {0x10000, 6 * kMiB},
-                                     {16 * kMiB, 17 * kMiB}},
-                                    algorithm, page_bytes);
+        RegionPages region = Region(
+            {{0x1000, 0x3800}, {0x10000, 6 * kMiB}, {16 * kMiB, 17 * kMiB}},
+            algorithm, page_bytes);
         ASSERT_THAT(MeasurePages(*view_, nullptr,
                                  {.threads = 2, .tag_key = key}, region),
                     IsOk());
@@ -116,8 +118,8 @@ TEST_F(PageMeasurerTest, HashesAgainOnlyWhatChanged) {
   RegionPages region = Region(All(), HashAlgorithm::kSha256);
   const MeasureOptions options{.tag_key = &key_};
   ASSERT_THAT(MeasurePages(*view_, nullptr, options, region), IsOk());
-  ram_[0] ^= 1;                    // a page that was there
-  ram_[kPageSize + 5] = 1;         // one that was not
+  ram_[0] ^= 1;             // a page that was there
+  ram_[kPageSize + 5] = 1;  // one that was not
   ram_[7 * kMiB / kPageSize * kPageSize] ^= 1;
   ASSERT_THAT(MeasurePages(*view_, nullptr, options, region), IsOk());
   EXPECT_EQ(region.unchanged, region.grid.size() - 3);
@@ -181,9 +183,9 @@ TEST_F(PageMeasurerTest, RefusesSectionsOutsideTheirBlock) {
   EXPECT_FALSE(GuestView::Make(blocks_, {{{0, kSize + kPageSize}, 0, 0}}).ok());
   EXPECT_FALSE(GuestView::Make(blocks_, {{{0, kPageSize}, 1, 0}}).ok());
   EXPECT_FALSE(GuestView::Make(blocks_, {{{0, kPageSize}, 0, kSize}}).ok());
-  EXPECT_FALSE(GuestView::Make(blocks_, {{{0, kMiB}, 0, 0},
-                                         {{kMiB / 2, kMiB}, 0, 0}})
-                   .ok());
+  EXPECT_FALSE(
+      GuestView::Make(blocks_, {{{0, kMiB}, 0, 0}, {{kMiB / 2, kMiB}, 0, 0}})
+          .ok());
 }
 
 }  // namespace

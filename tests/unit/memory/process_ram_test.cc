@@ -14,8 +14,8 @@ namespace vmattest::memory {
 namespace {
 
 using ::testing::IsEmpty;
-using ::testing::SizeIs;
 using testing::IsOk;
+using ::testing::SizeIs;
 using testing::StatusIs;
 
 constexpr uint64_t kOdd = (uint64_t{3} << 20) + 4096 * 7;
@@ -50,14 +50,13 @@ TEST(ParseMappings, ReadsLinesAndDropsWhatIsNone) {
 TEST(OpenRam, FindsSharedAndAnonymousMemoryByItsSize) {
   const UniqueFd file(memfd_create("guest", MFD_CLOEXEC));
   ASSERT_EQ(ftruncate(file.get(), kOdd), 0);
-  void* const shared = mmap(nullptr, kOdd, PROT_READ | PROT_WRITE, MAP_SHARED,
-                            file.get(), 0);
+  void* const shared =
+      mmap(nullptr, kOdd, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
   // Room around it, so that it stays a mapping of its own.
   auto* const room = static_cast<uint8_t*>(mmap(
       nullptr, kOdd + 16384, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-  void* const anonymous =
-      mmap(room + 8192, kOdd, PROT_READ | PROT_WRITE,
-           MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+  void* const anonymous = mmap(room + 8192, kOdd, PROT_READ | PROT_WRITE,
+                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
   ASSERT_OK_AND_ASSIGN(const auto sources, OpenRam(Me(), {kOdd}));
   ASSERT_THAT(sources, SizeIs(2));
   const bool first_is_file = sources[0].way == RamSource::Way::kFile;
@@ -79,8 +78,7 @@ TEST(OpenRam, FindsSharedAndAnonymousMemoryByItsSize) {
 TEST(OpenRam, TakesNoOtherProcessForTheOneThatEnded) {
   kvm::ProcessId other = Me();
   ++other.start_ticks;
-  EXPECT_THAT(OpenRam(other, {kOdd}),
-              StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(OpenRam(other, {kOdd}), StatusIs(absl::StatusCode::kUnavailable));
 }
 
 }  // namespace

@@ -28,23 +28,24 @@ TEST(LayOut, LeavesOutTheVgaWindow) {
   EXPECT_THAT(RamOf(layout, false),
               ElementsAre(AddressRange{0, 0xA0000},
                           AddressRange{0x100000, 256 * kMiB}));
-  EXPECT_THAT(RamOf(layout, true),
-              ElementsAre(AddressRange{0, 0xA0000},
-                          AddressRange{0xC0000, 256 * kMiB}));
+  EXPECT_THAT(
+      RamOf(layout, true),
+      ElementsAre(AddressRange{0, 0xA0000}, AddressRange{0xC0000, 256 * kMiB}));
 }
 
 // TESTBED.md: tried with 5 GiB of each.
 TEST(LayOut, SplitsLargeMemoryAtTwoOrThreeGiB) {
-  for (const auto& [machine, below] :
-       {std::pair("pc-q35-7.2", 2 * kGiB), std::pair("pc-i440fx-7.2", 3 * kGiB)}) {
+  for (const auto& [machine, below] : {std::pair("pc-q35-7.2", 2 * kGiB),
+                                       std::pair("pc-i440fx-7.2", 3 * kGiB)}) {
     ASSERT_OK_AND_ASSIGN(const RamLayout layout,
                          LayOut(Domain(machine, 5 * kGiB)));
     EXPECT_THAT(
         layout.sections,
-        ElementsAre(RamSection{{0, 0xA0000}, 0, 0},
-                    RamSection{{0xC0000, 0x100000}, 0, 0xC0000},
-                    RamSection{{0x100000, below}, 0, 0x100000},
-                    RamSection{{4 * kGiB, 4 * kGiB + 5 * kGiB - below}, 0, below}));
+        ElementsAre(
+            RamSection{{0, 0xA0000}, 0, 0},
+            RamSection{{0xC0000, 0x100000}, 0, 0xC0000},
+            RamSection{{0x100000, below}, 0, 0x100000},
+            RamSection{{4 * kGiB, 4 * kGiB + 5 * kGiB - below}, 0, below}));
   }
 }
 
@@ -72,14 +73,13 @@ TEST(LayOut, RunsThroughNumaCellsAndAddsDimms) {
                     {"virtiomem0", "virtio-mem", kGiB, std::nullopt}};
   ASSERT_OK_AND_ASSIGN(const RamLayout layout, LayOut(domain));
   EXPECT_EQ(layout.blocks.size(), 3U);
-  EXPECT_THAT(
-      layout.sections,
-      ElementsAre(RamSection{{0, 0xA0000}, 0, 0},
-                  RamSection{{0xC0000, 0x100000}, 0, 0xC0000},
-                  RamSection{{0x100000, kGiB}, 0, 0x100000},
-                  RamSection{{kGiB, 2 * kGiB}, 1, 0},
-                  RamSection{{4 * kGiB, 6 * kGiB}, 1, kGiB},
-                  RamSection{{6 * kGiB, 6 * kGiB + 512 * kMiB}, 2, 0}));
+  EXPECT_THAT(layout.sections,
+              ElementsAre(RamSection{{0, 0xA0000}, 0, 0},
+                          RamSection{{0xC0000, 0x100000}, 0, 0xC0000},
+                          RamSection{{0x100000, kGiB}, 0, 0x100000},
+                          RamSection{{kGiB, 2 * kGiB}, 1, 0},
+                          RamSection{{4 * kGiB, 6 * kGiB}, 1, kGiB},
+                          RamSection{{6 * kGiB, 6 * kGiB + 512 * kMiB}, 2, 0}));
   EXPECT_THAT(layout.left_out, ElementsAre(HasSubstr("virtiomem0")));
 }
 
@@ -96,7 +96,8 @@ TEST(LayOut, SaysWhyItCannotKnow) {
               StatusIs(kPrecondition, HasSubstr("own-arguments")));
   domain = Domain("pc-q35-7.2", kGiB);
   domain.cells = {kGiB / 2};
-  EXPECT_THAT(LayOut(domain), StatusIs(kPrecondition, HasSubstr("memory-size")));
+  EXPECT_THAT(LayOut(domain),
+              StatusIs(kPrecondition, HasSubstr("memory-size")));
   domain = Domain("pc-q35-7.2", kGiB);
   domain.devices = {{"dimm0", "dimm", kGiB, kGiB / 2}};
   EXPECT_THAT(LayOut(domain),

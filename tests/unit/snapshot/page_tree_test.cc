@@ -12,8 +12,8 @@ constexpr auto kSha = HashAlgorithm::kSha256;
 TEST(PageTree, HasOneLeafForEvery256Pages) {
   const Bytes digests = RandomBytes((2 * kPagesPerLeaf + 3) * 32);
   const auto leaf = [&](size_t first, size_t pages) {
-    return merkle::LeafHash(
-        kSha, ByteView(digests).subspan(first * 32, pages * 32));
+    return merkle::LeafHash(kSha,
+                            ByteView(digests).subspan(first * 32, pages * 32));
   };
   const DigestBytes expected = merkle::NodeHash(
       kSha, merkle::NodeHash(kSha, leaf(0, 256), leaf(256, 256)), leaf(512, 3));

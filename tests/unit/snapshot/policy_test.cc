@@ -100,8 +100,9 @@ TEST(ParsePolicy, NamesWhatIsWrong) {
 }
 
 TEST(ParsePolicy, TakesOneSelectorForEachRegion) {
-  EXPECT_THAT(Parse(With("ram: {}", "ram: {}\n    sample: {pages: 1, seed: a}")),
-              StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(
+      Parse(With("ram: {}", "ram: {}\n    sample: {pages: 1, seed: a}")),
+      StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 }  // namespace

@@ -35,17 +35,19 @@ class Resolver final : public RegionResolver {
 };
 
 TEST(Select, TakesAllRamButWhatIsExcluded) {
-  const Policy policy =
-      Of({{"ram", Severity::kLow, AllRam{}, {{0x1000, 0x2000}, {0x90000, 0x200000}}}});
+  const Policy policy = Of({{"ram",
+                             Severity::kLow,
+                             AllRam{},
+                             {{0x1000, 0x2000}, {0x90000, 0x200000}}}});
   ASSERT_OK_AND_ASSIGN(const auto regions, Select(policy, kRam, {}, nullptr));
-  EXPECT_THAT(regions[0].ranges,
-              ElementsAre(AddressRange{0, 0x1000}, AddressRange{0x2000, 0x90000},
-                          AddressRange{0x200000, 0x800000}));
+  EXPECT_THAT(regions[0].ranges, ElementsAre(AddressRange{0, 0x1000},
+                                             AddressRange{0x2000, 0x90000},
+                                             AddressRange{0x200000, 0x800000}));
 }
 
 TEST(Select, SaysWhichPhysicalRangeIsNoRam) {
-  const Policy policy = Of({{"vga", Severity::kLow,
-                             PhysicalRanges{{{0x90000, 0xB0000}}}, {}}});
+  const Policy policy =
+      Of({{"vga", Severity::kLow, PhysicalRanges{{{0x90000, 0xB0000}}}, {}}});
   ASSERT_OK_AND_ASSIGN(const auto regions, Select(policy, kRam, {}, nullptr));
   EXPECT_TRUE(regions[0].ranges.empty());
   EXPECT_THAT(regions[0].unavailable, HasSubstr("not-ram: 0x90000"));
@@ -75,13 +77,15 @@ TEST(Select, OfASampleLargerThanRamIsAllOfIt) {
 }
 
 TEST(Select, SortsWhatTheGuestsKernelSaysAndBelievesNoneOfIt) {
-  const Policy policy = Of(
-      {{"k", Severity::kCritical, GuestSelector{}, {}},
-       {"m", Severity::kCritical,
-        GuestSelector{GuestSelector::Kind::kModules, {"*"}, {"text"}}, {}}});
+  const Policy policy =
+      Of({{"k", Severity::kCritical, GuestSelector{}, {}},
+          {"m",
+           Severity::kCritical,
+           GuestSelector{GuestSelector::Kind::kModules, {"*"}, {"text"}},
+           {}}});
   Resolver resolver;
-  resolver.found = {{0x300010, 0x300020}, {0x200000, 0x201000},
-                    {0x200800, 0x202000}};
+  resolver.found = {
+      {0x300010, 0x300020}, {0x200000, 0x201000}, {0x200800, 0x202000}};
   ASSERT_OK_AND_ASSIGN(auto regions, Select(policy, kRam, {}, &resolver));
   EXPECT_THAT(regions[0].ranges, ElementsAre(AddressRange{0x200000, 0x202000},
                                              AddressRange{0x300010, 0x300020}));

@@ -11,6 +11,8 @@ namespace {
 
 using testing::StatusIs;
 
+using Subsets = std::map<std::string, DigestBytes>;
+
 class StateTest : public VerifierFixture {
  protected:
   StateTest() {
@@ -34,11 +36,11 @@ class StateTest : public VerifierFixture {
       statement.root =
           evidence::StateRoot(statement.algorithm, statement.regions);
     }
-    absl::StatusOr<StateAppraisal> appraisal = VerifyState(
-        wire::EncodeEvidence(
-            builder.Seal(std::string(evidence::kStatePayloadType),
-                         wire::EncodeStateStatement(statement))),
-        anchors, demands, now);
+    absl::StatusOr<StateAppraisal> appraisal =
+        VerifyState(wire::EncodeEvidence(
+                        builder.Seal(std::string(evidence::kStatePayloadType),
+                                     wire::EncodeStateStatement(statement))),
+                    anchors, demands, now);
     EXPECT_TRUE(appraisal.ok()) << appraisal.status().ToString();
     return appraisal.ok() ? *std::move(appraisal) : StateAppraisal();
   }
@@ -53,7 +55,7 @@ class StateTest : public VerifierFixture {
 };
 
 TEST_F(StateTest, IsTrustedAndSaysWhatWasMeasured) {
-  demands.approved_subsets = {{"linux@3", Bytes(32, 7)}};
+  demands.approved_subsets = Subsets{{"linux@3", Bytes(32, 7)}};
   demands.min_consistency = "paused";
   const StateAppraisal appraisal = Appraise();
   EXPECT_EQ(Code(appraisal), "trusted");
@@ -99,9 +101,9 @@ TEST_F(StateTest, IsRefusedWithFieldsThatCannotBe) {
 }
 
 TEST_F(StateTest, IsHeldAgainstWhatIsDemanded) {
-  demands.approved_subsets = {{"linux@4", {}}};
+  demands.approved_subsets = Subsets{{"linux@4", Bytes()}};
   EXPECT_EQ(Code(Appraise()), reason::kSubsetNotApproved);
-  demands.approved_subsets = {{"linux@3", Bytes(32, 8)}};
+  demands.approved_subsets = Subsets{{"linux@3", Bytes(32, 8)}};
   EXPECT_EQ(Code(Appraise()), reason::kSubsetNotApproved);
   demands = {};
   demands.min_consistency = "point-in-time";
@@ -121,11 +123,10 @@ TEST_F(StateTest, IsHeldAgainstWhatIsDemanded) {
 
 TEST_F(StateTest, IsNoConfigurationAndNoConfigurationIsMemory) {
   statement.root = evidence::StateRoot(statement.algorithm, statement.regions);
-  const auto as_config = Verify(
-      wire::EncodeEvidence(
-          builder.Seal(std::string(evidence::kStatePayloadType),
-                       wire::EncodeStateStatement(statement))),
-      anchors, policy, now);
+  const auto as_config = Verify(wire::EncodeEvidence(builder.Seal(
+                                    std::string(evidence::kStatePayloadType),
+                                    wire::EncodeStateStatement(statement))),
+                                anchors, policy, now);
   ASSERT_TRUE(as_config.ok());
   EXPECT_FALSE(as_config->verdict.trusted());
   EXPECT_EQ(Codes(*as_config), reason::kPayloadTypeUnexpected);

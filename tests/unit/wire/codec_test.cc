@@ -102,6 +102,63 @@ TEST_F(CodecTest, HostStateAndInsideSurviveTheRoundTrip) {
   EXPECT_EQ(parsed.inside, "inventory");
 }
 
+TEST_F(CodecTest, StateStatementAndPagesSurviveTheRoundTrip) {
+  evidence::StateStatement statement;
+  statement.header = builder.header;
+  statement.policy_id = "linux";
+  statement.policy_version = 3;
+  statement.policy_digest = Bytes(32, 7);
+  statement.consistency = "paused";
+  statement.pause_us = 812;
+  statement.ram = {{0, 0xA0000}, {0x100000, 0x200000}};
+  statement.regions = {
+      {"text", "critical", 8192, 2, Bytes(32, 1), Bytes(32, 2), 0, 1, ""},
+      {"idt", "high", 0, 0, {}, {}, 0, 0, "not-resolved"}};
+  statement.notes = {"peek: why"};
+  const Bytes bytes = EncodeStateStatement(statement);
+  ASSERT_OK_AND_ASSIGN(const evidence::StateStatement parsed,
+                       ParseStateStatement(bytes));
+  EXPECT_EQ(parsed.regions, statement.regions);
+  EXPECT_EQ(parsed.ram, statement.ram);
+  EXPECT_EQ(EncodeStateStatement(parsed), bytes);
+  EXPECT_THAT(ParseStateStatement(Join({bytes, Bytes{0xFA, 0x01, 1, 'x'}})),
+              StatusIs(kInvalid, HasSubstr("StateStatement")));
+  EXPECT_THAT(ParseStateStatement(Bytes()),
+              StatusIs(kInvalid, HasSubstr("StateStatement.algorithm")));
+
+  const evidence::SnapshotPages pages = {
+      {{"text", {{0x1000, 0x3000}}, Bytes(64, 5)}}};
+  ASSERT_OK_AND_ASSIGN(const evidence::SnapshotPages again,
+                       ParseSnapshotPages(EncodeSnapshotPages(pages)));
+  EXPECT_EQ(again.regions[0].ranges, pages.regions[0].ranges);
+  EXPECT_EQ(again.regions[0].digests, pages.regions[0].digests);
+  EXPECT_THAT(ParseSnapshotPages(Bytes()),
+              StatusIs(kInvalid, HasSubstr("SnapshotPages.format")));
+}
+
+TEST_F(CodecTest, StateRootCoversEveryFieldOfEveryRegion) {
+  const evidence::RegionState region{
+      "text", "critical", 8192, 2, Bytes(32, 1), Bytes(32, 2), 0, 1, ""};
+  const auto root = [](const evidence::RegionState& one) {
+    return evidence::StateRoot(HashAlgorithm::kSha256, {one, {}});
+  };
+  const DigestBytes before = root(region);
+  const auto changed = [&](auto change) {
+    evidence::RegionState other = region;
+    change(other);
+    return root(other) != before;
+  };
+  EXPECT_TRUE(changed([](auto& r) { r.name = "texts"; }));
+  EXPECT_TRUE(changed([](auto& r) { r.severity = "low"; }));
+  EXPECT_TRUE(changed([](auto& r) { ++r.bytes; }));
+  EXPECT_TRUE(changed([](auto& r) { ++r.pages; }));
+  EXPECT_TRUE(changed([](auto& r) { r.selection[0] ^= 1; }));
+  EXPECT_TRUE(changed([](auto& r) { r.root[0] ^= 1; }));
+  EXPECT_TRUE(changed([](auto& r) { ++r.unreadable_pages; }));
+  EXPECT_TRUE(changed([](auto& r) { ++r.torn_pages; }));
+  EXPECT_TRUE(changed([](auto& r) { r.unavailable = "x"; }));
+}
+
 TEST_F(CodecTest, HostLogStatementSurvivesTheRoundTrip) {
   evidence::HostLogStatement statement;
   statement.header = builder.header;
