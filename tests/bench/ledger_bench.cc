@@ -330,8 +330,8 @@ void BM_InclusionProofOfTenMillion(benchmark::State& state) {
           return std::move(found.hashes);
         },
         kSize);
-    const auto path = tree.InclusionProof(index);
-    if (!path.ok() || path->empty()) {
+    const auto found_path = tree.InclusionProof(index);
+    if (!found_path.ok() || found_path->empty()) {
       state.SkipWithError("no proof");
     }
   }
