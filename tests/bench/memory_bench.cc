@@ -81,8 +81,7 @@ RegionPages Region(uint64_t size, HashAlgorithm algorithm) {
 
 void Measure(RamBlocks& blocks, const MeasureOptions& options,
              RegionPages& region) {
-  const auto view = GuestView::Make(
-      blocks, {{region.grid.ranges()[0], 0, 0}});
+  const auto view = GuestView::Make(blocks, {{region.grid.ranges()[0], 0, 0}});
   if (!view.ok() || !MeasurePages(*view, nullptr, options, region).ok()) {
     std::abort();
   }
@@ -105,14 +104,12 @@ void BM_PageDigestsOfSharedMemory(benchmark::State& state) {
   double first = 1e9;
   double later = 1e9;
   for (auto _ : state) {
-    in_memory = std::min(in_memory, Seconds([&] {
-                           HashInMemory(guest.ram(), kGuest, out);
-                         }));
+    in_memory = std::min(
+        in_memory, Seconds([&] { HashInMemory(guest.ram(), kGuest, out); }));
     RamBlocks blocks = guest.Blocks();
     RegionPages region = Region(kGuest, HashAlgorithm::kBlake3);
     const MeasureOptions options{.threads = kThreads};
-    first =
-        std::min(first, Seconds([&] { Measure(blocks, options, region); }));
+    first = std::min(first, Seconds([&] { Measure(blocks, options, region); }));
     for (int i = 0; i < 3; ++i) {
       later =
           std::min(later, Seconds([&] { Measure(blocks, options, region); }));
@@ -139,17 +136,15 @@ void BM_OnePercentDirty(benchmark::State& state) {
     RamBlocks blocks = guest.Blocks();
     RegionPages plain = Region(guest.size(), HashAlgorithm::kSha256);
     Measure(blocks, {.threads = kThreads}, plain);
-    full = std::min(full, Seconds([&] {
-                      Measure(blocks, {.threads = kThreads}, plain);
-                    }));
+    full = std::min(
+        full, Seconds([&] { Measure(blocks, {.threads = kThreads}, plain); }));
     RegionPages tagged = Region(guest.size(), HashAlgorithm::kSha256);
     const MeasureOptions options{.threads = kThreads, .tag_key = &key};
     Measure(blocks, options, tagged);
     for (uint64_t at = 0; at < guest.size(); at += 100 * memory::kPageSize) {
       ++guest.ram()[at];
     }
-    dirty =
-        std::min(dirty, Seconds([&] { Measure(blocks, options, tagged); }));
+    dirty = std::min(dirty, Seconds([&] { Measure(blocks, options, tagged); }));
   }
   state.counters["dirty_over_full"] = dirty / full;
 }

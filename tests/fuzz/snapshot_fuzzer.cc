@@ -23,8 +23,7 @@ void RunPolicy(ByteView bytes) {
   }
   const std::vector<memory::AddressRange> ram = {{0, 0xA0000},
                                                  {0x100000, 0x800000}};
-  const auto regions =
-      snapshot::Select(*policy, ram, Bytes(16, 1), nullptr);
+  const auto regions = snapshot::Select(*policy, ram, Bytes(16, 1), nullptr);
   if (!regions.ok()) {
     return;
   }
