@@ -16,7 +16,8 @@ void Require(bool holds) {
 
 void Run(ByteView bytes) {
   static const LogState& state = *new LogState({.origin = "fuzzer"});
-  if (const auto record = ParseRecord(bytes); record.ok()) {
+  const auto record = ParseRecord(bytes);
+  if (record.ok()) {
     Require(AsText(EncodeRecord(record->time_unix_ms, record->entry)) ==
             AsText(bytes));
     bytes = record->entry;
