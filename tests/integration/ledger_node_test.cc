@@ -17,6 +17,7 @@
 #include "support/ledger_rig.h"
 #include "support/temp_dir.h"
 #include "support/vectors.h"
+#include "tlog/witness.h"
 #include "vmattest/ledger/light_client.h"
 #include "vmattest/v1/ledger.grpc.pb.h"
 
@@ -213,6 +214,98 @@ TEST_F(LedgerNodeTest, KeepsTrustThroughKill9AndStandsAnAudit) {
             0)
       << out.str() << err.str();
   EXPECT_THAT(out.str(), HasSubstr("8 of 8 records are good"));
+}
+
+TEST_F(LedgerNodeTest, WatchersSeeWhatIsThereAndThenWhatComes) {
+  ASSERT_EQ(Submit(rig_.Authorise("h1")), "");
+  ASSERT_EQ(Submit(rig_.Register(1)), "");
+  ASSERT_EQ(Submit(rig_.Launch("h1", 1)), "");
+  const auto until =
+      std::chrono::system_clock::now() + std::chrono::seconds(30);
+
+  grpc::ClientContext all_context;
+  all_context.set_deadline(until);
+  v1::WatchAllRequest all;
+  all.set_begin(1);
+  const auto records = stub_->WatchAll(&all_context, all);
+  v1::WatchAllResponse record;
+  for (const uint64_t index : {1, 2}) {
+    ASSERT_TRUE(records->Read(&record));
+    EXPECT_EQ(record.index(), index);
+  }
+  grpc::ClientContext vm_context;
+  vm_context.set_deadline(until);
+  v1::WatchVmRequest vm;
+  vm.set_vm_uuid(ToString(LedgerVm(1)));
+  const auto trust = stub_->WatchVm(&vm_context, vm);
+  v1::GetTrustResponse now;
+  ASSERT_TRUE(trust->Read(&now));
+  EXPECT_EQ(now.fails(), 0u);
+
+  ASSERT_EQ(Submit(rig_.Result("h1", 1, false)), "");
+  ASSERT_TRUE(records->Read(&record));
+  EXPECT_EQ(record.index(), 3u);
+  while (now.fails() == 0) {  // a checkpoint may come between
+    ASSERT_TRUE(trust->Read(&now));
+  }
+  EXPECT_LE(now.score_milli(), 80'000);
+
+  // Ended by whoever watches, or by a node that goes away.
+  all_context.TryCancel();
+  EXPECT_FALSE(records->Read(&record));
+  EXPECT_EQ(records->Finish().error_code(), grpc::StatusCode::CANCELLED);
+  node_.Kill();
+  while (trust->Read(&now)) {
+  }
+  EXPECT_EQ(trust->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+
+  Start();
+  grpc::ClientContext unknown_context;
+  unknown_context.set_wait_for_ready(true);
+  unknown_context.set_deadline(until);
+  vm.set_vm_uuid(ToString(LedgerVm(9)));
+  const auto nobody = stub_->WatchVm(&unknown_context, vm);
+  EXPECT_FALSE(nobody->Read(&now));
+  EXPECT_EQ(nobody->Finish().error_code(), grpc::StatusCode::NOT_FOUND);
+}
+
+TEST_F(LedgerNodeTest, CosignsACheckpointOnceAndOnlyWithItsNewestRecord) {
+  ASSERT_EQ(Submit(rig_.Authorise("h1")), "");
+  ASSERT_EQ(Submit(rig_.Register(1)), "");
+  AwaitNewest(1);
+  v1::GetCheckpointResponse checkpoint;
+  ASSERT_TRUE(Call(&v1::Ledger::Stub::GetCheckpoint, v1::GetCheckpointRequest(),
+                   &checkpoint)
+                  .ok());
+  ASSERT_EQ(checkpoint.witnessed(), 2u);
+  v1::ListRecordsRequest last;
+  last.set_begin(1);
+  v1::ListRecordsResponse records;
+  ASSERT_TRUE(Call(&v1::Ledger::Stub::ListRecords, last, &records).ok());
+  v1::GetInclusionProofRequest wanted;
+  wanted.set_index(1);
+  wanted.set_size(2);
+  v1::GetInclusionProofResponse proof;
+  ASSERT_TRUE(Call(&v1::Ledger::Stub::GetInclusionProof, wanted, &proof).ok());
+
+  v1::AddCheckpointRequest request;
+  request.set_body(
+      tlog::EncodeAddCheckpoint({.note = checkpoint.checkpoint()}));
+  *request.mutable_inclusion_path() = proof.path();
+  v1::AddCheckpointResponse response;
+  const auto add = [&] {
+    const grpc::Status status =
+        Call(&v1::Ledger::Stub::AddCheckpoint, request, &response);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    return response.status();
+  };
+  request.set_newest_record("another");
+  EXPECT_EQ(add(), 422u) << response.body();
+  request.set_newest_record(records.records(0));
+  EXPECT_EQ(add(), 200u) << response.body();
+  EXPECT_THAT(response.body(), HasSubstr("/witness"));
+  EXPECT_EQ(add(), 409u);  // it has seen more than "old 0"
+  EXPECT_EQ(response.body(), "2\n");
 }
 
 TEST_F(LedgerNodeTest, ARolledBackStoreStopsTheNodeAndSaysSo) {
