@@ -1,17 +1,13 @@
 #include "disk/inspect.h"
 
 #include <fmt/format.h>
-#include <sched.h>
-#include <seccomp.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "crypto/digest.h"
 #include "disk/leaf_list.h"
 #include "fakes/memory_block_source.h"
 #include "support/matchers.h"
 #include "support/vectors.h"
+#include "unit/disk/debian_disk.h"
 #include "unit/disk/disk_images.h"
 #include "unit/disk/pe_builder.h"
 
@@ -22,35 +18,19 @@ using ::testing::HasSubstr;
 using ::testing::Pair;
 using ::testing::UnorderedElementsAre;
 using vmattest::testing::ByPath;
+using vmattest::testing::DebianDisk;
 using vmattest::testing::DiskImages;
 using vmattest::testing::IsOk;
+using vmattest::testing::kMiB;
 using vmattest::testing::MakePe;
 using vmattest::testing::MemoryBlockSource;
 using vmattest::testing::OpenRaw;
 using vmattest::testing::QemuNbd;
+using vmattest::testing::RootFiles;
 using vmattest::testing::Slurp;
 using vmattest::testing::StatusIs;
 
 using Leaves = std::map<std::string, std::string>;
-
-constexpr uint64_t kMiB = uint64_t{1} << 20;
-
-std::string Status(const std::string& bash_version) {
-  return "Package: bash\nStatus: install ok installed\nVersion: " +
-         bash_version +
-         "\nArchitecture: amd64\n\n"
-         "Package: dash\nStatus: install ok unpacked\nVersion: 0.5\n"
-         "Architecture: amd64\n";
-}
-
-DiskImages::Files RootFiles(const std::string& bash_version) {
-  return {{"var/lib/dpkg/status", Status(bash_version)},
-          {"var/lib/dpkg/info/bash.md5sums", "0123  usr/bin/bash\n"},
-          {"usr/lib/os-release", "ID=debian\nVERSION_ID=12\n"},
-          {"etc/os-release", "-> ../usr/lib/os-release"},
-          {"boot/vmlinuz-6.1", MakePe({.sections = {"kernel"}})},
-          {"boot/grub/grub.cfg", "linux /vmlinuz-6.1\n"}};
-}
 
 Leaves LeavesOf(BlockSource& disk, const InspectOptions& options = {}) {
   auto report = Inspect(disk, options, nullptr);
@@ -62,55 +42,6 @@ std::string Sha256(std::string_view content) {
   return "digest " + DigestText(HashAlgorithm::kSha256,
                                 Hash(HashAlgorithm::kSha256, AsBytes(content)));
 }
-
-// A GPT disk: BIOS boot, EFI system partition, Linux root, as Debian's cloud
-// images have them.
-class DebianDisk {
- public:
-  static constexpr uint64_t kEfiAt = 2 * kMiB;
-  static constexpr uint64_t kRootAt = 8 * kMiB;
-  static constexpr uint64_t kRootSize = 24 * kMiB;
-
-  explicit DebianDisk(const std::string& bash_version) {
-    path_ = images_.MakeEmpty("disk", 34 * kMiB);
-    DiskImages::WriteAt(path_, 0, Table());
-    DiskImages::Insert(path_, kEfiAt,
-                       images_.MakeVfat("esp",
-                                        {{"EFI/BOOT/BOOTX64.EFI", Loader()},
-                                         {"EFI/debian/grub.cfg", "search\n"}},
-                                        4 * kMiB, {"-i", "12345678"}));
-    SetRoot(RootFiles(bash_version));
-  }
-  // One identity, so that images differ in their files only.
-  void SetRoot(const DiskImages::Files& files) {
-    std::filesystem::remove_all(images_.Path("files"));
-    DiskImages::Insert(
-        path_, kRootAt,
-        images_.MakeExt(
-            "root", images_.MakeFolder("files", files), kRootSize,
-            {"-t", "ext4", "-U", "11111111-2222-3333-4444-555555555555"}));
-  }
-  static std::string Loader() { return MakePe({.sections = {"loader"}}); }
-  [[nodiscard]] const std::string& path() const { return path_; }
-  DiskImages& images() { return images_; }
-
- private:
-  // sgdisk waits for all of the machine's disks: once for all tests.
-  static const std::string& Table() {
-    static const std::string content = [] {
-      DiskImages images;
-      const std::string image = images.MakeEmpty("disk", 34 * kMiB);
-      DiskImages::Run({"sgdisk", "-n", "1:2048:+1M", "-t", "1:ef02", "-n",
-                       "2:4096:+4M", "-t", "2:ef00", "-n", "3:16384:+24M", "-t",
-                       "3:8304", "-c", "3:root", image});
-      return Slurp(image);
-    }();
-    return content;
-  }
-
-  DiskImages images_;
-  std::string path_;
-};
 
 TEST(Inspect, ListsWhatADiskHolds) {
   const DebianDisk disk("5.2-1");
@@ -343,105 +274,6 @@ TEST(Inspect, IsTheSameEveryTime) {
                        Inspect(*OpenRaw(disk.path()), {}, nullptr));
   EXPECT_EQ(first.leaves, second.leaves);
   EXPECT_TRUE(std::is_sorted(first.leaves.begin(), first.leaves.end()));
-}
-
-// The system calls that are left once everything is prepared. Any other ends
-// the process.
-void EnterSandbox() {
-  scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
-  for (const int call : {SCMP_SYS(read),          SCMP_SYS(write),
-                         SCMP_SYS(pread64),       SCMP_SYS(lseek),
-                         SCMP_SYS(close),         SCMP_SYS(mmap),
-                         SCMP_SYS(munmap),        SCMP_SYS(mremap),
-                         SCMP_SYS(madvise),       SCMP_SYS(brk),
-                         SCMP_SYS(mprotect),      SCMP_SYS(futex),
-                         SCMP_SYS(clock_gettime), SCMP_SYS(poll),
-                         SCMP_SYS(recvfrom),      SCMP_SYS(sendto),
-                         SCMP_SYS(shutdown),      SCMP_SYS(fcntl),
-                         SCMP_SYS(getpid),        SCMP_SYS(set_robust_list),
-                         SCMP_SYS(rseq),          SCMP_SYS(rt_sigprocmask),
-                         SCMP_SYS(exit),          SCMP_SYS(exit_group)}) {
-    seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 0);
-  }
-  const scmp_arg_cmp thread = {0, SCMP_CMP_MASKED_EQ, CLONE_THREAD,
-                               CLONE_THREAD};
-  seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1, &thread);
-  const scmp_arg_cmp name = {0, SCMP_CMP_EQ, PR_SET_NAME, 0};
-  seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1, &name);
-  seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
-  if (seccomp_load(filter) != 0) {
-    _exit(3);
-  }
-}
-
-// A sanitizer makes system calls of its own.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;
-#elif defined(__has_feature)
-constexpr bool kSanitized =
-    __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
-#else
-constexpr bool kSanitized = false;
-#endif
-
-int ExitCodeInSandbox(const std::function<bool()>& work) {
-  const pid_t child = fork();
-  if (child == 0) {
-    Prepare();
-    EnterSandbox();
-    _exit(work() ? 0 : 1);
-  }
-  int status = 0;
-  waitpid(child, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
-class SandboxTest : public ::testing::Test {
- protected:
-  // dpkg and rpm, FAT and ext4, damaged headers and all messages on the way.
-  SandboxTest() : disk_("5.2-1") {
-    DiskImages::Files files = RootFiles("5.2-1");
-    const std::string database = disk_.images().Path("rpmdb");
-    DiskImages::Run({"sqlite3", database,
-                     "CREATE TABLE Packages(hnum INTEGER PRIMARY KEY, blob "
-                     "BLOB); INSERT INTO Packages VALUES (1, zeroblob(99));"});
-    files["var/lib/rpm/rpmdb.sqlite"] = Slurp(database);
-    disk_.SetRoot(files);
-  }
-  void SetUp() override {
-    if (kSanitized) {
-      GTEST_SKIP() << "built with a sanitizer";
-    }
-  }
-  static bool Works(BlockSource& source) {
-    const InspectOptions options{.guest_digest = true};
-    const auto report = Inspect(source, options, nullptr);
-    return report.ok() && report->leaves.size() > 20;
-  }
-  DebianDisk disk_;
-};
-
-TEST_F(SandboxTest, ARawImageNeedsNoOtherFile) {
-  const auto source = OpenRaw(disk_.path());
-  EXPECT_EQ(ExitCodeInSandbox([&] { return Works(*source); }), 0);
-}
-
-TEST_F(SandboxTest, AnNbdServerNeedsNothingButItsSocket) {
-  const QemuNbd server(disk_.path(), "raw");
-  UniqueFd socket = server.Connect();
-  EXPECT_EQ(ExitCodeInSandbox([&] {
-              auto source = NbdBlockSource::Connect(std::move(socket), "");
-              return source.ok() && Works(**source);
-            }),
-            0);
-}
-
-TEST_F(SandboxTest, ADamagedDiskNeedsNoOtherFileEither) {
-  DiskImages::WriteAt(disk_.path(), DebianDisk::kRootAt + 1024 + 0x78, "x");
-  DiskImages::WriteAt(disk_.path(), DebianDisk::kEfiAt + 600, "damaged");
-  const auto source = OpenRaw(disk_.path());
-  EXPECT_EQ(
-      ExitCodeInSandbox([&] { return Inspect(*source, {}, nullptr).ok(); }), 0);
 }
 
 }  // namespace
