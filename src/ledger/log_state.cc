@@ -7,13 +7,13 @@
 #include "crypto/ecdsa_der.h"
 #include "fmt/format.h"
 #include "ledger/reason_codes.h"
+#include "ledger/score_rules.h"
 #include "merkle/tree.h"
 
 namespace vmattest::ledger {
 namespace {
 
 constexpr size_t kRecent = 64;
-constexpr size_t kCoordinateSize = 32;
 constexpr auto kSha256 = HashAlgorithm::kSha256;
 
 Reason Refuse(std::string_view code, std::string element,
@@ -89,85 +89,6 @@ std::shared_ptr<const EcVerifier> ImportKey(const std::string& spki) {
 }
 
 }  // namespace
-
-trust::ScoreRules FromMessage(const v1::LedgerScoreRules& message) {
-  return {.version = message.version(),
-          .start = message.start(),
-          .cap = message.cap(),
-          .floor = message.floor(),
-          .pass_credit = message.pass_credit(),
-          .fail_debit = message.fail_debit(),
-          .decay_per_hour = message.decay_per_hour(),
-          .credit_interval_ms = message.credit_interval_ms(),
-          .grace_ms = message.grace_ms(),
-          .compromise_vms = message.compromise_vms(),
-          .compromise_owners = message.compromise_owners(),
-          .window_fails = message.window_fails(),
-          .window_ms = message.window_ms(),
-          .compromise_keeps = message.compromise_keeps(),
-          .free = message.free(),
-          .checked = message.checked()};
-}
-
-v1::LedgerScoreRules ToMessage(const trust::ScoreRules& rules) {
-  v1::LedgerScoreRules message;
-  message.set_version(rules.version);
-  message.set_start(rules.start);
-  message.set_cap(rules.cap);
-  message.set_floor(rules.floor);
-  message.set_pass_credit(rules.pass_credit);
-  message.set_fail_debit(rules.fail_debit);
-  message.set_decay_per_hour(rules.decay_per_hour);
-  message.set_credit_interval_ms(rules.credit_interval_ms);
-  message.set_grace_ms(rules.grace_ms);
-  message.set_compromise_vms(rules.compromise_vms);
-  message.set_compromise_owners(rules.compromise_owners);
-  message.set_window_fails(rules.window_fails);
-  message.set_window_ms(rules.window_ms);
-  message.set_compromise_keeps(rules.compromise_keeps);
-  message.set_free(rules.free);
-  message.set_checked(rules.checked);
-  return message;
-}
-
-std::optional<Reason> CheckSignature(const LogPolicy& policy,
-                                     const Entry& entry, const WriterKey& key) {
-  if (!entry.by_document) {
-    if (key.host == nullptr) {
-      return Refuse(reason::kWriterUnknown, "host_id", "an authorised host",
-                    entry.body.host_id());
-    }
-    const ByteView signature(entry.signature);
-    if (!key.host->Verify(HostEntryDigest(entry.body_bytes),
-                          signature.first(kCoordinateSize),
-                          signature.subspan(kCoordinateSize))) {
-      return Refuse(reason::kSignature, "signature",
-                    "by the ledger key of " + entry.body.host_id());
-    }
-    return std::nullopt;
-  }
-  document::Opened opened =
-      document::Open(entry.document, kEntryPayloadType, policy.authorities);
-  if (opened.verdict.trusted()) {
-    return std::nullopt;
-  }
-  const bool may_own =
-      entry.body.what_case() == v1::LedgerEntryBody::kVmRegister &&
-      entry.body.vm_register().home().empty();
-  if (may_own) {
-    opened = document::Open(entry.document, kEntryPayloadType, policy.owners);
-    if (opened.verdict.trusted()) {
-      return opened.signer->name == entry.body.vm_register().owner()
-                 ? std::nullopt
-                 : std::optional<Reason>(Refuse(
-                       reason::kNotPermitted, "owner", opened.signer->name,
-                       entry.body.vm_register().owner()));
-    }
-  }
-  const Reason& first = opened.verdict.reasons.front();
-  return Refuse(reason::kSignature, first.code + " " + first.element,
-                first.expected, first.found);
-}
 
 LogState::LogState(LogPolicy policy) : policy_(std::move(policy)) {}
 

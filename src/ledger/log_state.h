@@ -10,29 +10,12 @@
 #include <vector>
 
 #include "crypto/ecdsa.h"
-#include "document/document.h"
 #include "ledger/entry.h"
+#include "ledger/entry_signature.h"
 #include "trust/fold.h"
 #include "vmattest/types/verdict.h"
 
 namespace vmattest::ledger {
-
-// Who may sign what by document. Configuration, of readers too.
-struct LogPolicy {
-  std::string origin;
-  std::vector<document::PublicKey> authorities;
-  // May register VMs as their owner, under the key's name.
-  std::vector<document::PublicKey> owners;
-  // A writer's clock may be ahead of ledger time by so much (rule S30). Older
-  // entries are taken, but their passes count for nothing.
-  int64_t max_skew_ms = 60'000;
-};
-
-// Who signed an entry, as the log knew it when KeyFor() was asked.
-struct WriterKey {
-  std::shared_ptr<const EcVerifier> host;  // null: no such host
-  uint64_t generation = 0;
-};
 
 struct Writer {
   Bytes key_spki;  // empty: a document's signer
@@ -52,11 +35,6 @@ struct Writer {
   };
   std::deque<Recent> recent;
 };
-
-// Slow: one or two signatures. Refuses unless `entry` is signed by `key`, or is
-// a document by somebody who may sign it. Callable from any thread.
-std::optional<Reason> CheckSignature(const LogPolicy& policy,
-                                     const Entry& entry, const WriterKey& key);
 
 // What the records say so far, and whether another one may follow: the rules
 // of docs/formats/ledger.md, the same on write and on read. One thread at a
@@ -137,9 +115,6 @@ class LogState {
   std::map<Bytes, Uuid> by_ek_;
   std::map<Bytes, Uuid> by_lineage_;
 };
-
-trust::ScoreRules FromMessage(const v1::LedgerScoreRules& message);
-v1::LedgerScoreRules ToMessage(const trust::ScoreRules& rules);
 
 }  // namespace vmattest::ledger
 

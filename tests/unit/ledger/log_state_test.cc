@@ -1,6 +1,8 @@
 // The rules, through a log as a ledger node has it.
 #include "ledger/log_state.h"
 
+#include "ledger/score_rules.h"
+
 #include "fakes/fake_log_store.h"
 #include "gmock/gmock.h"
 #include "ledger/log.h"
