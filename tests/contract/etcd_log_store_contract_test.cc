@@ -26,7 +26,6 @@ class ServersBed final : public LogStoreBed {
   std::unique_ptr<ledger::LogStore> Open() override {
     return OpenLog(*etcd_, prefix_);
   }
-  [[nodiscard]] bool ManyNodes() const override { return true; }
   void ExpireLeases() override { Servers().ExpireLeases(); }
 
  private:
@@ -45,7 +44,6 @@ class FakeEtcdBed final : public LogStoreBed {
   std::unique_ptr<ledger::LogStore> Open() override {
     return OpenLog(etcd_, "/l/");
   }
-  [[nodiscard]] bool ManyNodes() const override { return true; }
   void ExpireLeases() override { etcd_.ExpireLeases(); }
 
  private:
@@ -57,6 +55,8 @@ const LogStoreBody kBody = {"FakeEtcd",
 #endif
 
 INSTANTIATE_TEST_SUITE_P(Etcd, LogStoreContract, ::testing::Values(kBody),
+                         LogStoreBodyName);
+INSTANTIATE_TEST_SUITE_P(Etcd, LogStoreNodesContract, ::testing::Values(kBody),
                          LogStoreBodyName);
 
 }  // namespace

@@ -9,7 +9,8 @@
 #include "ledger/log_store.h"
 #include "support/matchers.h"
 
-// What every LogStore does. A program instantiates it over its bodies:
+// What every LogStore does, and what those do that many nodes share. A program
+// instantiates them over its bodies:
 //   INSTANTIATE_TEST_SUITE_P(Etcd, LogStoreContract, Values(body), BodyName);
 
 namespace vmattest::testing {
@@ -18,9 +19,8 @@ namespace vmattest::testing {
 class LogStoreBed {
  public:
   virtual ~LogStoreBed() = default;
-  // A node's view of the log. With ManyNodes(), several at once.
+  // A node's view of the log; under LogStoreNodesContract several at once.
   virtual std::unique_ptr<ledger::LogStore> Open() = 0;
-  [[nodiscard]] virtual bool ManyNodes() const = 0;
   // What is left of leadership when a node dies without resigning has run out
   // once this returns.
   virtual void ExpireLeases() {}
@@ -83,6 +83,8 @@ class LogStoreContract : public ::testing::TestWithParam<LogStoreBody> {
   std::unique_ptr<LogStoreBed> bed_;
   std::unique_ptr<ledger::LogStore> store_;
 };
+
+class LogStoreNodesContract : public LogStoreContract {};
 
 }  // namespace vmattest::testing
 

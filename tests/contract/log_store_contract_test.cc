@@ -12,7 +12,6 @@ class FakeBed final : public LogStoreBed {
   std::unique_ptr<ledger::LogStore> Open() override {
     return std::make_unique<FakeLogStore>(shared_);
   }
-  [[nodiscard]] bool ManyNodes() const override { return true; }
   void ExpireLeases() override {
     const MutexLock lock(shared_->mutex);
     shared_->leader = nullptr;
@@ -30,7 +29,6 @@ class SqliteBed final : public LogStoreBed {
     EXPECT_THAT(store, IsOk());
     return store.ok() ? *std::move(store) : nullptr;
   }
-  [[nodiscard]] bool ManyNodes() const override { return false; }
 
  private:
   TempDir dir_;
@@ -42,6 +40,11 @@ INSTANTIATE_TEST_SUITE_P(
         LogStoreBody{"Fake", [] { return std::make_unique<FakeBed>(); }},
         LogStoreBody{"Sqlite", [] { return std::make_unique<SqliteBed>(); }}),
     LogStoreBodyName);
+INSTANTIATE_TEST_SUITE_P(All, LogStoreNodesContract,
+                         ::testing::Values(LogStoreBody{
+                             "Fake",
+                             [] { return std::make_unique<FakeBed>(); }}),
+                         LogStoreBodyName);
 
 }  // namespace
 }  // namespace vmattest::testing
