@@ -185,8 +185,7 @@ class LedgerRig {
     } else {
       hosts_.at(entry.body.host_id()).Accepted(entry);
     }
-    const auto links = ledger::VmLinks(entry.body);
-    for (const ledger::VmLink& link : *links) {
+    for (const ledger::VmLink& link : entry.links) {
       newest_[link.vm.bytes[15]] = entry.hash;
     }
   }
