@@ -141,13 +141,19 @@ absl::StatusOr<SavedMoment> OpenGuest::SaveMoment(const MeasureCall& call) {
          }
          return call.cancelled && call.cancelled();
        }});
-  // It stopped reading before the end, or all is written and this is short.
-  while (!written) {
-    if (!told.ok()) {
+  // If it stopped before the end, the rest goes nowhere; ending the save may
+  // have to wait until somebody has read what libvirtd is writing.
+  std::thread aborter([&] {
+    (void)pthread_setname_np(pthread_self(), "moment");
+    while (!told.ok() && !written) {
       control_.AbortSave(guest_.uuid).IgnoreError();
+      (void)poll(nullptr, 0, kDrainMs);
     }
+  });
+  while (!written) {
     pipe.Drain();
   }
+  aborter.join();
   writer.join();
   RETURN_IF_ERROR(told.ok() || absl::IsDataLoss(told.status())
                       ? stood.status()
