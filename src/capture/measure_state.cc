@@ -117,6 +117,50 @@ absl::Status CopyPaused(const StateParts& parts, const snapshot::Policy& policy,
   return absl::OkStatus();
 }
 
+// Whether what is measured from now on is one moment of the guest. If the guest
+// or the host does not allow that, the statement says so.
+absl::StatusOr<bool> SaveMoment(const StateParts& parts,
+                                const StateRequest& request,
+                                const memory::MeasureCall& call,
+                                memory::MeasuredGuest& guest,
+                                evidence::StateStatement& statement) {
+  std::unique_ptr<PauseGuard> guard;
+  if (parts.make_guard) {
+    ASSIGN_OR_RETURN_WITH(guard, parts.make_guard(request.domain.uuid),
+                          "who would resume it");
+  }
+  const absl::StatusOr<memory::SavedMoment> moment = guest.SaveMoment(call);
+  // The hypervisor lets it run again, whatever became of the stream; what one
+  // that went away did is not known: the guard looks.
+  if (guard != nullptr && !absl::IsUnavailable(moment.status())) {
+    guard->Disarm();
+  }
+  if (!moment.ok()) {
+    if (!absl::IsFailedPrecondition(moment.status()) &&
+        !absl::IsAborted(moment.status()) &&
+        !absl::IsResourceExhausted(moment.status()) &&
+        !absl::IsUnimplemented(moment.status())) {
+      return moment.status();
+    }
+    statement.notes.push_back(fmt::format(
+        "no-point-in-time: {}", std::string(moment.status().message())));
+    return false;
+  }
+  statement.pause_us = static_cast<uint64_t>(moment->stood.count());
+  statement.notes.push_back(fmt::format(
+      "point-in-time: {} bytes streamed in {} ms, {} bytes kept, the guest "
+      "stood for {} us",
+      moment->stream_bytes, moment->took.count(), moment->kept_bytes,
+      moment->stood.count()));
+  if (WritesWhilePaused(statement.notes)) {
+    statement.notes.emplace_back(
+        "downgraded: others write to its memory while it stands");
+  } else {
+    statement.consistency = ToString(Consistency::kPointInTime);
+  }
+  return true;
+}
+
 memory::MeasurePlan PlanOf(
     const snapshot::Policy& policy,
     const std::vector<snapshot::SelectedRegion>& regions) {
@@ -193,6 +237,7 @@ absl::StatusOr<MeasuredState> MeasureState(const StateParts& parts,
         fmt::format("not-running: {} is {}", request.domain.name,
                     ToString(request.domain.state)));
   }
+  RETURN_IF_ERROR(parts.control.CheckMemoryIsHere(request.domain.uuid));
   ASSIGN_OR_RETURN(const hypervisor::DomainXml xml,
                    parts.hypervisor.GetXml(request.domain.uuid));
   memory::Guest guest{request.domain.uuid, request.domain.name, {}};
@@ -201,6 +246,16 @@ absl::StatusOr<MeasuredState> MeasureState(const StateParts& parts,
   memory::MeasureCall call = request.call;
   ASSIGN_OR_RETURN(const std::unique_ptr<memory::MeasuredGuest> open,
                    parts.measurer.Open(guest, call));
+  MeasuredState state;
+  state.statement = Begin(policy, request);
+  state.statement.reader = open->reader();
+  state.statement.map_proof = open->map_proof();
+  state.statement.notes = open->notes();
+  bool saved = false;
+  if (policy.consistency == Consistency::kPointInTime) {
+    ASSIGN_OR_RETURN(saved,
+                     SaveMoment(parts, request, call, *open, state.statement));
+  }
   const std::vector<memory::AddressRange> ram = open->ram(policy.rom_shadow);
   std::unique_ptr<snapshot::RegionResolver> resolver;
   if (parts.make_resolver) {
@@ -210,12 +265,6 @@ absl::StatusOr<MeasuredState> MeasureState(const StateParts& parts,
       const std::vector<snapshot::SelectedRegion> selected,
       snapshot::Select(policy, ram, request.nonce, resolver.get()));
   const memory::MeasurePlan plan = PlanOf(policy, selected);
-
-  MeasuredState state;
-  state.statement = Begin(policy, request);
-  state.statement.reader = open->reader();
-  state.statement.map_proof = open->map_proof();
-  state.statement.notes = open->notes();
   for (const memory::AddressRange& range : ram) {
     state.statement.ram.push_back({range.begin, range.end});
   }
@@ -229,16 +278,14 @@ absl::StatusOr<MeasuredState> MeasureState(const StateParts& parts,
       request.progress({"reading", std::min(total, done += bytes), total});
     };
   }
-  if (policy.consistency != Consistency::kLive) {
+  if (policy.consistency != Consistency::kLive && !saved) {
     RETURN_IF_ERROR(
         CopyPaused(parts, policy, request, plan, call, *open, state.statement));
   }
-  if (policy.consistency == Consistency::kPointInTime) {
-    state.statement.notes.emplace_back(
-        "no-point-in-time: this host's QEMU offers it to its monitor only");
-  }
   ASSIGN_OR_RETURN(std::vector<memory::MeasuredRegion> measured,
                    open->Measure(plan, call));
+  // A migration may have begun meanwhile.
+  RETURN_IF_ERROR(parts.control.CheckMemoryIsHere(request.domain.uuid));
   Fill(policy, selected, std::move(measured), state);
   return state;
 }

@@ -10,6 +10,8 @@
 #include "crypto/digest.h"
 #include "crypto/page_hash.h"
 #include "fmt/format.h"
+#include "memory/stream/device_state.h"
+#include "memory/stream/saved_ram.h"
 
 namespace vmattest::worker {
 namespace {
@@ -21,6 +23,7 @@ using memory::RamSection;
 constexpr size_t kMaxBlocks = 256;
 constexpr uint32_t kMaxThreads = 64;
 constexpr size_t kMaxFetch = size_t{16} << 20;
+constexpr uint64_t kMaxBlockBytes = uint64_t{1} << 46;
 constexpr uint32_t kMaxPageBytes = 2u << 20;
 
 absl::Status Malformed(std::string_view what) {
@@ -65,6 +68,8 @@ absl::StatusOr<WorkerReply> MemorySession::Handle(
       return Copy(request.copy_memory());
     case internal::WorkerRequest::kMeasureMemory:
       return Measure(request.measure_memory(), progress);
+    case internal::WorkerRequest::kReadSavedState:
+      return ReadSaved(request.read_saved_state(), std::move(descriptors));
     case internal::WorkerRequest::kFetchDigests:
       return Fetch(request.fetch_digests());
     default:
@@ -122,6 +127,49 @@ absl::StatusOr<WorkerReply> MemorySession::Copy(
   return reply;
 }
 
+absl::StatusOr<WorkerReply> MemorySession::ReadSaved(
+    const internal::ReadSavedState& request,
+    std::vector<UniqueFd> descriptors) {
+  saved_.clear();
+  vcpus_.clear();
+  std::vector<memory::RamLayout::Block> blocks;
+  for (const internal::SavedBlock& block : request.blocks()) {
+    if (block.bytes() == 0 || block.bytes() % memory::kPageSize != 0 ||
+        block.bytes() > kMaxBlockBytes) {
+      return Malformed("block");
+    }
+    blocks.push_back({block.name(), block.bytes()});
+  }
+  if (descriptors.size() != 3 || blocks.empty() || blocks.size() > kMaxBlocks) {
+    return Malformed("saved state");
+  }
+  memory::FdStream stream(std::move(descriptors[0]));
+  memory::SavedRam ram(std::move(descriptors[1]), blocks, request.max_bytes());
+  memory::SavedStateLimits limits;
+  limits.stream_bytes = request.max_stream_bytes();
+  ASSIGN_OR_RETURN(const memory::SavedState state,
+                   memory::ReadSavedState(stream, ram, limits));
+  RETURN_IF_ERROR(ram.Finish());
+  memory::RamSource source;
+  source.way = memory::RamSource::Way::kFile;
+  source.bytes = memory::SavedRamBytes(blocks);
+  source.mappable = true;
+  source.memory = std::move(descriptors[2]);
+  saved_.push_back(std::make_unique<memory::RamBlock>(std::move(source)));
+  WorkerReply reply;
+  WorkerReply::SavedState& saved = *reply.mutable_saved_state();
+  saved.set_stream_bytes(state.bytes);
+  saved.set_kept_bytes(ram.bytes());
+  auto vcpus = memory::ReadVcpuStates(state.devices);
+  if (vcpus.ok()) {
+    vcpus_ = *std::move(vcpus);
+    saved.set_vcpus(static_cast<uint32_t>(vcpus_.size()));
+  } else {
+    saved.set_vcpu_problem(std::string(vcpus.status().message()));
+  }
+  return reply;
+}
+
 RegionPages& MemorySession::RegionOf(const internal::MeasureMemory& request,
                                      int number) {
   const internal::GuestRegion& region = request.regions(number);
@@ -154,7 +202,8 @@ absl::StatusOr<WorkerReply> MemorySession::Measure(
     return Malformed("algorithm or page size");
   }
   ASSIGN_OR_RETURN(const GuestView view,
-                   GuestView::Make(blocks_, ToSections(request.sections())));
+                   GuestView::Make(request.from_saved() ? saved_ : blocks_,
+                                   ToSections(request.sections())));
   for (const internal::GuestRegion& region : request.regions()) {
     RETURN_IF_ERROR(ToRanges(region).status());
   }

@@ -9,6 +9,7 @@
 #include "base/handles.h"
 #include "base/secret_bytes.h"
 #include "base/status.h"
+#include "memory/vcpu_state.h"
 #include "vmattest/internal/worker.pb.h"
 #include "worker/memory/page_measurer.h"
 #include "worker/worker_program.h"
@@ -34,6 +35,9 @@ class MemorySession {
   absl::StatusOr<internal::WorkerReply> Measure(
       const internal::MeasureMemory& request,
       const WorkerProgram::SendProgress& progress);
+  absl::StatusOr<internal::WorkerReply> ReadSaved(
+      const internal::ReadSavedState& request,
+      std::vector<UniqueFd> descriptors);
   absl::StatusOr<internal::WorkerReply> Fetch(
       const internal::FetchDigests& request) const;
   // What is known of that region from before, or a new one.
@@ -41,6 +45,9 @@ class MemorySession {
 
   const SecretBytes key_;
   RamBlocks blocks_;
+  // Of the moment that was saved last: all blocks in one, and its registers.
+  RamBlocks saved_;
+  std::vector<memory::VcpuState> vcpus_;
   std::unique_ptr<GuestCopy> copy_;
   // By algorithm, page size and addresses.
   std::map<std::string, std::unique_ptr<RegionPages>> kept_;
