@@ -77,6 +77,16 @@ bool IsByDocument(const v1::LedgerEntryBody& body) {
   }
 }
 
+// Rule S33: an authority that saw no evidence names no key.
+std::optional<Reason> CheckVouched(const std::string& evidence_hash) {
+  return evidence_hash.size() == DigestSize(kSha256)
+             ? std::nullopt
+             : std::optional(
+                   Refuse(reason::kMalformed, "key_evidence_hash",
+                          "SHA-256 of the evidence by the host's TPM",
+                          fmt::format("{} bytes", evidence_hash.size())));
+}
+
 std::shared_ptr<const EcVerifier> ImportKey(const std::string& spki) {
   const absl::StatusOr<EcPublicKey> key = ParseP256Spki(AsBytes(spki));
   if (!key.ok()) {
@@ -350,7 +360,7 @@ std::optional<Reason> LogState::CheckDocument(const Entry& entry) const {
       }
       return ImportKey(body.key_delegate().key_spki()) == nullptr
                  ? Refusal(Refuse(reason::kMalformed, "key_spki", "P-256"))
-                 : std::nullopt;
+                 : CheckVouched(body.key_delegate().key_evidence_hash());
     }
     case v1::LedgerEntryBody::kHostRevoke:
       return FindWriter(body.host_revoke().host_id()) == nullptr
@@ -387,6 +397,9 @@ std::optional<Reason> LogState::CheckAuthorise(const Entry& entry) const {
       message.host_id().starts_with("key/") ||
       ImportKey(message.key_spki()) == nullptr) {
     return Refuse(reason::kMalformed, "host_authorise");
+  }
+  if (Refusal refusal = CheckVouched(message.key_evidence_hash())) {
+    return refusal;
   }
   const Writer* const known = FindWriter(message.host_id());
   if (known != nullptr && !known->ek_fingerprint.empty() &&
@@ -483,6 +496,8 @@ void LogState::ApplyHostEntry(const Entry& entry, trust::At at) {
     case v1::LedgerEntryBody::kLaunchDecision:
       if (body.launch_decision().allowed()) {
         fold_.Start(at, VmOf(body.launch_decision().vm_id()), body.host_id());
+      } else {
+        ApplyRefusedLaunch(body, at);
       }
       return;
     case v1::LedgerEntryBody::kMigrateOut:
@@ -494,6 +509,17 @@ void LogState::ApplyHostEntry(const Entry& entry, trust::At at) {
       return;
     default:
       return;
+  }
+}
+
+// A failure, unless it is told by a host that is not the VM's: that would lower
+// the scores of other hosts' VMs.
+void LogState::ApplyRefusedLaunch(const v1::LedgerEntryBody& body,
+                                  trust::At at) {
+  const Uuid id = VmOf(body.launch_decision().vm_id());
+  const trust::VmState* const vm = fold_.FindVm(id);
+  if (vm != nullptr && (vm->host.empty() || vm->host == body.host_id())) {
+    fold_.Result(at, id, false);
   }
 }
 
