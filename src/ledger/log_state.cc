@@ -104,6 +104,8 @@ void LogState::ApplyHostEntry(const Entry& entry, trust::At at) {
     case v1::LedgerEntryBody::kLaunchDecision:
       if (body.launch_decision().allowed()) {
         fold_.Start(at, VmOf(body.launch_decision().vm_id()), body.host_id());
+      } else {
+        ApplyRefusedLaunch(body, at);
       }
       return;
     case v1::LedgerEntryBody::kMigrateOut:
@@ -115,6 +117,17 @@ void LogState::ApplyHostEntry(const Entry& entry, trust::At at) {
       return;
     default:
       return;
+  }
+}
+
+// A failure, unless it is told by a host that is not the VM's: that would lower
+// the scores of other hosts' VMs.
+void LogState::ApplyRefusedLaunch(const v1::LedgerEntryBody& body,
+                                  trust::At at) {
+  const Uuid id = VmOf(body.launch_decision().vm_id());
+  const trust::VmState* const vm = fold_.FindVm(id);
+  if (vm != nullptr && (vm->host.empty() || vm->host == body.host_id())) {
+    fold_.Result(at, id, false);
   }
 }
 

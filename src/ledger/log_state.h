@@ -111,6 +111,7 @@ class LogState {
   [[nodiscard]] bool IsLate(const Entry& entry, int64_t time_ms) const;
   void ApplyWriter(const Entry& entry, Writer& writer) const;
   void ApplyHostEntry(const Entry& entry, trust::At at);
+  void ApplyRefusedLaunch(const v1::LedgerEntryBody& body, trust::At at);
   void ApplyDocument(const Entry& entry, trust::At at);
   void ApplyRegister(const v1::LedgerVmRegister& message, trust::At at);
   void SetKey(const std::string& host, const std::string& spki,

@@ -67,6 +67,16 @@ bool IsByDocument(const v1::LedgerEntryBody& body) {
   }
 }
 
+// Rule S33: an authority that saw no evidence names no key.
+std::optional<Reason> CheckVouched(const std::string& evidence_hash) {
+  return evidence_hash.size() == DigestSize(kSha256)
+             ? std::nullopt
+             : std::optional(
+                   Refuse(reason::kMalformed, "key_evidence_hash",
+                          "SHA-256 of the evidence by the host's TPM",
+                          fmt::format("{} bytes", evidence_hash.size())));
+}
+
 }  // namespace
 
 std::vector<std::string> LogState::Touches(const Entry& entry) {
@@ -293,7 +303,7 @@ std::optional<Reason> LogState::CheckDocument(const Entry& entry) const {
       }
       return ImportWriterKey(body.key_delegate().key_spki()) == nullptr
                  ? Refusal(Refuse(reason::kMalformed, "key_spki", "P-256"))
-                 : std::nullopt;
+                 : CheckVouched(body.key_delegate().key_evidence_hash());
     }
     case v1::LedgerEntryBody::kHostRevoke:
       return FindWriter(body.host_revoke().host_id()) == nullptr
@@ -330,6 +340,9 @@ std::optional<Reason> LogState::CheckAuthorise(const Entry& entry) const {
       message.host_id().starts_with("key/") ||
       ImportWriterKey(message.key_spki()) == nullptr) {
     return Refuse(reason::kMalformed, "host_authorise");
+  }
+  if (Refusal refusal = CheckVouched(message.key_evidence_hash())) {
+    return refusal;
   }
   const Writer* const known = FindWriter(message.host_id());
   if (known != nullptr && !known->ek_fingerprint.empty() &&

@@ -66,6 +66,7 @@ class Hosts {
       message.set_host_id(host.id);
       message.set_key_spki(
           std::string(AsText(EncodeSpki(host.key.public_key()).value())));
+      message.set_key_evidence_hash(std::string(32, 'e'));
       const Bytes bytes = SignAuthorityEntry(body, authority_).value();
       CheckedEntry checked{.entry = ParseEntry(bytes).value()};
       previous = checked.entry.hash;

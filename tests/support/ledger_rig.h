@@ -98,6 +98,7 @@ class LedgerRig {
       message.set_ek_fingerprint("ek of " + id);
       message.set_key_spki(
           std::string(AsText(*EncodeSpki(keys_.at(id).public_key()))));
+      message.set_key_evidence_hash(std::string(32, 'k'));
     });
   }
   Bytes Register(uint8_t vm, const std::string& owner = "alice") const {
