@@ -312,14 +312,13 @@ TEST_F(LedgerWitnesses, CosignEachOtherAndConvictANodeThatTellsTwoStories) {
   one_.Kill();
   SaveState("before");
   one_.Start();
-  const LedgerRig fork = rig_;
+  const Bytes another_story = rig_.Result("h1", 1, true);
   Submit(one_, rig_.Result("h1", 1, false));
   ASSERT_TRUE(AwaitWitnessed(one_, 4));
   one_.Kill();
   RestoreState("before");
-  rig_ = fork;
   one_.Start();
-  Submit(one_, rig_.Result("h1", 1, true));
+  Submit(one_, another_story);
   for (const MonotonicTime until = Limit();
        Checkpoint(one_).fork_proof().empty() &&
        std::chrono::steady_clock::now() < until;) {
