@@ -52,8 +52,8 @@ class LogState {
                                             int64_t time_ms) const;
   // The index of a retry: the writer's entry of that sequence, byte for byte.
   [[nodiscard]] std::optional<uint64_t> FindRetry(const Entry& entry) const;
-  // What two entries of one batch must not share: writers, VMs, hosts; "*":
-  // everything.
+  // What two entries of one batch must not share: VMs, and hosts, who write
+  // them; "*" alone: everything, also documents by whomever.
   [[nodiscard]] static std::vector<std::string> Touches(const Entry& entry);
 
   // Only what Check() let through.
