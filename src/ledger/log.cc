@@ -101,6 +101,10 @@ absl::Status Log::BeginAt(uint64_t size, const LogHead& head,
                           const Trusted& trusted) {
   ASSIGN_OR_RETURN(const std::vector<LogState::Item> items, ReadState(store_));
   absl::Status restored = state_.Restore(size, items);
+  // Nothing but what the root below is over.
+  if (restored.ok() && state_.Items() != items) {
+    restored = absl::DataLossError("the stored state is not in its one form");
+  }
   if (!restored.ok()) {
     return absl::DataLossError(restored.message());
   }

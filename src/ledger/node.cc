@@ -80,10 +80,10 @@ LedgerNode::~LedgerNode() {
     stopping_ = true;
   }
   changed_.NotifyAll();
-  sequencer_.reset();
   if (signer_.joinable()) {
-    signer_.join();
+    signer_.join();  // it asks the sequencer who leads
   }
+  sequencer_.reset();
 }
 
 // Who does not lead signs nothing: of each size there is one note, the
