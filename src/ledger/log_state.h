@@ -1,6 +1,7 @@
 #ifndef VMATTEST_LEDGER_LOG_STATE_H_
 #define VMATTEST_LEDGER_LOG_STATE_H_
 
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <memory>
@@ -69,6 +70,12 @@ class LogState {
   }
   [[nodiscard]] const LogPolicy& policy() const { return policy_; }
 
+  // How a VM stands at `now_ms`, or at the newest record's ledger time if that
+  // is later: a clock that went back shows no more trust than there was.
+  [[nodiscard]] std::optional<trust::Reading> Read(const Uuid& vm,
+                                                   int64_t now_ms) const {
+    return fold_.Read(vm, std::max(now_ms, time_ms_));
+  }
   // Hash of the newest entry about the VM; empty: none.
   [[nodiscard]] Bytes NewestOf(const Uuid& vm) const;
   // Indexes of records about the VM below `before`, newest first.

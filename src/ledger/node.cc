@@ -175,7 +175,7 @@ absl::StatusOr<LedgerNode::Trust> LedgerNode::GetScore(const Uuid& vm) const {
   RETURN_IF_ERROR(checkpointer_->CheckFork());
   const int64_t now = UnixMs(clock_);
   return log_->With([&](const LogState& state) -> absl::StatusOr<Trust> {
-    std::optional<trust::Reading> reading = state.fold().Read(vm, now);
+    std::optional<trust::Reading> reading = state.Read(vm, now);
     if (!reading) {
       return absl::NotFoundError(
           fmt::format("VM {} is not on the ledger", vmattest::ToString(vm)));
