@@ -291,7 +291,7 @@ class Auditor {
     report_.state_root = state_->StateRoot();
     for (const auto& [id, vm] : state_->fold().vms()) {
       const std::optional<trust::Reading> reading =
-          state_->fold().Read(id, options_.now_unix_ms);
+          state_->Read(id, options_.now_unix_ms);
       report_.vms.push_back({.uuid = vmattest::ToString(id),
                              .owner = vm.owner,
                              .home = vm.host,

@@ -1,7 +1,7 @@
 #include "ledger/log.h"
 
 #include <algorithm>
-#include <set>
+#include <unordered_set>
 #include <utility>
 
 #include "crypto/digest.h"
@@ -101,6 +101,10 @@ absl::Status Log::BeginAt(uint64_t size, const LogHead& head,
                           const Trusted& trusted) {
   ASSIGN_OR_RETURN(const std::vector<LogState::Item> items, ReadState(store_));
   absl::Status restored = state_.Restore(size, items);
+  // Nothing but what the root below is over.
+  if (restored.ok() && state_.Items() != items) {
+    restored = absl::DataLossError("the stored state is not in its one form");
+  }
   if (!restored.ok()) {
     return absl::DataLossError(restored.message());
   }
@@ -255,7 +259,8 @@ Log::Plan Log::MakePlan(const std::vector<const CheckedEntry*>& entries,
   Plan plan{.outcomes = std::vector<Outcome>(entries.size()),
             .batch = {.before = head_, .after = head_},
             .edge = edge_};
-  std::set<std::string> touched;
+  std::unordered_set<std::string> touched;
+  bool all_touched = false;
   for (size_t i = 0; i < entries.size() && plan.taken.size() < kMaxBatch; ++i) {
     const Entry& entry = entries[i]->entry;
     Outcome& outcome = plan.outcomes[i];
@@ -263,12 +268,11 @@ Log::Plan Log::MakePlan(const std::vector<const CheckedEntry*>& entries,
       continue;
     }
     std::vector<std::string> touches = LogState::Touches(entry);
-    const bool alone = touches.back() == "*";
+    const bool alone = touches.front() == "*";
     const bool shared = std::any_of(
         touches.begin(), touches.end(),
-        [&touched](const std::string& t) { return touched.count(t) > 0; });
-    const bool waits =
-        shared || (alone && !plan.taken.empty()) || touched.count("*") > 0;
+        [&touched](const std::string& t) { return touched.contains(t); });
+    const bool waits = all_touched || shared || (alone && !plan.taken.empty());
     if (!waits) {
       outcome.refusal = state_.Check(entry, entries[i]->key, time);
       if (outcome.refusal) {
@@ -280,6 +284,7 @@ Log::Plan Log::MakePlan(const std::vector<const CheckedEntry*>& entries,
     }
     // One that waits comes after those that it waits for; so does what waits
     // for it.
+    all_touched = all_touched || alone;
     touched.insert(std::make_move_iterator(touches.begin()),
                    std::make_move_iterator(touches.end()));
   }

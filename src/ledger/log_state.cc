@@ -34,7 +34,7 @@ WriterKey LogState::KeyFor(const Entry& entry) const {
 
 std::optional<uint64_t> LogState::FindRetry(const Entry& entry) const {
   const Writer* const writer = FindWriter(entry.Writer());
-  if (writer == nullptr) {
+  if (writer == nullptr || entry.body.sequence() > writer->sequence) {
     return std::nullopt;
   }
   for (const Writer::Recent& recent : writer->recent) {

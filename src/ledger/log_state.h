@@ -1,6 +1,7 @@
 #ifndef VMATTEST_LEDGER_LOG_STATE_H_
 #define VMATTEST_LEDGER_LOG_STATE_H_
 
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <memory>
@@ -52,8 +53,8 @@ class LogState {
                                             int64_t time_ms) const;
   // The index of a retry: the writer's entry of that sequence, byte for byte.
   [[nodiscard]] std::optional<uint64_t> FindRetry(const Entry& entry) const;
-  // What two entries of one batch must not share: writers, VMs, hosts; "*":
-  // everything.
+  // What two entries of one batch must not share: VMs, and hosts, who write
+  // them; "*" alone: everything, also documents by whomever.
   [[nodiscard]] static std::vector<std::string> Touches(const Entry& entry);
 
   // Only what Check() let through.
@@ -69,6 +70,12 @@ class LogState {
   }
   [[nodiscard]] const LogPolicy& policy() const { return policy_; }
 
+  // How a VM stands at `now_ms`, or at the newest record's ledger time if that
+  // is later: a clock that went back shows no more trust than there was.
+  [[nodiscard]] std::optional<trust::Reading> Read(const Uuid& vm,
+                                                   int64_t now_ms) const {
+    return fold_.Read(vm, std::max(now_ms, time_ms_));
+  }
   // Hash of the newest entry about the VM; empty: none.
   [[nodiscard]] Bytes NewestOf(const Uuid& vm) const;
   // Indexes of records about the VM below `before`, newest first.

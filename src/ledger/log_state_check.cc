@@ -80,12 +80,10 @@ std::optional<Reason> CheckVouched(const std::string& evidence_hash) {
 }  // namespace
 
 std::vector<std::string> LogState::Touches(const Entry& entry) {
-  std::vector<std::string> touched{"writer/" + entry.Writer()};
-  if (!IsByHost(entry.body)) {
-    touched.emplace_back("*");
-    return touched;
+  if (entry.by_document || !IsByHost(entry.body)) {
+    return {"*"};
   }
-  touched.push_back("host/" + entry.body.host_id());
+  std::vector<std::string> touched{"host/" + entry.body.host_id()};
   if (entry.body.has_migrate_out()) {
     touched.push_back("host/" + entry.body.migrate_out().to_host());
   }

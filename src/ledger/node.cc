@@ -80,10 +80,10 @@ LedgerNode::~LedgerNode() {
     stopping_ = true;
   }
   changed_.NotifyAll();
-  sequencer_.reset();
   if (signer_.joinable()) {
-    signer_.join();
+    signer_.join();  // it asks the sequencer who leads
   }
+  sequencer_.reset();
 }
 
 // Who does not lead signs nothing: of each size there is one note, the
@@ -175,7 +175,7 @@ absl::StatusOr<LedgerNode::Trust> LedgerNode::GetScore(const Uuid& vm) const {
   RETURN_IF_ERROR(checkpointer_->CheckFork());
   const int64_t now = UnixMs(clock_);
   return log_->With([&](const LogState& state) -> absl::StatusOr<Trust> {
-    std::optional<trust::Reading> reading = state.fold().Read(vm, now);
+    std::optional<trust::Reading> reading = state.Read(vm, now);
     if (!reading) {
       return absl::NotFoundError(
           fmt::format("VM {} is not on the ledger", vmattest::ToString(vm)));

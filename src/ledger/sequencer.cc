@@ -10,6 +10,9 @@ namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 
+// How much of the queue is looked through for a batch, in batches.
+constexpr size_t kLookAhead = 16;
+
 }  // namespace
 
 Sequencer::Sequencer(Log& log, Executor& checkers, const Clock& clock,
@@ -81,7 +84,7 @@ absl::Status Sequencer::Enqueue(const Slot& slot) {
     return absl::ResourceExhaustedError("too many entries wait");
   }
   queue_.push_back(slot);
-  checking_ += slot->ready ? 0 : 1;
+  ++(slot->ready ? ready_ : checking_);
   return absl::OkStatus();
 }
 
@@ -92,7 +95,11 @@ void Sequencer::CheckOne(const Slot& slot) {
   slot->refusal = std::move(refusal);
   slot->ready = true;
   --checking_;
-  changed_.NotifyAll();
+  ++ready_;
+  // Not for each: the thread would wake for nothing.
+  if (ready_ == 1 || ready_ >= options_.most || checking_ == 0) {
+    changed_.NotifyAll();
+  }
 }
 
 Leadership Sequencer::leadership() const {
@@ -140,22 +147,13 @@ absl::Status Sequencer::MayLead() const {
 
 // False: shutting down.
 bool Sequencer::WaitForWork() {
-  const auto has_ready = [this]() REQUIRES_LOCK(mutex_) {
-    return std::any_of(queue_.begin(), queue_.end(),
-                       [](const Slot& slot) { return slot->ready; });
-  };
-  while (!stopping_ && !has_ready()) {
+  while (!stopping_ && ready_ == 0) {
     if (!changed_.WaitUntil(mutex_, renew_at_)) {
       return !stopping_;
     }
   }
   const auto until = SteadyClock::now() + options_.gather;
-  const auto ready = [this]() REQUIRES_LOCK(mutex_) {
-    return static_cast<size_t>(
-        std::count_if(queue_.begin(), queue_.end(),
-                      [](const Slot& slot) { return slot->ready; }));
-  };
-  while (!stopping_ && checking_ > 0 && ready() < options_.most &&
+  while (!stopping_ && checking_ > 0 && ready_ < options_.most &&
          changed_.WaitUntil(mutex_, until)) {
   }
   return !stopping_;
@@ -165,25 +163,33 @@ bool Sequencer::WaitForWork() {
 std::vector<Sequencer::Slot> Sequencer::Pick() {
   std::vector<Slot> batch;
   std::set<std::string> blocked;
-  for (const Slot& slot : queue_) {
+  const size_t look = std::min(queue_.size(), kLookAhead * options_.most);
+  size_t kept = 0;
+  size_t at = 0;
+  for (; at < look && batch.size() < options_.most; ++at) {
+    Slot& slot = queue_[at];
     if (slot->make) {
-      if (batch.empty()) {
-        batch.push_back(slot);
+      if (kept == 0 && batch.empty()) {
+        batch.push_back(std::move(queue_[at++]));
       }
       break;
     }
-    const std::string writer = slot->checked.entry.Writer();
-    if (batch.size() < options_.most && slot->ready &&
-        blocked.insert(writer).second) {
-      batch.push_back(slot);
-    } else {
-      blocked.insert(writer);
+    const bool first = blocked.insert(slot->checked.entry.Writer()).second;
+    if (first && slot->ready) {
+      batch.push_back(std::move(slot));
+    } else if (kept++ != at) {
+      queue_[kept - 1] = std::move(slot);
     }
   }
-  for (const Slot& slot : batch) {
-    std::erase(queue_, slot);
-  }
+  queue_.erase(queue_.begin() + static_cast<ptrdiff_t>(kept),
+               queue_.begin() + static_cast<ptrdiff_t>(at));
+  ready_ -= batch.size();
   return batch;
+}
+
+void Sequencer::PutBack(const std::vector<Slot>& slots) {
+  queue_.insert(queue_.begin(), slots.begin(), slots.end());
+  ready_ += slots.size();
 }
 
 void Sequencer::Run() {
@@ -217,26 +223,28 @@ void Sequencer::Finish(const Slot& slot, absl::StatusOr<Submitted> result) {
   slot->done(std::move(result));
 }
 
-// The key may have changed since, or this node did not know it yet.
-void Sequencer::CheckKeyAgain(const Slot& slot) {
-  CheckedEntry& checked = slot->checked;
-  const WriterKey now = log_.With(
-      [&](const LogState& state) { return state.KeyFor(checked.entry); });
-  if (now.host != checked.key.host ||
-      now.generation != checked.key.generation) {
-    checked.key = now;
-    slot->refusal = ledger::CheckSignature(log_.policy(), checked.entry, now);
-  }
-}
-
 std::vector<Sequencer::Slot> Sequencer::FinishRefused(
     const std::vector<Slot>& batch) {
+  std::vector<WriterKey> now;
+  log_.With([&](const LogState& state) {
+    for (const Slot& slot : batch) {
+      now.push_back(state.KeyFor(slot->checked.entry));
+    }
+  });
   std::vector<Slot> good;
-  for (const Slot& slot : batch) {
-    CheckKeyAgain(slot);
+  for (size_t i = 0; i < batch.size(); ++i) {
+    const Slot& slot = batch[i];
+    CheckedEntry& checked = slot->checked;
+    // It may have changed since, or this node did not know it yet.
+    if (now[i].host != checked.key.host ||
+        now[i].generation != checked.key.generation) {
+      checked.key = now[i];
+      slot->refusal =
+          ledger::CheckSignature(log_.policy(), checked.entry, checked.key);
+    }
     if (slot->refusal) {
-      Finish(slot, Submitted{.refusal = slot->refusal,
-                             .hash = slot->checked.entry.hash});
+      Finish(slot,
+             Submitted{.refusal = slot->refusal, .hash = checked.entry.hash});
     } else {
       good.push_back(slot);
     }
@@ -263,17 +271,16 @@ void Sequencer::FinishFailed(const std::vector<Slot>& batch,
     }
   }
   const MutexLock lock(mutex_);
-  queue_.insert(queue_.begin(), back.begin(), back.end());
+  PutBack(back);
 }
 
 absl::Status Sequencer::MakeEntry(const Slot& slot) {
   ASSIGN_OR_RETURN(const Bytes bytes, slot->make(log_));
   ASSIGN_OR_RETURN(slot->checked.entry, ParseEntry(bytes));
-  log_.With([&](const LogState& state) {
-    slot->checked.key = state.KeyFor(slot->checked.entry);
-    slot->refusal = ledger::CheckSignature(state.policy(), slot->checked.entry,
-                                           slot->checked.key);
-  });
+  slot->checked.key = log_.With(
+      [&](const LogState& state) { return state.KeyFor(slot->checked.entry); });
+  slot->refusal = ledger::CheckSignature(log_.policy(), slot->checked.entry,
+                                         slot->checked.key);
   return absl::OkStatus();
 }
 
@@ -322,7 +329,7 @@ void Sequencer::CommitBatch(const std::vector<Slot>& batch) {
   }
   const MutexLock lock(mutex_);
   ++stats_.batches;
-  queue_.insert(queue_.begin(), again.begin(), again.end());
+  PutBack(again);
 }
 
 }  // namespace vmattest::ledger

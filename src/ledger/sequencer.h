@@ -78,9 +78,9 @@ class Sequencer {
   void Run();
   bool WaitForWork() REQUIRES_LOCK(mutex_);
   std::vector<Slot> Pick() REQUIRES_LOCK(mutex_);
+  void PutBack(const std::vector<Slot>& slots) REQUIRES_LOCK(mutex_);
   void CheckOne(const Slot& slot);
   void CommitBatch(const std::vector<Slot>& batch);
-  void CheckKeyAgain(const Slot& slot);
   absl::Status MakeEntry(const Slot& slot);
   // Refused, and in the way of nothing else, or to be appended.
   std::vector<Slot> FinishRefused(const std::vector<Slot>& batch);
@@ -98,7 +98,9 @@ class Sequencer {
   CondVar changed_;
   std::deque<Slot> queue_ GUARDED_BY(mutex_);
   bool stopping_ GUARDED_BY(mutex_) = false;
+  // Of the queue: those being checked, and those that are.
   size_t checking_ GUARDED_BY(mutex_) = 0;
+  size_t ready_ GUARDED_BY(mutex_) = 0;
   Leadership leadership_ GUARDED_BY(mutex_);
   absl::Status lead_error_ GUARDED_BY(mutex_);      // of the last renewal
   std::chrono::steady_clock::time_point renew_at_;  // the thread's own

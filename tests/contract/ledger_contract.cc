@@ -6,6 +6,7 @@
 #include "contract/ledger_contract.h"
 #include "merkle/tree.h"
 #include "support/sequencer_client.h"
+#include "trust/state_codec.h"
 
 namespace vmattest::testing {
 namespace {
@@ -168,7 +169,22 @@ TEST_P(LedgerContract, AStateThatTheRecordDoesNotConfirmIsRefused) {
     }
   });
   EXPECT_THAT(Log::Open(*store_, rig_.Policy(), {}),
-              StatusIs(kDataLoss, HasSubstr("state-root")));
+              StatusIs(kDataLoss, HasSubstr("state_root")));
+}
+
+TEST_P(LedgerContract, AStateWithMoreThanTheRecordConfirmsIsRefused) {
+  Lead();
+  const std::unique_ptr<Log> log = OpenLog();
+  rig_.Populate(*log);
+  Trim(*log, [](LogState::Item& item) {
+    // Other rules of the score, hidden under those that the root is over.
+    if (item.first == "log") {
+      item.first = std::string(trust::kFoldStateKey);
+      item.second = trust::EncodeFoldState({.rules = {{0, {}}}});
+    }
+  });
+  EXPECT_THAT(Log::Open(*store_, rig_.Policy(), {}),
+              StatusIs(kDataLoss, HasSubstr("one form")));
 }
 
 TEST_P(LedgerNodesContract, AFollowerSaysWhoLeadsAndTakesOverWhenHeResigns) {

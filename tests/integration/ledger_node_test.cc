@@ -38,7 +38,7 @@ class LedgerNodeTest : public ::testing::Test {
                     "verification: {{ek_roots: {0}/none, approvers: {0}/none, "
                     "post_quantum: \"off\"}}\n"
                     "ledger: {{node: true, origin: \"{1}\", authorities: "
-                    "{0}/keys}}\n",
+                    "{0}/keys, archive: {{folder: {0}/archive}}}}\n",
                     dir_.path().string(), LedgerRig::kOrigin));
     Start();
     rig_.time_ms = SystemClock().Now().time_since_epoch().count();
@@ -159,13 +159,26 @@ TEST_F(LedgerNodeTest, KeepsTrustThroughKill9AndStandsAnAudit) {
       << err.str();
   ASSERT_EQ(Submit(rig_.Result("h1", 1, true)), "");
   AwaitNewest(8);
+  const std::filesystem::path archive = dir_.path() / "archive";
+  for (const auto until =
+           std::chrono::steady_clock::now() + std::chrono::seconds(30);
+       !std::filesystem::exists(archive / "checkpoint");) {
+    ASSERT_LT(std::chrono::steady_clock::now(), until);
+    std::this_thread::yield();
+  }
   node_.Kill();
   EXPECT_NE(cli::RunLedgerAudit(audit, out, err, live.get()), 0);
   exported.store = dir_.path() / "state" / "ledger.db";
-  ASSERT_EQ(cli::RunLedgerExport(exported, out, err), 0) << err.str();
-  audit.folder = folder;
-  EXPECT_EQ(cli::RunLedgerAudit(audit, out, err), 0) << out.str() << err.str();
-  EXPECT_THAT(out.str(), HasSubstr("9 of 9 records are good"));
+  // So is the node's own archive.
+  for (const std::string& copy : {folder, archive.string()}) {
+    std::ostringstream report;
+    exported.folder = copy;
+    audit.folder = copy;
+    ASSERT_EQ(cli::RunLedgerExport(exported, out, err), 0) << err.str();
+    EXPECT_EQ(cli::RunLedgerAudit(audit, report, err), 0)
+        << report.str() << err.str();
+    EXPECT_THAT(report.str(), HasSubstr("9 of 9 records are good"));
+  }
 }
 
 TEST_F(LedgerNodeTest, WatchersSeeWhatIsThereAndThenWhatComes) {

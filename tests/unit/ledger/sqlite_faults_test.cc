@@ -111,7 +111,8 @@ struct Work {
   }
   LogHead head = *(*store)->Head();
   tlog::TreeEdge edge;
-  for (const Bytes& record : *(*store)->Records(0, head.size)) {
+  const auto before = (*store)->Records(0, head.size);
+  for (const Bytes& record : *before) {
     edge.Append(merkle::LeafHash(HashAlgorithm::kSha256, record));
   }
   (void)edge.TakeChanged();
