@@ -14,7 +14,7 @@ void AddConnection(CLI::App& app, ConnectionArgs& args) {
 }
 
 void AddKey(CLI::App& app, std::string& key) {
-  app.add_option("--key", key,
+  app.add_option("--signing-key", key,
                  "private key file, of the Trust Authority or an owner")
       ->required();
 }

@@ -175,8 +175,8 @@ class RemoteLedgerTest : public LedgerOutboxTest {
     words.insert(words.begin(), {DaemonProcess::CommandLine(), "ledger"});
     words.insert(
         words.end(),
-        {"--key", (node_->state() / "authority.json").string(), "--socket",
-         (node_->state().parent_path() / "admin.sock").string()});
+        {"--signing-key", (node_->state() / "authority.json").string(),
+         "--socket", (node_->state().parent_path() / "admin.sock").string()});
     return RunToEnd(words);
   }
   void AuthoriseHost() {
