@@ -166,6 +166,9 @@ Journal::~Journal() {
 void Journal::Kick() { state_->Kick(); }
 
 void Journal::Note(std::string kind, std::map<std::string, std::string> facts) {
+  if (state_->parts.noted) {
+    state_->parts.noted(kind, facts);
+  }
   eventlog::HostEvent event{
       .kind = std::move(kind),
       .facts = std::move(facts),

@@ -2,6 +2,8 @@
 #define VMATTEST_ATTESTOR_JOURNAL_H_
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -32,6 +34,11 @@ class Journal {
     inventory::VmStore& store;
     Executor& work;  // where the store is read
     const Clock& clock;
+    // Told of each Note(), on the caller's thread; must not block. May be
+    // empty.
+    std::function<void(const std::string& kind,
+                       const std::map<std::string, std::string>& facts)>
+        noted = {};
   };
   // `logged`: the sequence of the last event that the log has.
   Journal(Parts parts, uint64_t logged);

@@ -31,6 +31,7 @@
 #include "cli/snapshot_commands.h"
 #include "cli/start_command.h"
 #include "cli/verifier_commands.h"
+#include "cli/trust_commands.h"
 #include "cli/verify_command.h"
 
 namespace vmattest::cli {
@@ -501,6 +502,7 @@ void AddCommands(CLI::App& app, Run* run) {
   AddVerify(app, run);
   AddReferenceCommands(app, run);
   AddLedgerCommands(app, run);
+  AddTrustCommands(app, run);
   AddExplain(app, run);
   AddExport(app, run);
   AddHostIdentity(app, run);

@@ -10,6 +10,7 @@
 
 #include "base/status.h"
 #include "base/uuid.h"
+#include "config/host_ledger_settings.h"
 #include "config/layers.h"
 #include "config/tcp_listener.h"
 #include "config/verification_settings.h"
@@ -132,6 +133,7 @@ struct DaemonConfig {
   std::optional<VerificationSettings> verification;  // none: it serves none
   GateConfig gate;
   MemoryConfig memory;
+  std::optional<HostLedgerSettings> ledger;  // none: it writes to none
 
   uint32_t max_pending_seals = 0;
   uint32_t request_threads = 0;

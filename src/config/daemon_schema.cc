@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "config/host_ledger_schema.h"
 #include "config/key_checks.h"
 #include "config/shared_schema.h"
 #include "fmt/format.h"
@@ -45,6 +46,10 @@ class Checker : private KeyChecks {
     RETURN_IF_ERROR(Verification());
     RETURN_IF_ERROR(Verifier());
     RETURN_IF_ERROR(Gate());
+    ASSIGN_OR_RETURN(
+        out_.ledger,
+        CheckHostLedger(in_.ledger(), out_.gate.enabled && !out_.gate.verifier,
+                        *this));
     return std::move(out_);
   }
 
@@ -570,6 +575,7 @@ v1::DaemonConfig DefaultMessage() {
   memory.set_max_moment_mib(1024);
   message.mutable_kvm()->set_libvirt_run_dir("/run/libvirt/qemu");
   SetVerificationDefaults(*message.mutable_verification());
+  SetHostLedgerDefaults(*message.mutable_ledger());
   v1::GateConfig& gate = *message.mutable_gate();
   gate.set_hook_socket("/run/vmattest/hook.sock");
   gate.set_default_mode("enforce");

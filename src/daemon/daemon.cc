@@ -82,7 +82,13 @@ Daemon::Owners::Owners(const DaemonConfig& config_in,
       journal({.signer = signer,
                .store = store,
                .work = journal_pool,
-               .clock = clock},
+               .clock = clock,
+               .noted =
+                   [this](const std::string& kind, const auto& facts) {
+                     if (LedgerHost* const to = told_events) {
+                       to->Note(kind, facts);
+                     }
+                   }},
               JournaledBefore(config, store)),
       recorder(store, events, clock, [this] { journal.Kick(); }),
       hash("hash", HashThreads(config), kHashQueue),
@@ -152,6 +158,9 @@ void Daemon::Owners::SignerIs(const signing::SignerState& now) {
       config.signing.post_quantum == config::PostQuantum::kRequired;
   health.Set("tpm", now.tpm.ok() && pq_needed ? pq : now.tpm);
   health.Set("post-quantum", pq);
+  if (LedgerHost* const to = told_events) {
+    to->SignerIs(now);
+  }
   // The journal is younger than the signer, and may not be there yet.
   LogIs(now, absl::OkStatus());
 }
@@ -256,6 +265,24 @@ absl::Status Daemon::Owners::OpenVerification() {
   return absl::OkStatus();
 }
 
+absl::Status Daemon::Owners::OpenLedger() {
+  if (!config.ledger) {
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(
+      ledger,
+      LedgerHost::Make(config, {.signer = signer,
+                                .requests = requests,
+                                .watch = watch,
+                                .health = health,
+                                .clock = clock,
+                                .is_local = [this](const Uuid& vm) {
+                                  return attestor.GetVm(ToString(vm)).ok();
+                                }}));
+  told_events = ledger.get();
+  return absl::OkStatus();
+}
+
 absl::Status Daemon::Owners::MakeMemory() {
   if (!config.memory.enabled) {
     return absl::OkStatus();
@@ -290,7 +317,8 @@ absl::Status Daemon::Owners::MakeGate() {
                               .clock = clock,
                               .salted = salted,
                               .unmanaged = [this] { return Unmanaged(); },
-                              .remote = remote}));
+                              .remote = remote,
+                              .ledger = ledger.get()}));
   return gate->Listen();
 }
 
@@ -308,6 +336,9 @@ void Daemon::Owners::Tick() {
   journal.Kick();
   if (processes) {
     health.Set("kvm-watch", processes->Health());
+  }
+  if (ledger) {
+    ledger->Tick();
   }
   if (gate) {
     gate->Tick();
@@ -410,6 +441,7 @@ void Daemon::Owners::Stop() {
   gate.reset();
   memory.reset();
   processes.reset();
+  told_events = nullptr;
 }
 
 Daemon::Daemon(std::unique_ptr<Owners> owners) : owners_(std::move(owners)) {}
@@ -443,6 +475,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(
   if (config.verification) {
     RETURN_IF_ERROR(owners.OpenVerification());
   }
+  RETURN_IF_ERROR(owners.OpenLedger());
   RETURN_IF_ERROR(owners.MakeMemory());
   RETURN_IF_ERROR(owners.Listen());
   RETURN_IF_ERROR(owners.MakeGate());

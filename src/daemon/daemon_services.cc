@@ -31,6 +31,9 @@ absl::StatusOr<rpc::DaemonStatus> Daemon::Owners::Status() {
   if (verification) {
     names.push_back(kVerifierStore);
   }
+  if (ledger) {
+    names.emplace_back("ledger");
+  }
   for (const std::string_view name : names) {
     const auto it = components.find(name);
     if (it == components.end()) {
@@ -72,6 +75,10 @@ std::vector<ops::Metric> Daemon::Owners::Metrics() {
   }
   if (memory) {
     const auto more = memory->Metrics();
+    all.insert(all.end(), more.begin(), more.end());
+  }
+  if (ledger) {
+    const auto more = ledger->Metrics();
     all.insert(all.end(), more.begin(), more.end());
   }
   return all;
@@ -138,6 +145,9 @@ rpc::ServiceMaker Daemon::Owners::Services() {
   rpc::ServiceMaker own = rpc::HostServices(attestation, AdminActions());
   if (memory) {
     own = rpc::Together(std::move(own), memory->Services());
+  }
+  if (ledger) {
+    own = rpc::Together(std::move(own), ledger->Services());
   }
   return verification ? rpc::Together(std::move(own),
                                       rpc::VerificationServices(

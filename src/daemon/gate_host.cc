@@ -27,6 +27,8 @@ namespace {
 
 // The daemon's own answer must come before the hook gives up on it.
 constexpr std::chrono::milliseconds kMargin{1000};
+// Well below the ledger's grace for VMs that nobody tells of.
+constexpr std::chrono::seconds kUnseen{30};
 
 reference::GateMode ToMode(config::LaunchMode mode) {
   switch (mode) {
@@ -77,6 +79,7 @@ struct GateHost::Work {
   gate::GateReply Decide(const gate::GateCall& call, MonotonicTime deadline);
   gate::GateReply Busy(const gate::GateCall& call) const;
   void Look();
+  void TellLedger(const std::vector<std::string>& as_approved);
   void LookSoon();
   absl::Status WriteTrust();
   [[nodiscard]] std::vector<std::string> Defined() const;
@@ -115,6 +118,7 @@ struct GateHost::Work {
   std::atomic<bool> keys_changed = false;
   std::string trusted_host;  // of the thread that looks, as the next
   bool taken_up = false;
+  std::map<std::string, MonotonicTime> unseen_since;
   std::unique_ptr<gate::HookServer> server;
 };
 
@@ -150,6 +154,7 @@ GateHost::Work::Work(const config::DaemonConfig& config_in, Parts parts_in,
             .leases = leases,
             .grants = grants,
             .store = parts.store,
+            .ledger = parts.ledger,
             .note = Noter(),
             .clock = parts.clock},
            GateOptions(config, parts)),
@@ -250,8 +255,43 @@ void GateHost::Work::Look() {
   if (connected && !std::exchange(taken_up, true)) {
     drift.TakeUp();
   }
-  drift.Look();
+  TellLedger(drift.Look());
   LookAtChanged();
+}
+
+// A VM that nobody could look at holds the others up for a while, so that no
+// pass is told that was none; then it fails. Without libvirt nothing is told:
+// the ledger counts silence.
+void GateHost::Work::TellLedger(const std::vector<std::string>& as_approved) {
+  if (parts.ledger == nullptr || !connected) {
+    return;
+  }
+  std::vector<gate::LaunchLedger::Looked> all;
+  for (const std::string& uuid : sessions.Running(/*drifted=*/true)) {
+    all.push_back({.vm_uuid = uuid, .code = "gate-drift"});
+  }
+  for (const std::string& uuid : as_approved) {
+    all.push_back({.vm_uuid = uuid, .as_approved = true, .code = ""});
+  }
+  const std::set<std::string> looked(as_approved.begin(), as_approved.end());
+  const MonotonicTime now = parts.clock.Monotonic();
+  std::map<std::string, MonotonicTime> unseen;
+  bool wait = false;
+  for (const std::string& uuid : sessions.Running()) {
+    if (looked.contains(uuid)) {
+      continue;
+    }
+    const auto before = unseen_since.find(uuid);
+    const MonotonicTime since =
+        before == unseen_since.end() ? now : before->second;
+    unseen.emplace(uuid, since);
+    wait = wait || now - since < kUnseen;
+    all.push_back({.vm_uuid = uuid, .code = "gate-not-seen"});
+  }
+  unseen_since = std::move(unseen);
+  if (!wait) {
+    parts.ledger->Tick(all);
+  }
 }
 
 void GateHost::Work::LookSoon() {
@@ -411,6 +451,7 @@ void GateHost::OnChange(const Uuid& uuid) {
 }
 
 void GateHost::OnDisconnected(const absl::Status& why) {
+  work_->connected = false;
   work_->parts.next.OnDisconnected(why);
 }
 

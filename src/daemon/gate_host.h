@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/executor.h"
 #include "config/daemon_config.h"
+#include "gate/launch_ledger.h"
 #include "gate/launch_verifier.h"
 #include "gate/strict_start.h"
 #include "hypervisor/hypervisor.h"
@@ -43,6 +44,7 @@ class GateHost final : public hypervisor::HypervisorObserver {
     std::function<bool(const Uuid&)> salted;
     std::function<uint64_t()> unmanaged;
     std::shared_ptr<gate::LaunchVerifier> remote;  // with gate.verifier
+    gate::LaunchLedger* ledger = nullptr;  // null: it writes to none
   };
   // Everything but the socket. Errors name the key.
   static absl::StatusOr<std::unique_ptr<GateHost>> Make(

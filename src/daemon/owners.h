@@ -1,6 +1,7 @@
 #ifndef VMATTEST_DAEMON_OWNERS_H_
 #define VMATTEST_DAEMON_OWNERS_H_
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -16,6 +17,7 @@
 #include "base/mutex.h"
 #include "daemon/daemon.h"
 #include "daemon/gate_host.h"
+#include "daemon/ledger_host.h"
 #include "daemon/memory_host.h"
 #include "daemon/observed_ports.h"
 #include "daemon/setup.h"
@@ -55,6 +57,7 @@ namespace vmattest::daemon {
 //          -> recorder -> store, event hub       -> watchers on `watch`
 //               -> journal -> signer             `journal`
 //     process watch -> journal                   `kvm-watch`
+//   ledger -> outbox, or a node of its own       `outbox`, `ledger`...
 //   launch gate -> measurer's parts, signer      `gate`, `gate-accept`,
 //     (also libvirt's events, on to lifecycle)   `gate-look`, `gate-refuse`
 struct Daemon::Owners {
@@ -73,6 +76,7 @@ struct Daemon::Owners {
   absl::Status MakeGate();
   absl::Status MakeMemory();
   absl::Status OpenVerification();
+  absl::Status OpenLedger();
   [[nodiscard]] rpc::ServiceMaker Services();
   [[nodiscard]] rpc::AdminActions AdminActions();
   [[nodiscard]] uint64_t Unmanaged() const {
@@ -133,9 +137,11 @@ struct Daemon::Owners {
   std::unique_ptr<rpc::HostEnroller> enroller;
   std::shared_ptr<gate::LaunchVerifier> remote;
   std::optional<ThreadPool> enroll_pool;  // gone before what it uses
-  std::unique_ptr<GateHost> gate;         // null: gate.enabled is not set
-  ThreadPool starts;                      // gone before the gate
-  std::unique_ptr<MemoryHost> memory;     // null: memory.enabled is not set
+  std::unique_ptr<LedgerHost> ledger;     // null: it writes to none
+  std::atomic<LedgerHost*> told_events = nullptr;
+  std::unique_ptr<GateHost> gate;      // null: gate.enabled is not set
+  ThreadPool starts;                   // gone before the gate
+  std::unique_ptr<MemoryHost> memory;  // null: memory.enabled is not set
   const inspection::WorkerPoolOptions worker_options;
 
   std::unique_ptr<ops::MetricsServer> metrics;

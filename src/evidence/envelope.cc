@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "crypto/digest.h"
+#include "evidence/ledger_key.h"
 #include "merkle/tree.h"
 
 namespace vmattest::evidence {
@@ -69,6 +70,9 @@ absl::StatusOr<KeyPurpose> PurposeOf(std::string_view payload_type) {
   }
   if (payload_type == kStatePayloadType) {
     return KeyPurpose::kState;
+  }
+  if (payload_type == kLedgerKeyPayloadType) {
+    return KeyPurpose::kLedger;
   }
   return absl::NotFoundError(
       fmt::format("no such payload type: '{}'", payload_type));

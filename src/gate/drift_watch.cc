@@ -61,31 +61,35 @@ bool DriftWatch::IsAsMeasured(const std::string& path,
   return content.ok() && content->digest == measured.digest;
 }
 
-void DriftWatch::Look() {
+std::vector<std::string> DriftWatch::Look() {
+  std::vector<std::string> as_approved;
   for (const std::string& uuid : parts_.sessions.Running()) {
-    LookAt(uuid);
+    if (LookAt(uuid)) {
+      as_approved.push_back(uuid);
+    }
   }
+  return as_approved;
 }
 
-void DriftWatch::LookAt(const std::string& vm_uuid) {
+bool DriftWatch::LookAt(const std::string& vm_uuid) {
   std::optional<LaunchSession> session = parts_.sessions.Find(vm_uuid);
   const absl::StatusOr<Uuid> uuid = ParseUuid(vm_uuid);
   if (!session || !session->running || session->drifted || !uuid.ok()) {
-    return;
+    return false;
   }
   if (IsLeftPaused(*session, *uuid)) {
-    return;
+    return false;
   }
   const std::vector<OpenFile> files = LiveCheck::FilesOf(*session);
   LookAtFiles(vm_uuid, *session, files);
   session = parts_.sessions.Find(vm_uuid);
   if (!session || session->drifted) {
-    return;
+    return false;
   }
   const absl::StatusOr<hypervisor::DomainXml> xml =
       parts_.hypervisor.GetXml(*uuid);
   if (!xml.ok() || !xml->live) {
-    return;
+    return false;
   }
   const absl::StatusOr<Difference> difference =
       session->granted && !session->checked
@@ -95,6 +99,7 @@ void DriftWatch::LookAt(const std::string& vm_uuid) {
       Tell(vm_uuid, *session, *difference, /*may_pause=*/true)) {
     parts_.sessions.MarkDrifted(vm_uuid);
   }
+  return difference.ok() && difference->what.empty();
 }
 
 // A VM that this daemon started paused and had no time to look at.

@@ -48,10 +48,11 @@ class DriftWatch {
   // of those that were written to meanwhile. May read them.
   void TakeUp();
   // Looks at all of them, on the caller's thread; blocks on the hypervisor.
-  // Those that cannot be looked at are left for the next time.
-  void Look();
-  // At this one, if it is one of them.
-  void LookAt(const std::string& vm_uuid);
+  // Those that cannot be looked at are left for the next time. Returns those
+  // that are as they were approved.
+  std::vector<std::string> Look();
+  // At this one, if it is one of them. True: it is as it was approved.
+  bool LookAt(const std::string& vm_uuid);
 
  private:
   using Difference = LiveCheck::Difference;

@@ -121,6 +121,12 @@ Judgement LaunchGate::Judge(const Launch& launch, LaunchSession& session) {
     if (std::optional<Judgement> refused = CheckStrict(launch, session)) {
       return *std::move(refused);
     }
+    if (parts_.ledger != nullptr && operation != "started") {
+      if (std::optional<Judgement> refused =
+              parts_.ledger->CheckHome(launch.uuid, launch.deadline)) {
+        return *std::move(refused);
+      }
+    }
   }
   return judgement;
 }
@@ -185,6 +191,7 @@ Judgement LaunchGate::JudgePrepare(const Launch& launch,
   if (!measured.ok()) {
     return DenyFor("gate-measuring", "measuring", measured.status());
   }
+  session.config_root = measured->measurement.tree.root;
   if (!migrating && LeavesFirmwareOpen(measured->measurement.tree.leaves)) {
     return Allow(Basis::kDeferred);
   }
@@ -219,6 +226,7 @@ Judgement LaunchGate::JudgeStart(const Launch& launch, LaunchSession& session) {
     return DenyFor("gate-measuring", "measuring", baseline.status());
   }
   session.baseline = *std::move(baseline);
+  session.config_root = measured->measurement.tree.root;
   session.leaves = measured->measurement.tree.leaves;
   session.files = measured->files;
   KeepInputs(launch, *xml, *measured, session);
@@ -335,6 +343,7 @@ GateReply LaunchGate::Apply(const Launch& launch, LaunchSession& session,
                  {{"vm", launch.name}, {"why", kept.ToString()}});
     }
   }
+  reply = Tell(launch, session, std::move(reply));
   if (!reply.allowed) {
     parts_.grants.NoteRefusal(launch.uuid, reply);
   }

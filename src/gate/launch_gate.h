@@ -17,6 +17,7 @@
 #include "gate/evidence_maker.h"
 #include "gate/file_leases.h"
 #include "gate/judgement.h"
+#include "gate/launch_ledger.h"
 #include "gate/launch_sessions.h"
 #include "gate/launch_verifier.h"
 #include "gate/policy_store.h"
@@ -67,7 +68,8 @@ class LaunchGate {
     DiskContinuity& disks;
     FileLeases& leases;
     StartGrants& grants;
-    inventory::VmStore& store;  // for salts
+    inventory::VmStore& store;       // for salts
+    LaunchLedger* ledger = nullptr;  // null: no ledger has a say
     // Takes an event for the host event log; must not block.
     std::function<void(std::string kind,
                        std::map<std::string, std::string> facts)>
@@ -145,6 +147,11 @@ class LaunchGate {
   absl::StatusOr<Measured> Measure(const Launch& launch, std::string_view xml);
   VerdictBinding BindingOf(const Launch& launch, const Measured& measured,
                            const TpmClock& now) const;
+
+  // The decision, on its way to the ledger: `reply`, or the refusal that it is
+  // because it would not be told.
+  GateReply Tell(const Launch& launch, const LaunchSession& session,
+                 GateReply reply);
 
   // Refusals, or nothing to object.
   std::optional<Judgement> CheckStrict(const Launch& launch,

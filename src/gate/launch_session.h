@@ -42,6 +42,7 @@ struct LaunchSession {
   std::optional<OpenFileDigest> image;
   std::string image_xml;
   std::string ear;
+  Bytes config_root;  // of what was measured last, in this launch alone
   // As of `start`: the leaves without content (what live XML is compared
   // with), with it, and the files.
   std::vector<ConfigLeaf> baseline;

@@ -96,11 +96,11 @@ void LaunchSessions::Erase(const std::string& vm_uuid) {
   Sync(vm_uuid);
 }
 
-std::vector<std::string> LaunchSessions::Running() const {
+std::vector<std::string> LaunchSessions::Running(bool drifted) const {
   const MutexLock lock(mutex_);
   std::vector<std::string> running;
   for (const auto& [uuid, session] : sessions_) {
-    if (session.running && !session.drifted) {
+    if (session.running && session.drifted == drifted) {
       running.push_back(uuid);
     }
   }

@@ -34,8 +34,9 @@ class LaunchSessions {
   void MarkChecked(const std::string& vm_uuid) EXCLUDES_LOCK(mutex_);
   void MarkDrifted(const std::string& vm_uuid) EXCLUDES_LOCK(mutex_);
   void Erase(const std::string& vm_uuid) EXCLUDES_LOCK(mutex_);
-  // Those that run and did not drift.
-  std::vector<std::string> Running() const EXCLUDES_LOCK(mutex_);
+  // Those that run and did not drift, or did.
+  std::vector<std::string> Running(bool drifted = false) const
+      EXCLUDES_LOCK(mutex_);
 
   // The hook was called for a launch of that VM; whether it was lately.
   void NoteCalled(const std::string& vm_uuid) EXCLUDES_LOCK(mutex_);

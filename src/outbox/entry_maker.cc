@@ -7,6 +7,7 @@
 
 #include "fmt/format.h"
 #include "ledger/entry.h"
+#include "ledger/reason_codes.h"
 #include "outbox/vm_field.h"
 #include "wire/messages.h"
 
@@ -22,16 +23,16 @@ bool IsBad(const v1::LedgerVmChange& change) {
 
 }  // namespace
 
-absl::Status EntryMaker::LinkVm(const std::string& vm_id,
-                                MonotonicTime deadline, std::string& previous) {
+absl::StatusOr<std::optional<Reason>> EntryMaker::LinkVm(
+    const std::string& vm_id, MonotonicTime deadline, std::string& previous) {
   const Uuid vm = VmOf(vm_id);
   ASSIGN_OR_RETURN(const VmMirror::Vm* const known, mirror_.Find(vm, deadline));
   if (known == nullptr) {
-    return absl::NotFoundError(
-        fmt::format("nobody registered VM {}", ToString(vm)));
+    return Reason{std::string(ledger::reason::kVmUnknown), ToString(vm),
+                  "a registered VM", "nobody registered it"};
   }
   previous = wire::ToField(known->newest);
-  return absl::OkStatus();
+  return std::nullopt;
 }
 
 // Queued are all results; signed is what the ledger does not know by itself.
@@ -85,29 +86,42 @@ absl::Status EntryMaker::FillBatch(const std::string& host_id, uint64_t tick,
   return absl::OkStatus();
 }
 
-absl::Status EntryMaker::Make(const std::string& host_id,
-                              const OutboxFile::Written& last, uint64_t tick,
-                              MonotonicTime deadline,
-                              OutboxFile::Queued& queued) {
-  v1::LedgerEntryBody& body = queued.body;
+absl::StatusOr<std::optional<Reason>> EntryMaker::Link(
+    const std::string& host_id, MonotonicTime deadline,
+    v1::LedgerEntryBody& body) {
   if (body.has_launch_decision()) {
     auto& message = *body.mutable_launch_decision();
-    RETURN_IF_ERROR(
-        LinkVm(message.vm_id(), deadline, *message.mutable_vm_previous()));
-  } else if (body.has_attest_result()) {
-    auto& message = *body.mutable_attest_result();
-    RETURN_IF_ERROR(
-        LinkVm(message.vm_id(), deadline, *message.mutable_vm_previous()));
-    if (mirror_.vms().at(VmOf(message.vm_id())).home != host_id) {
-      return absl::FailedPreconditionError(
-          fmt::format("the home of VM {} is not this host",
-                      ToString(VmOf(message.vm_id()))));
-    }
-  } else if (body.has_notice() && !body.notice().vm_id().empty()) {
+    return LinkVm(message.vm_id(), deadline, *message.mutable_vm_previous());
+  }
+  if (body.has_notice() && !body.notice().vm_id().empty()) {
     auto& message = *body.mutable_notice();
-    RETURN_IF_ERROR(
+    return LinkVm(message.vm_id(), deadline, *message.mutable_vm_previous());
+  }
+  if (body.has_attest_result()) {
+    auto& message = *body.mutable_attest_result();
+    ASSIGN_OR_RETURN(
+        std::optional<Reason> refused,
         LinkVm(message.vm_id(), deadline, *message.mutable_vm_previous()));
-  } else if (body.has_attest_batch()) {
+    const Uuid vm = VmOf(message.vm_id());
+    if (!refused && mirror_.vms().at(vm).home != host_id) {
+      refused = Reason{std::string(ledger::reason::kVmHome), ToString(vm),
+                       mirror_.vms().at(vm).home, host_id};
+    }
+    return refused;
+  }
+  return std::nullopt;
+}
+
+absl::StatusOr<std::optional<Reason>> EntryMaker::Make(
+    const std::string& host_id, const OutboxFile::Written& last, uint64_t tick,
+    MonotonicTime deadline, OutboxFile::Queued& queued) {
+  v1::LedgerEntryBody& body = queued.body;
+  ASSIGN_OR_RETURN(std::optional<Reason> refused,
+                   Link(host_id, deadline, body));
+  if (refused) {
+    return refused;
+  }
+  if (body.has_attest_batch()) {
     RETURN_IF_ERROR(
         FillBatch(host_id, tick, deadline, *body.mutable_attest_batch()));
   }
@@ -117,11 +131,14 @@ absl::Status EntryMaker::Make(const std::string& host_id,
   body.set_previous(wire::ToField(last.hash));
   body.set_time_unix_ms(queued.time_ms);
   queued.entry = ledger::SignHostEntry(body, *key_);
-  ASSIGN_OR_RETURN(const ledger::Entry parsed,
-                   ledger::ParseEntry(queued.entry));
+  const absl::StatusOr<ledger::Entry> parsed = ledger::ParseEntry(queued.entry);
+  if (!parsed.ok()) {
+    return Reason{std::string(ledger::reason::kMalformed), "entry", "",
+                  std::string(parsed.status().message())};
+  }
   queued.sequence = body.sequence();
-  queued.hash = parsed.hash;
-  return absl::OkStatus();
+  queued.hash = parsed->hash;
+  return std::nullopt;
 }
 
 }  // namespace vmattest::outbox

@@ -2,6 +2,7 @@
 #define VMATTEST_OUTBOX_ENTRY_MAKER_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "crypto/ec_private_key.h"
@@ -18,17 +19,22 @@ class EntryMaker {
              VmMirror& mirror)
       : origin_(std::move(origin)), key_(std::move(key)), mirror_(mirror) {}
 
-  // Fills in sequence, hash and entry; `body` becomes what was signed, but for
-  // its writer. `tick`: above that of the host's batch before.
-  //   NOT_FOUND: about a VM that nobody registered. FAILED_PRECONDITION: about
-  //   one whose home is elsewhere. Others as LedgerPort::GetVm.
-  absl::Status Make(const std::string& host_id, const OutboxFile::Written& last,
-                    uint64_t tick, MonotonicTime deadline,
-                    OutboxFile::Queued& queued);
+  // Fills in sequence, hash and entry; `body` becomes what was signed. `tick`:
+  // above that of the host's batch before. A reason: the ledger would refuse
+  // it. Errors as LedgerPort::GetVm.
+  absl::StatusOr<std::optional<Reason>> Make(const std::string& host_id,
+                                             const OutboxFile::Written& last,
+                                             uint64_t tick,
+                                             MonotonicTime deadline,
+                                             OutboxFile::Queued& queued);
 
  private:
-  absl::Status LinkVm(const std::string& vm_id, MonotonicTime deadline,
-                      std::string& previous);
+  absl::StatusOr<std::optional<Reason>> LinkVm(const std::string& vm_id,
+                                               MonotonicTime deadline,
+                                               std::string& previous);
+  absl::StatusOr<std::optional<Reason>> Link(const std::string& host_id,
+                                             MonotonicTime deadline,
+                                             v1::LedgerEntryBody& body);
   absl::Status FillBatch(const std::string& host_id, uint64_t tick,
                          MonotonicTime deadline, v1::LedgerAttestBatch& batch);
 

@@ -94,9 +94,8 @@ void Outbox::Kick() {
   changed_.NotifyAll();
 }
 
-absl::StatusOr<bool> Outbox::IsFull() {
-  ASSIGN_OR_RETURN(const OutboxFile::Counts counts, parts_.file.Count());
-  return counts.waiting >= options_.max_queued;
+bool Outbox::IsFull() const {
+  return parts_.file.waiting() >= options_.max_queued;
 }
 
 absl::StatusOr<int64_t> Outbox::Launch(const v1::LedgerLaunchDecision& decision,
@@ -104,7 +103,7 @@ absl::StatusOr<int64_t> Outbox::Launch(const v1::LedgerLaunchDecision& decision,
   v1::LedgerEntryBody body;
   *body.mutable_launch_decision() = decision;
   const MutexLock adding(add_);
-  ASSIGN_OR_RETURN(const bool full, IsFull());
+  const bool full = IsFull();
   if (full && decision.allowed()) {
     return absl::ResourceExhaustedError(
         fmt::format("{} entries wait for the ledger", options_.max_queued));
@@ -138,8 +137,7 @@ absl::Status Outbox::Result(const v1::LedgerAttestResult& result) {
   *body.mutable_attest_result() = result;
   const MutexLock adding(add_);
   if (result.outcome() == v1::LEDGER_OUTCOME_PASS) {
-    ASSIGN_OR_RETURN(const bool full, IsFull());
-    if (full) {
+    if (IsFull()) {
       return absl::ResourceExhaustedError(
           fmt::format("{} entries wait for the ledger", options_.max_queued));
     }
@@ -189,7 +187,7 @@ absl::Status Outbox::AddTick(int64_t now, const v1::LedgerEntryBody& body,
       const std::optional<OutboxFile::Queued> waits,
       parts_.file.NewestUnsigned(v1::LedgerEntryBody::kAttestBatch));
   if (waits) {
-    ASSIGN_OR_RETURN(const bool full, IsFull());
+    const bool full = IsFull();
     const v1::LedgerAttestBatch& older = waits->body.attest_batch();
     const v1::LedgerAttestBatch& newer = body.attest_batch();
     const bool same = !failed && AllPass(older) && SameVms(older, newer);
@@ -210,8 +208,7 @@ absl::Status Outbox::Event(const v1::LedgerNotice& notice) {
   v1::LedgerEntryBody body;
   *body.mutable_notice() = notice;
   const MutexLock adding(add_);
-  ASSIGN_OR_RETURN(const bool full, IsFull());
-  if (full) {
+  if (IsFull()) {
     const MutexLock lock(mutex_);
     ++dropped_;
     return absl::ResourceExhaustedError("the event is not on the ledger");

@@ -92,7 +92,7 @@ class Outbox {
  private:
   enum class Step { kSent, kIdle, kFailed };
 
-  absl::StatusOr<bool> IsFull();
+  [[nodiscard]] bool IsFull() const;
   absl::Status AddTick(int64_t now, const v1::LedgerEntryBody& body,
                        bool failed);
   void Kick();

@@ -28,6 +28,7 @@ CREATE TABLE entry(
   ledger_index INTEGER NOT NULL DEFAULT 0,
   refusal TEXT NOT NULL DEFAULT '') STRICT;
 CREATE INDEX entry_by_state ON entry(state, id);
+CREATE INDEX entry_by_what ON entry(state, what, id);
 CREATE TABLE fact(
   name TEXT PRIMARY KEY,
   sequence INTEGER NOT NULL,
@@ -50,6 +51,7 @@ constexpr const char* kCommittedFact = "committed";
 constexpr const char* kWitnessedFact = "witnessed";
 constexpr const char* kRefusedFact = "refused";
 constexpr const char* kOriginFact = "origin";
+constexpr const char* kWriterFact = "writer";
 
 // The VM of entries that are about one.
 const std::string& VmField(const v1::LedgerEntryBody& body) {
@@ -84,14 +86,18 @@ absl::StatusOr<std::unique_ptr<OutboxFile>> OutboxFile::Open(
   std::unique_ptr<OutboxFile> file(new OutboxFile(std::move(database)));
   const MutexLock opening(file->mutex_);
   RETURN_IF_ERROR_WITH(file->Prepare(), clause);
-  RETURN_IF_ERROR_WITH(file->BeFor(origin), clause);
+  RETURN_IF_ERROR_WITH(file->Be(kOriginFact, origin), clause);
   return file;
 }
 
-absl::Status OutboxFile::BeFor(const std::string& origin) {
-  const Bytes name = ToBytes(origin);
-  ASSIGN_OR_RETURN(const Written before, Fact(kOriginFact));
-  if (before.hash == name) {
+absl::Status OutboxFile::BeBy(const std::string& host_id) {
+  const MutexLock lock(mutex_);
+  return Be(kWriterFact, host_id);
+}
+
+absl::Status OutboxFile::Be(const char* fact, const std::string& name) {
+  ASSIGN_OR_RETURN(const Written before, Fact(fact));
+  if (AsText(before.hash) == name) {
     return absl::OkStatus();
   }
   sqlite::Transaction transaction(database_);
@@ -100,7 +106,7 @@ absl::Status OutboxFile::BeFor(const std::string& origin) {
     RETURN_IF_ERROR(AdoptLocked({}));
     RETURN_IF_ERROR(database_.Run("DELETE FROM home"));
   }
-  RETURN_IF_ERROR(SetFact(kOriginFact, {.sequence = 0, .hash = name}));
+  RETURN_IF_ERROR(SetFact(fact, {.sequence = 0, .hash = ToBytes(name)}));
   return transaction.Commit();
 }
 
@@ -109,9 +115,11 @@ absl::Status OutboxFile::Prepare() {
       {&sql_.add,
        "INSERT INTO entry(state, what, vm, time_ms, body) VALUES(0,?,?,?,?) "
        "RETURNING id"},
+      // Each state by itself: else SQLite sorts all of them.
       {&sql_.oldest,
-       "SELECT id, time_ms, body, sequence, hash, entry FROM entry "
-       "WHERE state IN (0, 1) ORDER BY id LIMIT 1"},
+       "SELECT id, time_ms, body, sequence, hash, entry FROM entry WHERE id="
+       "(SELECT min(id) FROM (SELECT min(id) AS id FROM entry WHERE state=0 "
+       "UNION ALL SELECT min(id) FROM entry WHERE state=1))"},
       {&sql_.newest,
        "SELECT id, time_ms, body, sequence, hash, entry FROM entry "
        "WHERE state=0 AND what=? ORDER BY id DESC LIMIT 1"},
@@ -142,9 +150,9 @@ absl::Status OutboxFile::Prepare() {
        "SELECT sequence, hash FROM entry WHERE state=2 AND ledger_index<? "
        "ORDER BY sequence DESC LIMIT 1"},
       {&sql_.forget, "DELETE FROM entry WHERE state=2 AND ledger_index<?"},
-      {&sql_.count,
-       "SELECT count(*), coalesce(min(time_ms), 0) FROM entry "
-       "WHERE state IN (0, 1)"},
+      {&sql_.count, "SELECT count(*) FROM entry WHERE state IN (0, 1)"},
+      {&sql_.first_committed,
+       "SELECT ledger_index FROM entry WHERE state=2 ORDER BY id LIMIT 1"},
       {&sql_.unwitnessed, "SELECT count(*) FROM entry WHERE state=2"},
       {&sql_.last_refusal,
        "SELECT refusal FROM entry WHERE state=3 ORDER BY id DESC LIMIT 1"},
@@ -159,7 +167,15 @@ absl::Status OutboxFile::Prepare() {
   for (const auto& [handle, text] : statements) {
     ASSIGN_OR_RETURN(*handle, database_.Prepare(text));
   }
+  sqlite::Query query = database_.Execute(sql_.count);
+  RETURN_IF_ERROR(query.Step().status());
+  waiting_ = static_cast<uint64_t>(query.Integer(0));
   return absl::OkStatus();
+}
+
+uint64_t OutboxFile::waiting() const {
+  const MutexLock lock(mutex_);
+  return waiting_;
 }
 
 absl::StatusOr<int64_t> OutboxFile::Add(int64_t time_ms,
@@ -177,6 +193,7 @@ absl::StatusOr<int64_t> OutboxFile::Add(int64_t time_ms,
   }
   const int64_t id = query.Integer(0);
   RETURN_IF_ERROR(query.Step().status());  // the statement's end commits
+  ++waiting_;
   return id;
 }
 
@@ -258,7 +275,9 @@ absl::Status OutboxFile::Commit(int64_t id, uint64_t index) {
     last = {static_cast<uint64_t>(query.Integer(0)), query.Blob(1)};
   }
   RETURN_IF_ERROR(SetFact(kCommittedFact, last));
-  return transaction.Commit();
+  RETURN_IF_ERROR(transaction.Commit());
+  --waiting_;
+  return absl::OkStatus();
 }
 
 absl::Status OutboxFile::Refuse(int64_t id, const std::string& why) {
@@ -270,7 +289,9 @@ absl::Status OutboxFile::Refuse(int64_t id, const std::string& why) {
   ASSIGN_OR_RETURN(Written refused, Fact(kRefusedFact));
   ++refused.sequence;
   RETURN_IF_ERROR(SetFact(kRefusedFact, refused));
-  return transaction.Commit();
+  RETURN_IF_ERROR(transaction.Commit());
+  --waiting_;
+  return absl::OkStatus();
 }
 
 absl::StatusOr<OutboxFile::Written> OutboxFile::Fact(const char* name) {
@@ -340,6 +361,7 @@ absl::StatusOr<uint64_t> OutboxFile::Uncommit(uint64_t sequence) {
   }
   RETURN_IF_ERROR(SetFact(kCommittedFact, last));
   RETURN_IF_ERROR(transaction.Commit());
+  waiting_ += again;
   return again;
 }
 
@@ -363,6 +385,13 @@ absl::Status OutboxFile::AdoptLocked(const Written& last) {
 
 absl::Status OutboxFile::Forget(uint64_t witnessed) {
   const MutexLock lock(mutex_);
+  {
+    sqlite::Query query = database_.Execute(sql_.first_committed);
+    ASSIGN_OR_RETURN(const bool row, query.Step());
+    if (!row || static_cast<uint64_t>(query.Integer(0)) >= witnessed) {
+      return absl::OkStatus();
+    }
+  }
   sqlite::Transaction transaction(database_);
   RETURN_IF_ERROR(transaction.Begin());
   Written last;
@@ -384,12 +413,11 @@ absl::Status OutboxFile::Forget(uint64_t witnessed) {
 
 absl::StatusOr<OutboxFile::Counts> OutboxFile::Count() {
   const MutexLock lock(mutex_);
-  Counts counts;
+  Counts counts{.waiting = waiting_};
   {
-    sqlite::Query query = database_.Execute(sql_.count);
-    RETURN_IF_ERROR(query.Step().status());
-    counts.waiting = static_cast<uint64_t>(query.Integer(0));
-    counts.oldest_ms = query.Integer(1);
+    sqlite::Query query = database_.Execute(sql_.oldest);
+    ASSIGN_OR_RETURN(const bool row, query.Step());
+    counts.oldest_ms = row ? query.Integer(1) : 0;
   }
   {
     sqlite::Query query = database_.Execute(sql_.unwitnessed);

@@ -40,6 +40,8 @@ class OutboxFile {
     Bytes hash;
     Bytes entry;
   };
+  // The same, if this host has another id than before: another writer.
+  absl::Status BeBy(const std::string& host_id);
   absl::StatusOr<int64_t> Add(int64_t time_ms, const v1::LedgerEntryBody& body);
   // The oldest that is not committed and not refused.
   absl::StatusOr<std::optional<Queued>> Oldest();
@@ -81,6 +83,7 @@ class OutboxFile {
     std::string last_refusal;
   };
   absl::StatusOr<Counts> Count();
+  [[nodiscard]] uint64_t waiting() const;  // of the same, at once
 
   // What the ledger said of a VM's home, signed (outbox/homes.h).
   struct Home {
@@ -99,7 +102,8 @@ class OutboxFile {
   explicit OutboxFile(sqlite::Database database)
       : database_(std::move(database)) {}
   absl::Status Prepare() REQUIRES_LOCK(mutex_);
-  absl::Status BeFor(const std::string& origin) REQUIRES_LOCK(mutex_);
+  absl::Status Be(const char* fact, const std::string& name)
+      REQUIRES_LOCK(mutex_);
   absl::Status AdoptLocked(const Written& last) REQUIRES_LOCK(mutex_);
   absl::StatusOr<std::optional<Queued>> Read(sqlite::Query& query)
       REQUIRES_LOCK(mutex_);
@@ -107,13 +111,14 @@ class OutboxFile {
   absl::Status SetFact(const char* name, const Written& written)
       REQUIRES_LOCK(mutex_);
 
-  Mutex mutex_;
+  mutable Mutex mutex_;
+  uint64_t waiting_ GUARDED_BY(mutex_) = 0;
   sqlite::Database database_ GUARDED_BY(mutex_);
   struct Statements {
     sqlite::StatementHandle add, oldest, newest, newest_of, replace, sign,
         unsign, commit, refuse, trim, find, uncommit, forget, last_forgotten,
-        count, unwitnessed, last_refusal, fact, set_fact, put_home, drop_home,
-        home, oldest_home;
+        count, first_committed, unwitnessed, last_refusal, fact, set_fact,
+        put_home, drop_home, home, oldest_home;
   } sql_ GUARDED_BY(mutex_);
 };
 

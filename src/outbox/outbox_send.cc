@@ -77,7 +77,9 @@ void Outbox::WaitForWork(Step last) {
   const MutexLock lock(mutex_);
   while (!stopping_ && !hurry_ && changed_.WaitUntil(mutex_, until)) {
   }
-  hurry_ = false;
+  if (std::exchange(hurry_, false)) {
+    pause_ = std::chrono::milliseconds(0);
+  }
 }
 
 Outbox::Step Outbox::SendNext() {
@@ -128,6 +130,10 @@ Outbox::Step Outbox::SendNext() {
   }
   if (answer->refusal && IsAboutTheHost(answer->refusal->code)) {
     synchronised_ = false;
+    if (answer->refusal->code == reason::kSignature) {
+      // By a key from before, perhaps.
+      parts_.file.Unsign(next.id).IgnoreError();
+    }
     return failed(absl::FailedPreconditionError(Why(*answer->refusal)),
                   "the ledger refuses this host");
   }
@@ -160,6 +166,7 @@ absl::Status Outbox::Synchronise(const std::string& host_id,
   }
   ASSIGN_OR_RETURN(const LedgerPort::Size size,
                    parts_.ledger.GetSize(deadline));
+  RETURN_IF_ERROR(parts_.file.BeBy(host_id));
   RETURN_IF_ERROR(TakeWriter(writer, size));
   mirror_.ForgetAll();
   RETURN_IF_ERROR(mirror_.TakeRunning(
@@ -178,7 +185,8 @@ absl::Status Outbox::TakeWriter(const LedgerPort::Writer& writer,
   if (oldest && !oldest->entry.empty() && oldest->sequence == writer.sequence &&
       oldest->hash == writer.last_hash) {
     // It was in, and nobody told us where.
-    RETURN_IF_ERROR(parts_.file.Commit(oldest->id, size.committed));
+    RETURN_IF_ERROR(parts_.file.Commit(
+        oldest->id, std::max<uint64_t>(size.committed, 1) - 1));
     Tell(oldest->id, absl::OkStatus());
     last = {oldest->sequence, oldest->hash};
   }
@@ -234,27 +242,22 @@ absl::StatusOr<bool> Outbox::SignNext(const std::string& host_id,
   }
   tick_ = std::max<uint64_t>(tick_ + 1, static_cast<uint64_t>(queued.time_ms));
   const v1::LedgerEntryBody unsigned_body = queued.body;
-  absl::Status made = maker_.Make(host_id, last_, tick_, deadline, queued);
-  if (absl::IsNotFound(made) && parts_.register_vm) {
+  ASSIGN_OR_RETURN(std::optional<Reason> refused,
+                   maker_.Make(host_id, last_, tick_, deadline, queued));
+  if (refused && refused->code == reason::kVmUnknown && parts_.register_vm) {
     const auto links = ledger::VmLinks(unsigned_body);
     for (size_t i = 0; links.ok() && i < links->size(); ++i) {
       RETURN_IF_ERROR(parts_.register_vm((*links)[i].vm, deadline));
       mirror_.Forget((*links)[i].vm);
     }
     queued.body = unsigned_body;
-    made = maker_.Make(host_id, last_, tick_, deadline, queued);
+    ASSIGN_OR_RETURN(refused,
+                     maker_.Make(host_id, last_, tick_, deadline, queued));
   }
-  if (absl::IsNotFound(made) || absl::IsFailedPrecondition(made) ||
-      absl::IsInvalidArgument(made)) {
-    const std::string_view code = absl::IsNotFound(made) ? reason::kVmUnknown
-                                  : absl::IsFailedPrecondition(made)
-                                      ? reason::kVmHome
-                                      : reason::kMalformed;
-    RETURN_IF_ERROR(
-        GiveUp(queued, std::string(code), std::string(made.message())));
+  if (refused) {
+    RETURN_IF_ERROR(GiveUp(queued, refused->code, Why(*refused)));
     return false;
   }
-  RETURN_IF_ERROR(made);
   RETURN_IF_ERROR(parts_.file.Sign(queued));
   return true;
 }

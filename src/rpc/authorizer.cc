@@ -25,7 +25,8 @@ const std::map<std::string, Roles, std::less<>>& Methods() {
   static const Roles kLedgerWriters = {Role::kHost, Role::kOperator};
   static const Roles kLedgerReaders = {Role::kHost, Role::kAuditor,
                                        Role::kOperator};
-  static const Roles kTrustReaders = {Role::kHost, Role::kCustomer,
+  static const Roles kTrustReaders = {Role::kRead, Role::kAdmin,
+                                      Role::kHost, Role::kCustomer,
                                       Role::kAuditor, Role::kOperator};
   static const auto& methods = *new std::map<std::string, Roles, std::less<>>{
       {"vmattest.v1.Attestation/ListVms", kReaders},
@@ -83,7 +84,7 @@ const std::map<std::string, Roles, std::less<>>& Methods() {
       {"vmattest.v1.Ledger/GetTrust", kTrustReaders},
       {"vmattest.v1.Ledger/ListHistory", kTrustReaders},
       {"vmattest.v1.Ledger/WatchVm", kTrustReaders},
-      {"vmattest.v1.Ledger/GetCheckpoint", kLedgerReaders},
+      {"vmattest.v1.Ledger/GetCheckpoint", kTrustReaders},
       {"vmattest.v1.Ledger/GetInclusionProof", kLedgerReaders},
       {"vmattest.v1.Ledger/GetConsistencyProof", kLedgerReaders},
       {"vmattest.v1.Ledger/ListRecords", kLedgerReaders},

@@ -36,7 +36,8 @@ void AddPath(const std::vector<Bytes>& path, Message& message) {
 ServiceMaker LedgerServices(const LedgerParts& parts) {
   return [parts](const Authorizer& authorizer) {
     std::vector<ServedService> services;
-    if (authorizer.listener() != Listener::kReadSocket) {
+    if (authorizer.listener() != Listener::kReadSocket ||
+        parts.on_read_socket) {
       services.push_back(
           {.name = "vmattest.v1.Ledger",
            .service = std::make_unique<LedgerService>(parts, authorizer),
@@ -103,6 +104,15 @@ grpc::ServerUnaryReactor* LedgerService::GetWriter(
             wire.set_last_hash(std::string(AsText(writer->last_hash)));
             wire.set_authorised(writer->key != nullptr && !writer->revoked);
             wire.set_revoked(writer->revoked);
+            wire.set_key_spki(std::string(AsText(writer->key_spki)));
+          }
+          for (const Uuid& vm : state.fold().VmsOf(wanted.writer())) {
+            if (state.fold().FindVm(vm)->running) {
+              wire.add_running(std::string(vm.bytes.begin(), vm.bytes.end()));
+            }
+          }
+          if (const auto* host = state.fold().FindHost(wanted.writer())) {
+            wire.set_tick(host->ticks);
           }
           return wire;
         });

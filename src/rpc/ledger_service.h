@@ -17,9 +17,10 @@ struct LedgerParts {
   ledger::LedgerNode& node;
   Executor& requests;  // blocking work
   Executor& watch;     // one thread: everything of streams
+  bool on_read_socket = false;
 };
 
-// Ledger, for a daemon's listeners. Not on a read socket.
+// Ledger, for a daemon's listeners. On a read socket only where that is said.
 ServiceMaker LedgerServices(const LedgerParts& parts);
 
 // vmattest.v1.Ledger for one listener. Handlers run on gRPC's threads and

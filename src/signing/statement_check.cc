@@ -3,6 +3,7 @@
 #include "fmt/format.h"
 #include "fmt/ranges.h"
 #include "wire/codec.h"
+#include "wire/ledger_key_codec.h"
 
 namespace vmattest::signing {
 namespace {
@@ -22,6 +23,11 @@ absl::StatusOr<evidence::StatementHeader> HeaderOf(
   if (payload_type == evidence::kStatePayloadType) {
     ASSIGN_OR_RETURN(evidence::StateStatement statement,
                      wire::ParseStateStatement(payload));
+    return std::move(statement.header);
+  }
+  if (payload_type == evidence::kLedgerKeyPayloadType) {
+    ASSIGN_OR_RETURN(evidence::LedgerKeyStatement statement,
+                     wire::ParseLedgerKeyStatement(payload));
     return std::move(statement.header);
   }
   return absl::InvalidArgumentError(

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "evidence/disclosure.h"
 #include "evidence/evidence.h"
+#include "evidence/ledger_key.h"
 #include "evidence/statement.h"
 #include "evidence/tpm_structures.h"
 #include "vmattest/verifier/verifier.h"
@@ -66,6 +67,7 @@ struct Context {
   evidence::ConfigStatement statement;
   std::optional<evidence::HostLogStatement> host_log;
   std::optional<evidence::StateStatement> state;
+  std::optional<evidence::LedgerKeyStatement> ledger_key;
   KeyPurpose purpose = KeyPurpose::kConfig;
   const evidence::TpmQuoteSignature* quote = nullptr;
   // The post-quantum signature, if there is one.

@@ -151,8 +151,9 @@ absl::StatusOr<Appraisal> AppraiseConfig(std::span<const uint8_t> bytes,
   CheckResult result = RunChecks(bytes, context);
   appraisal.genuine = result.passed();
   if (appraisal.genuine) {
-    result = context.host_log || context.state ? NotAConfiguration(context)
-                                               : CheckPolicy(context);
+    result = context.host_log || context.state || context.ledger_key
+                 ? NotAConfiguration(context)
+                 : CheckPolicy(context);
   }
   appraisal.verdict = ToVerdict(result);
   appraisal.claims = MakeClaims(context, appraisal.genuine);

@@ -47,6 +47,25 @@ absl::StatusOr<SecretBytes> LoadOrMakeSecret(
   return process::LoadSecretFile(path);
 }
 
+absl::StatusOr<document::PrivateKey> LoadOrMakeAuthority(const fs::path& file,
+                                                         bool post_quantum) {
+  ASSIGN_OR_RETURN(
+      const SecretBytes authority,
+      LoadOrMakeSecret(file, [post_quantum]() -> absl::StatusOr<SecretBytes> {
+        const bool hybrid = post_quantum && MlDsaProvider::Open().ok();
+        ASSIGN_OR_RETURN(
+            const document::PrivateKey made,
+            document::PrivateKey::Generate(
+                kAuthorityName,
+                hybrid ? std::optional(MlDsaLevel::k65) : std::nullopt));
+        return made.ToFile();
+      }));
+  absl::StatusOr<document::PrivateKey> key =
+      document::PrivateKey::Parse(authority);
+  RETURN_IF_ERROR_WITH(key.status(), file.string());
+  return key;
+}
+
 absl::StatusOr<VerifierKeys> LoadVerifierKeys(const fs::path& folder,
                                               bool post_quantum,
                                               const std::string& module) {
@@ -66,21 +85,8 @@ absl::StatusOr<VerifierKeys> LoadVerifierKeys(const fs::path& folder,
                         result_file.string());
   ASSIGN_OR_RETURN(std::optional<MlDsaKey> result_pq,
                    LoadResultPqKey(folder / "result-key.ml-dsa", available));
-  const fs::path authority_file = folder / "authority.json";
-  ASSIGN_OR_RETURN(
-      const SecretBytes authority,
-      LoadOrMakeSecret(
-          authority_file, [available]() -> absl::StatusOr<SecretBytes> {
-            ASSIGN_OR_RETURN(
-                const document::PrivateKey made,
-                document::PrivateKey::Generate(
-                    kAuthorityName,
-                    available ? std::optional(MlDsaLevel::k65) : std::nullopt));
-            return made.ToFile();
-          }));
-  ASSIGN_OR_RETURN_WITH(document::PrivateKey authority_key,
-                        document::PrivateKey::Parse(authority),
-                        authority_file.string());
+  ASSIGN_OR_RETURN(document::PrivateKey authority_key,
+                   LoadOrMakeAuthority(folder / "authority.json", available));
   return VerifierKeys{
       token::TokenSigner(std::move(result_key), std::move(result_pq)),
       std::move(authority_key)};

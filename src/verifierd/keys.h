@@ -35,6 +35,11 @@ absl::StatusOr<VerifierKeys> LoadVerifierKeys(
     const std::filesystem::path& folder, bool post_quantum,
     const std::string& module);
 
+// The Trust Authority's key in a file, made if it is missing: with ML-DSA if
+// `post_quantum` and this process has it. Errors as above.
+absl::StatusOr<document::PrivateKey> LoadOrMakeAuthority(
+    const std::filesystem::path& file, bool post_quantum);
+
 // Every *.pub of a folder (document::LoadKeysIfAny), with a warning if that
 // is nobody.
 absl::StatusOr<std::vector<document::PublicKey>> LoadApprovers(

@@ -34,6 +34,8 @@ CheckResult CheckStatement(const Context& context);
 CheckResult CheckHostLogStatement(const Context& context);
 // The fields of a state statement and its root; CheckStatement calls it.
 CheckResult CheckStateStatement(const Context& context);
+// The fields of a ledger-key statement; CheckStatement calls it.
+CheckResult CheckLedgerKeyStatement(const Context& context);
 // In place of all leaves those of a disclosure; CheckStatement calls it.
 CheckResult CheckDisclosedLeaves(const Context& context);
 // What the caller demands of any VM's evidence.

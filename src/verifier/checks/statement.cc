@@ -143,6 +143,9 @@ CheckResult CheckStatement(const Context& context) {
   if (context.state) {
     return CheckStateStatement(context);
   }
+  if (context.ledger_key) {
+    return CheckLedgerKeyStatement(context);
+  }
   if (CheckResult result = CheckFields(context.statement); !result.passed()) {
     return result;
   }

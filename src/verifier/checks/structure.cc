@@ -6,6 +6,7 @@
 #include "verifier/checks/checks.h"
 #include "verifier/reason_codes.h"
 #include "wire/codec.h"
+#include "wire/ledger_key_codec.h"
 
 namespace vmattest::verifier {
 namespace {
@@ -33,6 +34,12 @@ absl::Status ParseStatement(Context& context) {
     context.statement.algorithm = context.state->algorithm;
     context.statement.root = context.state->root;
     context.statement.vm_state = context.state->vm_state;
+    return absl::OkStatus();
+  }
+  if (envelope.payload_type == evidence::kLedgerKeyPayloadType) {
+    ASSIGN_OR_RETURN(context.ledger_key,
+                     wire::ParseLedgerKeyStatement(envelope.payload));
+    context.statement.header = context.ledger_key->header;
     return absl::OkStatus();
   }
   ASSIGN_OR_RETURN(context.statement,

@@ -163,6 +163,42 @@ TEST_F(DaemonConfigTest, ReadsTheGatesStore) {
   EXPECT_THAT(config.gate.store, ElementsAre("/boot", "/usr/share/OVMF"));
 }
 
+TEST_F(DaemonConfigTest, AHostWithAGateOfItsOwnKeepsItsOwnLedger) {
+  EXPECT_FALSE(Load("gate: {enabled: true}")->ledger.has_value());
+  EXPECT_FALSE(Load("ledger: {mode: auto}")->ledger.has_value());
+  ASSERT_OK_AND_ASSIGN(const DaemonConfig alone,
+                       Load("gate: {enabled: true}\nledger: {mode: auto}"));
+  ASSERT_TRUE(alone.ledger.has_value());
+  EXPECT_TRUE(alone.ledger->nodes.empty());
+  EXPECT_TRUE(alone.ledger->one_home);
+  EXPECT_FALSE(Load("gate: {enabled: true}\nledger: {mode: \"off\"}")
+                   ->ledger.has_value());
+  ASSERT_OK_AND_ASSIGN(const DaemonConfig remote,
+                       Load("ledger: {mode: auto, nodes: [\"l:1\"], tls: "
+                            "{certificate: /c, private_key: /k, "
+                            "ca: /a}, any_home: true}"));
+  ASSERT_TRUE(remote.ledger.has_value());
+  EXPECT_THAT(remote.ledger->nodes, ElementsAre("l:1"));
+  EXPECT_FALSE(remote.ledger->one_home);
+}
+
+TEST_F(DaemonConfigTest, ALedgerThatCannotBeIsNamed) {
+  const auto refused = [this](const std::string& ledger,
+                              const std::string& key) {
+    EXPECT_THAT(Load("ledger: {" + ledger + "}\n"),
+                StatusIs(kInvalid, HasSubstr(key)));
+  };
+  refused("mode: both", "ledger.mode: must be");
+  refused("mode: remote", "ledger.nodes: a remote ledger needs");
+  refused("mode: embedded, nodes: [\"l:1\"]", "ledger.nodes: an embedded");
+  refused("mode: auto, nodes: [l]", "ledger.nodes[0]");
+  refused("mode: auto, nodes: [\"l:1\"]", "ledger.tls: a remote ledger needs");
+  refused("mode: embedded, origin: \"a b\"", "ledger.origin");
+  refused("mode: embedded, owner: \"\"", "ledger.owner");
+  refused("mode: embedded, batch_seconds: 0", "ledger.batch_seconds");
+  refused("mode: embedded, policy: here", "ledger.policy");
+}
+
 TEST_F(DaemonConfigTest, AVerifiersRolesAreGivenOnlyWhereAVerifierIsServed) {
   const auto with = [](const std::string& role, const std::string& vms) {
     return fmt::format(

@@ -53,6 +53,7 @@ struct GateBed {
                                 .leases = leases,
                                 .grants = grants,
                                 .store = store,
+                                .ledger = ledger,
                                 .note = Noter(),
                                 .clock = clock},
         gate::LaunchGate::Options{.salted = {},
@@ -173,7 +174,8 @@ struct GateBed {
                               .note = Noter()}};
   std::unique_ptr<gate::PolicyStore> policy;
   std::unique_ptr<gate::LaunchGate> gate;
-  bool strict_start = false;  // as of the next OpenPolicy()
+  bool strict_start = false;  // as of the next OpenPolicy(), as the ledger
+  gate::LaunchLedger* ledger = nullptr;
   int orders = 0;
 };
 

@@ -91,6 +91,17 @@ TEST_F(OutboxFileTest, WhatWaitsGoesToAnotherLedgerIfThatIsItsNow) {
   EXPECT_EQ(file_->Count()->waiting, 1);
 }
 
+TEST_F(OutboxFileTest, AHostWithAnotherIdIsAnotherWriter) {
+  Open();
+  ASSERT_THAT(file_->BeBy("h1"), IsOk());
+  Add(1, true);
+  SignAndCommit(1);
+  ASSERT_THAT(file_->BeBy("h1"), IsOk());
+  EXPECT_EQ(file_->LastCommitted()->sequence, 1);
+  ASSERT_THAT(file_->BeBy("h2"), IsOk());
+  EXPECT_EQ(file_->LastCommitted()->sequence, 0);
+}
+
 TEST_F(OutboxFileTest, RefusesAFileOfAnotherKind) {
   std::ofstream(dir_.path() / "outbox.db") << "no database at all, but long";
   EXPECT_FALSE(OutboxFile::Open(dir_.path() / "outbox.db", "a").ok());

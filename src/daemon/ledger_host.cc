@@ -1,0 +1,453 @@
+#include "daemon/ledger_host.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "crypto/digest.h"
+#include "crypto/ecdsa_der.h"
+#include "daemon/ledger_key_evidence.h"
+#include "evidence/tpm_structures.h"
+#include "fmt/format.h"
+#include "outbox/local_authority.h"
+#include "outbox/node_ledger.h"
+#include "outbox/outbox.h"
+#include "outbox/vm_field.h"
+#include "rpc/client/grpc_ledger.h"
+#include "rpc/ledger_forward_service.h"
+#include "rpc/ledger_service.h"
+#include "verifierd/keys.h"
+#include "verifierd/ledger_stack.h"
+#include "wire/messages.h"
+
+namespace vmattest::daemon {
+namespace {
+
+namespace fs = std::filesystem;
+using outbox::Homes;
+
+constexpr std::string_view kComponent = "ledger";
+constexpr size_t kCheckers = 2;
+constexpr size_t kMaxChecks = 8'192;
+// Of a decision's deadline, what is left to say that the ledger is away.
+constexpr std::chrono::milliseconds kToAnswer{1'000};
+constexpr std::chrono::seconds kHomeLimit{5};
+constexpr std::chrono::seconds kClaimLimit{15};
+constexpr std::chrono::seconds kReadLimit{10};
+constexpr size_t kMaxText = 512;
+
+// Events of the host that say something about the trust in it.
+constexpr std::string_view kEvents[] = {
+    "break-glass", "event-log-gap", "gate-bypassed", "gate-drift",  "gate-hook",
+    "host-booted", "libvirt-found", "libvirt-lost",  "unmanaged-vm"};
+
+absl::StatusOr<fs::path> MakeFolder(const fs::path& folder) {
+  std::error_code error;
+  fs::create_directory(folder, error);
+  if (!error) {
+    fs::permissions(folder, fs::perms(0700), error);
+  }
+  return error ? absl::StatusOr<fs::path>(
+                     ErrnoStatus(error.value(), folder.string()))
+               : folder;
+}
+
+absl::StatusOr<std::shared_ptr<const EcPrivateKey>> LoadHostKey(
+    const fs::path& path) {
+  ASSIGN_OR_RETURN(
+      const SecretBytes pem, verifierd::LoadOrMakeSecret(path, [] {
+        return absl::StatusOr<SecretBytes>(EcPrivateKey::Generate().ToPem());
+      }));
+  ASSIGN_OR_RETURN_WITH(EcPrivateKey key, EcPrivateKey::FromPem(pem),
+                        path.string());
+  return std::make_shared<const EcPrivateKey>(std::move(key));
+}
+
+// Refusals that say nothing about the VM.
+bool IsOfTheLedger(const std::string& code) {
+  return code == "gate-ledger" || code == "gate-unregistered" ||
+         code == "gate-home";
+}
+
+}  // namespace
+
+struct LedgerHost::Work {
+  Work(const config::HostLedgerSettings& settings_in, const Parts& parts_in)
+      : settings(settings_in),
+        parts(parts_in),
+        vouch(parts.signer, parts.clock) {}
+
+  absl::Status Open(const config::DaemonConfig& config);
+  absl::Status OpenEmbedded(const config::DaemonConfig& config);
+  absl::Status OpenRemote();
+  [[nodiscard]] std::string HostId() const;
+  absl::StatusOr<Bytes> KeyEvidence(const std::string& host,
+                                    MonotonicTime deadline);
+  absl::Status AuthoriseHost(MonotonicTime deadline);
+  absl::Status Register(const Uuid& vm, MonotonicTime deadline);
+  absl::StatusOr<v1::GetTrustResponse> Ask(const Uuid& vm);
+
+  const config::HostLedgerSettings settings;
+  const Parts parts;
+  LedgerKeyEvidence vouch;
+  fs::path folder;
+  Bytes evidence;           // of the outbox's thread, as the next
+  std::string vouched_for;  // the host's id
+  std::shared_ptr<const EcPrivateKey> key;
+  std::optional<ThreadPool> checkers;
+  std::unique_ptr<ledger::LedgerNode> node;  // null: the ledger is elsewhere
+  std::unique_ptr<outbox::LedgerPort> ledger;
+  rpc::GrpcLedger* remote = nullptr;  // `ledger`, if it is elsewhere
+  std::optional<outbox::LocalAuthority> authority;
+  std::unique_ptr<outbox::OutboxFile> file;
+  std::optional<Homes> homes;
+  uint64_t boot_record = 0;  // of the thread that tells of the signer
+  std::string log_problem;
+  std::unique_ptr<outbox::Outbox> box;
+};
+
+absl::Status LedgerHost::Work::Open(const config::DaemonConfig& config) {
+  ASSIGN_OR_RETURN(folder, MakeFolder(config.state_dir / "ledger"));
+  ASSIGN_OR_RETURN(key, LoadHostKey(folder / "host-key.pem"));
+  RETURN_IF_ERROR(settings.nodes.empty() ? OpenEmbedded(config) : OpenRemote());
+  ASSIGN_OR_RETURN(
+      file, outbox::OutboxFile::Open(folder / "outbox.db", settings.origin));
+  homes.emplace(
+      Homes::Parts{
+          .file = *file, .ledger = *ledger, .key = key, .clock = parts.clock},
+      settings.origin, settings.home_lasts);
+  outbox::Outbox::Parts to{.file = *file,
+                           .ledger = *ledger,
+                           .homes = *homes,
+                           .key = key,
+                           .clock = parts.clock,
+                           .host_id = [this] { return HostId(); },
+                           .authorise = {},
+                           .register_vm = {}};
+  to.authorise = [this](MonotonicTime deadline) {
+    return AuthoriseHost(deadline);
+  };
+  if (authority) {
+    to.register_vm = [this](const Uuid& vm, MonotonicTime deadline) {
+      return Register(vm, deadline);
+    };
+  }
+  box = std::make_unique<outbox::Outbox>(
+      std::move(to),
+      outbox::Outbox::Options{.origin = settings.origin,
+                              .max_queued = settings.max_queued,
+                              .batch_interval = settings.batch_interval});
+  return absl::OkStatus();
+}
+
+absl::Status LedgerHost::Work::OpenEmbedded(
+    const config::DaemonConfig& config) {
+  // One Trust Authority on a host, if a verifier is embedded, too.
+  const fs::path key_file =
+      config.verification ? config.state_dir / "verifier" / "authority.json"
+                          : folder / "authority.json";
+  ASSIGN_OR_RETURN(
+      document::PrivateKey signer,
+      verifierd::LoadOrMakeAuthority(
+          key_file, config.signing.post_quantum != config::PostQuantum::kOff));
+  checkers.emplace("ledger-check", kCheckers, kMaxChecks);
+  ASSIGN_OR_RETURN(
+      node, verifierd::OpenLedgerNode(folder,
+                                      {.origin = settings.origin,
+                                       .policy = settings.policy,
+                                       .authorities = settings.authorities,
+                                       .owners = settings.owners,
+                                       .witness_tls = {}},
+                                      signer.public_key(), config.max_watchers,
+                                      *checkers, parts.clock));
+  ledger = std::make_unique<outbox::NodeLedger>(*node);
+  authority.emplace(*ledger, std::move(signer), settings.origin, parts.clock);
+  return absl::OkStatus();
+}
+
+absl::Status LedgerHost::Work::OpenRemote() {
+  ASSIGN_OR_RETURN(
+      std::unique_ptr<rpc::GrpcLedger> made,
+      rpc::GrpcLedger::Create(settings.nodes,
+                              {.certificate = settings.tls->certificate,
+                               .private_key = settings.tls->private_key,
+                               .ca = settings.tls->ca,
+                               .server_name = settings.server_name}));
+  remote = made.get();
+  ledger = std::move(made);
+  return absl::OkStatus();
+}
+
+std::string LedgerHost::Work::HostId() const {
+  const auto identity = parts.signer.state().identity;
+  return identity ? identity->host_id : "";
+}
+
+// Once in each life of this process, and for each identity: whoever authorises
+// this host gets it from the file.
+absl::StatusOr<Bytes> LedgerHost::Work::KeyEvidence(const std::string& host,
+                                                    MonotonicTime deadline) {
+  if (vouched_for != host) {
+    ASSIGN_OR_RETURN(const Bytes spki, EncodeSpki(key->public_key()));
+    ASSIGN_OR_RETURN_WITH(evidence, vouch.Make(settings.origin, spki, deadline),
+                          "having the TPM vouch for the ledger key");
+    RETURN_IF_ERROR(WriteFileAtomic(folder / "host-key.evidence", evidence));
+    vouched_for = host;
+  }
+  return evidence;
+}
+
+absl::Status LedgerHost::Work::AuthoriseHost(MonotonicTime deadline) {
+  const auto identity = parts.signer.state().identity;
+  if (!identity) {
+    return absl::UnavailableError("the TPM was not reached");
+  }
+  ASSIGN_OR_RETURN(const Bytes vouched,
+                   KeyEvidence(identity->host_id, deadline));
+  if (!authority) {
+    return absl::OkStatus();  // somebody else's to do
+  }
+  v1::LedgerHostAuthorise host;
+  host.set_host_id(identity->host_id);
+  // The host's id is the digest in its EK's name.
+  ASSIGN_OR_RETURN(const Bytes ek, ParseHex(identity->host_id));
+  host.set_ek_fingerprint(wire::ToField(ek));
+  ASSIGN_OR_RETURN(const Bytes ak, evidence::NameOf(identity->ak_public));
+  host.set_ak_name(wire::ToField(ak));
+  ASSIGN_OR_RETURN(const Bytes spki, EncodeSpki(key->public_key()));
+  host.set_key_spki(wire::ToField(spki));
+  host.set_key_evidence_hash(
+      wire::ToField(Hash(HashAlgorithm::kSha256, vouched)));
+  return authority->Authorise(host, deadline);
+}
+
+absl::Status LedgerHost::Work::Register(const Uuid& vm,
+                                        MonotonicTime deadline) {
+  return authority->Register(vm, settings.owner, deadline);
+}
+
+absl::StatusOr<v1::GetTrustResponse> LedgerHost::Work::Ask(const Uuid& vm) {
+  return remote->GetTrust(ToString(vm),
+                          std::chrono::steady_clock::now() + kReadLimit);
+}
+
+LedgerHost::LedgerHost(std::unique_ptr<Work> work) : work_(std::move(work)) {}
+LedgerHost::~LedgerHost() = default;
+
+absl::StatusOr<std::unique_ptr<LedgerHost>> LedgerHost::Make(
+    const config::DaemonConfig& config, const Parts& parts) {
+  std::unique_ptr<LedgerHost> host(
+      new LedgerHost(std::make_unique<Work>(*config.ledger, parts)));
+  RETURN_IF_ERROR_WITH(host->work_->Open(config), "ledger");
+  host->Tick();
+  return host;
+}
+
+rpc::ServiceMaker LedgerHost::Services() {
+  Work& work = *work_;
+  if (work.node != nullptr) {
+    return rpc::LedgerServices({.node = *work.node,
+                                .requests = work.parts.requests,
+                                .watch = work.parts.watch,
+                                .on_read_socket = true});
+  }
+  return rpc::LedgerForwardService::Services(
+      {.requests = work.parts.requests,
+       .get = [&work](const Uuid& vm) { return work.Ask(vm); },
+       .is_local = work.parts.is_local});
+}
+
+void LedgerHost::Tick() {
+  absl::Status status = work_->box->state().health;
+  if (work_->node != nullptr) {
+    status.Update(work_->node->health());
+  }
+  work_->parts.health.Set(kComponent, status);
+}
+
+void LedgerHost::Note(const std::string& kind,
+                      const std::map<std::string, std::string>& facts) {
+  if (std::find(std::begin(kEvents), std::end(kEvents), kind) ==
+      std::end(kEvents)) {
+    return;
+  }
+  v1::LedgerNotice notice;
+  notice.set_kind(v1::LedgerNotice::KIND_HOST_EVENT);
+  std::string text = kind;
+  for (const auto& [name, value] : facts) {
+    text += fmt::format(" {}={}", name, log::Quote(value));
+  }
+  notice.set_text(text.substr(0, kMaxText));
+  if (const absl::Status queued = work_->box->Event(notice); !queued.ok()) {
+    log::Warning("a host event is not on the ledger",
+                 {{"kind", kind}, {"why", queued.ToString()}});
+  }
+}
+
+// Once for each boot, also if this daemon starts several times in it.
+void LedgerHost::SignerIs(const signing::SignerState& now) {
+  Work& work = *work_;
+  if (!now.log_problem.empty() && now.log_problem != work.log_problem) {
+    Note("event-log-gap", {{"why", now.log_problem}});
+  }
+  work.log_problem = now.log_problem;
+  if (now.boot_record == 0 || now.boot_record == work.boot_record) {
+    return;
+  }
+  work.boot_record = now.boot_record;
+  const fs::path path = work.folder / "boot-record";
+  const std::string record = std::to_string(now.boot_record);
+  const absl::StatusOr<Bytes> told = ReadFile(path, kMaxText);
+  if (told.ok() && AsText(*told) == record) {
+    return;
+  }
+  Note("host-booted", {{"event_log_record", record}});
+  if (const absl::Status kept = WriteFileAtomic(path, AsBytes(record), 0600);
+      !kept.ok()) {
+    log::Warning("a boot may be told twice", {{"why", kept.ToString()}});
+  }
+}
+
+std::optional<gate::Judgement> LedgerHost::CheckHome(const std::string& vm_uuid,
+                                                     MonotonicTime deadline) {
+  const absl::StatusOr<Uuid> vm = ParseUuid(vm_uuid);
+  const std::string self = work_->HostId();
+  if (!work_->settings.one_home || !vm.ok() || self.empty()) {
+    return std::nullopt;
+  }
+  const MonotonicTime until = std::min(
+      deadline - kToAnswer, std::chrono::steady_clock::now() + kHomeLimit);
+  Homes::Home home = work_->homes->Find(*vm, self, until);
+  if (home.answer == Homes::Answer::kUnregistered && work_->authority) {
+    const absl::Status registered = work_->Register(*vm, until);
+    home = registered.ok() ? work_->homes->Find(*vm, self, until)
+                           : Homes::Home{.problem = registered};
+  }
+  switch (home.answer) {
+    case Homes::Answer::kHere:
+    case Homes::Answer::kNone:
+      return std::nullopt;
+    case Homes::Answer::kElsewhere:
+      return gate::Deny(
+          "gate-home",
+          fmt::format("the ledger says that VM {} lives on host {}; migrate it "
+                      "here, or have the Trust Authority give it another home",
+                      vm_uuid, home.host));
+    case Homes::Answer::kUnregistered:
+      return gate::Deny(
+          "gate-unregistered",
+          fmt::format("VM {} is not on the ledger: its owner or the Trust "
+                      "Authority has to register it (docs/operations.md)",
+                      vm_uuid));
+    case Homes::Answer::kUnknown:
+      break;
+  }
+  return gate::Deny(
+      "gate-ledger",
+      fmt::format("the ledger cannot say where VM {} lives, and this host has "
+                  "no record of that: {}",
+                  vm_uuid, std::string(home.problem.message())));
+}
+
+absl::Status LedgerHost::Decided(const Decision& decision,
+                                 MonotonicTime deadline) {
+  if (!decision.allowed && IsOfTheLedger(decision.code)) {
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(const Uuid vm, ParseUuid(decision.vm_uuid));
+  v1::LedgerLaunchDecision entry;
+  entry.set_vm_id(outbox::FieldOf(vm));
+  entry.set_allowed(decision.allowed);
+  entry.set_mode(decision.mode);
+  entry.set_reason(decision.code);
+  entry.set_config_root(wire::ToField(decision.config_root));
+  entry.set_reference(decision.reference.substr(0, kMaxText));
+  if (!decision.ear.empty()) {
+    entry.set_result_hash(
+        wire::ToField(Hash(HashAlgorithm::kSha256, AsBytes(decision.ear))));
+  }
+  ASSIGN_OR_RETURN(const std::optional<outbox::OutboxFile::Home> known,
+                   work_->file->FindHome(vm));
+  // The first start here is a claim: another host may make it, too.
+  const bool judged = decision.basis == gate::Basis::kVerdict ||
+                      decision.basis == gate::Basis::kKeptVerdict;
+  const bool claims =
+      decision.allowed && judged && !known && work_->settings.one_home;
+  ASSIGN_OR_RETURN(const int64_t id, work_->box->Launch(entry, claims));
+  if (decision.allowed && !decision.code.empty()) {
+    // Let through by its mode, or by an order: that was no pass.
+    v1::LedgerAttestResult failed;
+    failed.set_vm_id(entry.vm_id());
+    failed.set_outcome(v1::LEDGER_OUTCOME_FAIL);
+    failed.set_check(v1::LEDGER_CHECK_CONFIG);
+    failed.set_reason(decision.code);
+    RETURN_IF_ERROR(work_->box->Result(failed));
+  }
+  return claims
+             ? work_->box->AwaitCommitted(
+                   id, std::min(deadline - kToAnswer,
+                                std::chrono::steady_clock::now() + kClaimLimit))
+             : absl::OkStatus();
+}
+
+void LedgerHost::Tick(const std::vector<Looked>& running) {
+  std::vector<v1::LedgerVmChange> results;
+  results.reserve(running.size());
+  for (const Looked& looked : running) {
+    const absl::StatusOr<Uuid> vm = ParseUuid(looked.vm_uuid);
+    if (!vm.ok()) {
+      continue;
+    }
+    v1::LedgerVmChange& result = results.emplace_back();
+    result.set_vm_id(outbox::FieldOf(*vm));
+    result.set_outcome(looked.as_approved ? v1::LEDGER_OUTCOME_PASS
+                                          : v1::LEDGER_OUTCOME_FAIL);
+    result.set_check(v1::LEDGER_CHECK_CONFIG);
+    result.set_reason(looked.code);
+  }
+  if (const absl::Status queued = work_->box->Tick(std::move(results));
+      !queued.ok()) {
+    log::Error("results of a tick are lost", {{"why", queued.ToString()}});
+  }
+}
+
+std::vector<ops::Metric> LedgerHost::Metrics() {
+  using Type = ops::Metric::Type;
+  const outbox::Outbox::State state = work_->box->state();
+  const auto metric = [](const char* name, const char* help, Type type,
+                         double value) {
+    return ops::Metric{name, help, type, value, {}};
+  };
+  const auto number = [](uint64_t value) { return static_cast<double>(value); };
+  std::vector<ops::Metric> all = {
+      metric("vmattest_outbox_entries", "Entries that wait for the ledger.",
+             Type::kGauge, number(state.counts.waiting)),
+      metric("vmattest_outbox_oldest_seconds", "Age of the oldest of them.",
+             Type::kGauge, static_cast<double>(state.oldest_age_ms) / 1000),
+      metric("vmattest_outbox_unwitnessed_entries",
+             "Entries on the ledger that no quorum cosigned yet.", Type::kGauge,
+             number(state.counts.unwitnessed)),
+      metric("vmattest_outbox_sent_total", "Entries that were committed.",
+             Type::kCounter, number(state.sent)),
+      metric("vmattest_outbox_refused_total",
+             "Entries that the ledger refused for good, ever.", Type::kCounter,
+             number(state.counts.refused)),
+      metric("vmattest_outbox_merged_total",
+             "Results that became part of an entry that waited.",
+             Type::kCounter, number(state.merged)),
+      metric("vmattest_outbox_dropped_total",
+             "Host events that found the queue full.", Type::kCounter,
+             number(state.dropped)),
+      metric("vmattest_outbox_resent_total",
+             "Entries that the ledger had lost.", Type::kCounter,
+             number(state.resent))};
+  if (work_->node != nullptr) {
+    const auto own = verifierd::ToMetrics(*work_->node);
+    all.insert(all.end(), own.begin(), own.end());
+  }
+  return all;
+}
+
+}  // namespace vmattest::daemon

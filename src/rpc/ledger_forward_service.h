@@ -1,0 +1,40 @@
+#ifndef VMATTEST_RPC_LEDGER_FORWARD_SERVICE_H_
+#define VMATTEST_RPC_LEDGER_FORWARD_SERVICE_H_
+
+#include <functional>
+
+#include "base/executor.h"
+#include "base/uuid.h"
+#include "rpc/authorizer.h"
+#include "rpc/server.h"
+#include "vmattest/v1/ledger.grpc.pb.h"
+
+namespace vmattest::rpc {
+
+// Ledger.GetTrust on a host that keeps no ledger: handed on to one that does,
+// proof included, for VMs of this host alone. Whoever asks checks the proof, so
+// that neither host nor node is believed. Its other methods are UNIMPLEMENTED.
+class LedgerForwardService final : public v1::Ledger::CallbackService {
+ public:
+  // All of it outlives the services.
+  struct Parts {
+    Executor& requests;
+    std::function<absl::StatusOr<v1::GetTrustResponse>(const Uuid& vm)> get;
+    std::function<bool(const Uuid& vm)> is_local;
+  };
+  static ServiceMaker Services(const Parts& parts);
+
+  LedgerForwardService(const Parts& parts, const Authorizer& authorizer)
+      : parts_(parts), authorizer_(authorizer) {}
+  grpc::ServerUnaryReactor* GetTrust(grpc::CallbackServerContext* context,
+                                     const v1::GetTrustRequest* request,
+                                     v1::GetTrustResponse* response) override;
+
+ private:
+  const Parts parts_;
+  const Authorizer& authorizer_;
+};
+
+}  // namespace vmattest::rpc
+
+#endif  // VMATTEST_RPC_LEDGER_FORWARD_SERVICE_H_

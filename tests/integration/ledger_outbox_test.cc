@@ -1,0 +1,270 @@
+// What a host writes to the trust ledger, on real parts: libvirtd with
+// vmattest-hook, QEMU, swtpm, vmattestd with a ledger of its own; and with
+// vmattest-verifierd as the ledger's node over TLS.
+#include <csignal>
+#include <nlohmann/json.hpp>
+
+#include "document/key_files.h"
+#include "integration/launch_gate_bed.h"
+#include "support/verifier_process.h"
+
+namespace vmattest {
+namespace {
+
+namespace fs = std::filesystem;
+
+using ::testing::ContainsRegex;
+using testing::DaemonProcess;
+using testing::Eventually;
+using testing::GateVm;
+using ::testing::HasSubstr;
+using testing::IsOk;
+using testing::kGateVmUuid;
+using testing::Ran;
+using testing::RunToEnd;
+using testing::Slurp;
+
+constexpr char kChanged[] = "quiet init=/bin/sh";
+
+class LedgerOutboxTest : public testing::LaunchGateBed {
+ protected:
+  void Configure(const std::string& yaml) {
+    fs::create_directories(daemon_->folder() / "conf.d");
+    std::ofstream(daemon_->folder() / "conf.d/ledger.yaml") << yaml;
+    RestartDaemon();
+  }
+  nlohmann::json Trust(const std::string& vm = kGateVmUuid) {
+    const Ran ran = daemon_->Vmattest({"trust", vm, "--json"});
+    return ran.exit_code == 0 ? nlohmann::json::parse(ran.out)
+                              : nlohmann::json::object();
+  }
+  static int64_t Number(const nlohmann::json& trust, const char* field) {
+    const auto it = trust.find(field);
+    if (it == trust.end()) {
+      return -1;
+    }
+    return it->is_string() ? std::stoll(it->get<std::string>())
+                           : it->get<int64_t>();
+  }
+  int64_t Milli() { return Number(Trust(), "score_milli"); }
+  // Has the daemon look at once: it does on SIGHUP, else every ten seconds.
+  bool AwaitTold(const std::function<bool()>& seen) {
+    return Eventually([this, &seen] {
+      daemon_->Signal(SIGHUP);
+      return seen();
+    });
+  }
+  std::string LedgerHealth() {
+    const Ran ran = daemon_->Vmattest({"status", "--json"});
+    if (ran.out.empty()) {
+      return "";
+    }
+    for (const auto& component : nlohmann::json::parse(ran.out).value(
+             "components", nlohmann::json::array())) {
+      if (component.value("name", "") == "ledger") {
+        return component.value("serving", false)
+                   ? "serving"
+                   : component.value("detail", "");
+      }
+    }
+    return "";
+  }
+  void KillDaemon() {
+    daemon_->Signal(SIGKILL);
+    daemon_->Wait();
+  }
+  // Exits 0 only if everything in the log is as it must be.
+  Ran Audit(const fs::path& store, const fs::path& policy,
+            const fs::path& authority) {
+    const fs::path folder = daemon_->folder() / "audit";
+    fs::remove_all(folder);
+    fs::create_directories(folder / "keys");
+    const auto key = document::LoadPrivateKey(authority);
+    EXPECT_THAT(key, IsOk());
+    std::ofstream(folder / "keys/a.pub")
+        << document::PublicKeyToJson(key->public_key());
+    const Ran exported = RunToEnd(
+        {DaemonProcess::CommandLine(), "ledger", "export", "--quiet", "--store",
+         store.string(), "--out", (folder / "log").string()});
+    EXPECT_EQ(exported.exit_code, 0) << exported.err;
+    return RunToEnd({DaemonProcess::CommandLine(), "ledger", "audit",
+                     (folder / "log").string(), "--policy", policy.string(),
+                     "--authorities", (folder / "keys").string(), "--json",
+                     "--quiet"});
+  }
+};
+
+TEST_F(LedgerOutboxTest, AHostAloneHasALedgerWithScores) {
+  Configure("ledger: {mode: embedded}\n");
+  InstallHook();
+  GateVm vm;
+  Approve(vm);
+  ASSERT_EQ(Start(), "") << daemon_->log();
+  ASSERT_TRUE(AwaitTold([this] {
+    const nlohmann::json trust = Trust();
+    return trust.value("running", false) && Number(trust, "passes") > 0;
+  })) << daemon_->log();
+  EXPECT_GT(Milli(), 99'000);
+  EXPECT_TRUE(Trust().value("unwitnessed_ledger", false));
+  // The client believes the policy's keys, not the daemon.
+  const std::string policy = daemon_->folder() / "state/ledger/ledger.policy";
+  const Ran checked =
+      daemon_->Vmattest({"trust", kGateVmUuid, "--policy", policy});
+  EXPECT_EQ(checked.exit_code, 0) << checked.err;
+  EXPECT_THAT(checked.out, HasSubstr("in the log"));
+  // The same on the read socket.
+  const Ran read = RunToEnd({DaemonProcess::CommandLine(), "trust", kGateVmUuid,
+                             "--socket", daemon_->read_socket().string()});
+  EXPECT_EQ(read.exit_code, 0) << read.err;
+
+  Destroy();
+  vm.cmdline = kChanged;
+  Define(vm);
+  const int64_t before = Milli();
+  EXPECT_THAT(Start(), HasSubstr("gate-refused"));
+  ASSERT_TRUE(Eventually([&] { return Milli() < before - 19'000; }))
+      << daemon_->log();
+  EXPECT_GT(Milli(), before - 21'000);
+  EXPECT_EQ(LedgerHealth(), "serving");
+
+  // Nothing is lost or told twice when the daemon dies.
+  KillDaemon();
+  daemon_->Start();
+  ASSERT_TRUE(Eventually([&] { return Milli() > 0; })) << daemon_->log();
+  EXPECT_LT(Milli(), before - 19'000);
+  EXPECT_EQ(Number(Trust(), "fails"), 1);
+  ASSERT_EQ(daemon_->Stop(), 0);
+  const Ran audit = Audit(daemon_->folder() / "state/ledger/ledger.db", policy,
+                          daemon_->folder() / "state/ledger/authority.json");
+  EXPECT_EQ(audit.exit_code, 0) << audit.out << audit.err;
+  EXPECT_THAT(audit.out, HasSubstr("\"attest-batch\""));
+  EXPECT_THAT(audit.out, HasSubstr("\"launch-decision\""));
+}
+
+// The ledger elsewhere.
+class RemoteLedgerTest : public LedgerOutboxTest {
+ protected:
+  static constexpr char kOrigin[] = "ledger.example/bed";
+
+  void SetUp() override {
+    LaunchGateBed::SetUp();
+    if (IsSkipped() || HasFatalFailure()) {
+      return;
+    }
+    node_ = std::make_unique<testing::VerifierProcess>(pki_, tpm_.ca_folder());
+    node_->Configure(
+        "ledger.yaml",
+        fmt::format("ledger: {{node: true, origin: \"{}\"}}\n", kOrigin));
+    RestartNode();
+    InstallHook();
+    Approve({});
+    const testing::CertificateFiles client =
+        pki_.IssueClient("host", testing::VerifierProcess::kHostUri);
+    Configure(fmt::format(
+        "ledger:\n  mode: remote\n  origin: \"{}\"\n  nodes: [\"{}\"]\n"
+        "  tls: {{certificate: {}, private_key: {}, ca: {}}}\n",
+        kOrigin, node_->address(), client.certificate.string(),
+        client.private_key.string(), pki_.ca().string()));
+  }
+  void RestartNode() {
+    node_->Kill();
+    node_->Start();
+  }
+  // `vmattest ledger WORDS` as the Trust Authority.
+  Ran Ledger(std::vector<std::string> words) {
+    words.insert(words.begin(), {DaemonProcess::CommandLine(), "ledger"});
+    words.insert(
+        words.end(),
+        {"--signing-key", (node_->state() / "authority.json").string(),
+         "--socket", (node_->state().parent_path() / "admin.sock").string()});
+    return RunToEnd(words);
+  }
+  void AuthoriseHost() {
+    const fs::path anchors = daemon_->folder() / "anchors";
+    fs::create_directories(anchors);
+    ASSERT_EQ(daemon_
+                  ->Vmattest({"host-identity", "--out",
+                              (anchors / "host.json").string()})
+                  .exit_code,
+              0);
+    const fs::path evidence =
+        daemon_->folder() / "state/ledger/host-key.evidence";
+    ASSERT_TRUE(AwaitTold([&] { return fs::exists(evidence); }))
+        << daemon_->log();
+    // Rule S33: not a byte of it may be another one.
+    std::string changed = Slurp(evidence);
+    changed[changed.size() / 2] ^= 1;
+    std::ofstream(daemon_->folder() / "changed.evidence", std::ios::binary)
+        << changed;
+    const Ran refused =
+        Ledger({"authorise", (daemon_->folder() / "changed.evidence").string(),
+                "--anchors", anchors.string()});
+    EXPECT_NE(refused.exit_code, 0);
+    const Ran done =
+        Ledger({"authorise", evidence.string(), "--anchors", anchors.string()});
+    ASSERT_EQ(done.exit_code, 0) << done.err;
+    EXPECT_THAT(done.out, HasSubstr("host-authorise"));
+  }
+
+  testing::TestPki pki_;
+  std::unique_ptr<testing::VerifierProcess> node_;
+};
+
+TEST_F(RemoteLedgerTest, WhatWaitsIsWrittenInOrderAndOnceWhoeverDies) {
+  // Nobody authorised the host, nor registered the VM.
+  EXPECT_THAT(Start(), HasSubstr("gate-unregistered"));
+  ASSERT_TRUE(AwaitTold([this] {
+    return LedgerHealth().find("authorise") != std::string::npos;
+  })) << LedgerHealth()
+      << daemon_->log();
+  AuthoriseHost();
+  const Ran registered = Ledger({"register", kGateVmUuid, "--owner", "alice"});
+  ASSERT_EQ(registered.exit_code, 0) << registered.err;
+  ASSERT_TRUE(AwaitTold([this] { return LedgerHealth() == "serving"; }))
+      << LedgerHealth();
+  // Its first start here is a claim, and on the ledger before it runs.
+  ASSERT_EQ(Start(), "") << daemon_->log();
+  EXPECT_TRUE(Trust().value("running", false));
+  ASSERT_TRUE(AwaitTold([this] { return Number(Trust(), "passes") > 0; }))
+      << daemon_->log();
+
+  // The ledger goes away: what happens here waits, and the host says so.
+  Destroy();
+  node_->Kill();
+  ASSERT_EQ(Start(), "") << daemon_->log();  // it lives here (rule S20)
+  Destroy();
+  GateVm changed;
+  changed.cmdline = kChanged;
+  Define(changed);
+  EXPECT_THAT(Start(), HasSubstr("gate-refused"));
+  EXPECT_THAT(Start(), HasSubstr("gate-refused"));
+  ASSERT_TRUE(AwaitTold([this] {
+    return LedgerHealth().find("for the ledger") != std::string::npos;
+  })) << LedgerHealth();
+  EXPECT_THAT(LedgerHealth(), ContainsRegex("[0-9]+ entr(y|ies) waits? "));
+  KillDaemon();
+  daemon_->Start();
+  node_->Start();
+  ASSERT_TRUE(AwaitTold([this] {
+    return LedgerHealth() == "serving" && Number(Trust(), "fails") == 2;
+  })) << LedgerHealth()
+      << daemon_->log();
+
+  // S20: the Trust Authority says that it lives elsewhere.
+  Define({});
+  const Ran moved = Ledger(
+      {"register", kGateVmUuid, "--owner", "alice", "--home", "another-host"});
+  ASSERT_EQ(moved.exit_code, 0) << moved.err;
+  EXPECT_THAT(Start(), HasSubstr("gate-home"));
+  node_->Kill();
+  EXPECT_THAT(Start(), HasSubstr("gate-ledger"));
+  const Ran audit =
+      Audit(node_->state() / "ledger.db", node_->state() / "ledger.policy",
+            node_->state() / "authority.json");
+  EXPECT_EQ(audit.exit_code, 0) << audit.out << audit.err;
+  const std::string types = audit.out.substr(audit.out.find("\"types\""));
+  EXPECT_THAT(types, ContainsRegex("\"launch-decision\": *4"));
+}
+
+}  // namespace
+}  // namespace vmattest
