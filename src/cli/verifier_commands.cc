@@ -5,6 +5,7 @@
 
 #include "CLI/Config.hpp"
 #include "CLI/Formatter.hpp"
+#include "cli/baseline_command.h"
 #include "cli/connection_options.h"
 #include "cli/decisions_command.h"
 #include "cli/hosts_command.h"
@@ -115,6 +116,80 @@ void AddReferences(CLI::App& app, Run* run) {
                        "pieces of evidence, newest first; else 1000");
 }
 
+// Those that work on files alone.
+template <class Add>
+void AddBaselineFiles(const Add& add) {
+  using Action = BaselineArgs::Action;
+  auto [set, set_args] =
+      add(Action::kSet, "set", "Make a draft of a snapshot, for an approver");
+  set->add_option("evidence", set_args->file, "of the snapshot")->required();
+  set->add_option("pages", set_args->pages, "of the snapshot")->required();
+  set->add_option("--name", set_args->name, "of the baseline")->required();
+  set->add_option("--revision", set_args->revision, "higher with every change")
+      ->required();
+  set->add_option("--vm", set_args->vms, "UUID, or '*'; else the snapshot's");
+  set->add_option("--without", set_args->without,
+                  "a region that is not compared, such as a sample by nonce");
+  set->add_flag("--accept-findings", set_args->accept_findings,
+                "the snapshot's findings are known, and no alarm");
+  set->add_option("--min-score", set_args->min_score,
+                  "below it a snapshot is refused")
+      ->capture_default_str();
+  set->add_option("--out", set_args->out, "file for the draft")->required();
+  auto [approve, approve_args] =
+      add(Action::kApprove, "approve", "Sign a draft");
+  approve->add_option("file", approve_args->file, "draft")->required();
+  approve->add_option("--key", approve_args->key, "private key")->required();
+  approve->add_option("--days", approve_args->days, "how long it is valid")
+      ->capture_default_str();
+  approve->add_option("--out", approve_args->out, "file for the document")
+      ->required();
+  auto [show, show_args] =
+      add(Action::kShow, "show", "What a draft or document says");
+  show->add_option("file", show_args->file, "draft or document")->required();
+  show->add_option("--approvers", show_args->approvers,
+                   "folder of public keys: then signatures are checked");
+  auto [compare, compare_args] =
+      add(Action::kCompare, "compare",
+          "A snapshot with a baseline, offline; signatures are not checked");
+  compare->add_option("file", compare_args->file, "draft or document")
+      ->required();
+  compare->add_option("pages", compare_args->pages, "of the baseline")
+      ->required();
+  compare->add_option("evidence", compare_args->evidence, "of the snapshot")
+      ->required();
+  compare
+      ->add_option("snapshot-pages", compare_args->snapshot_pages,
+                   "of the snapshot")
+      ->required();
+}
+
+void AddBaselines(CLI::App& app, Run* run) {
+  using Action = BaselineArgs::Action;
+  CLI::App* baseline =
+      app.add_subcommand("baseline", "What VMs' memory should hold");
+  baseline->require_subcommand(1);
+  const auto add = [&](Action action, const char* name, const char* what) {
+    auto [command, args] =
+        AddOne<BaselineArgs>(*baseline, name, what, run, RunBaseline);
+    args->action = action;
+    return std::pair(command, args);
+  };
+  AddBaselineFiles(add);
+  auto [import, import_args] =
+      add(Action::kImport, "import", "Activate a document that was approved");
+  import->add_option("file", import_args->file, "document")->required();
+  import->add_option("pages", import_args->pages, "that go with it")
+      ->required();
+  add(Action::kList, "list", "The newest of each name");
+  auto [out, out_args] =
+      add(Action::kExport, "export", "A document as it was signed");
+  out->add_option("name", out_args->name, "of the baseline")->required();
+  out->add_option("--revision", out_args->revision, "else the newest");
+  out->add_option("--out", out_args->out, "file for the document")->required();
+  out->add_option("--pages", out_args->out_pages, "file for its pages");
+}
+
 void AddOrders(CLI::App& app, Run* run) {
   CLI::App* orders =
       app.add_subcommand("orders", "Break-glass orders on their way to a host");
@@ -175,6 +250,7 @@ void AddDecisions(CLI::App& app, Run* run) {
 void AddVerifierCommands(CLI::App& app, Run* run) {
   AddHosts(app, run);
   AddReferences(app, run);
+  AddBaselines(app, run);
   AddOrders(app, run);
   AddAppraise(app, run);
   AddDecisions(app, run);

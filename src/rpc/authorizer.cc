@@ -22,6 +22,8 @@ const std::map<std::string, Roles, std::less<>>& Methods() {
   static const Roles kOwners = {Role::kCustomer, Role::kOperator};
   static const Roles kLookers = {Role::kCustomer, Role::kAuditor,
                                  Role::kOperator};
+  static const Roles kComparers = {Role::kHost, Role::kCustomer,
+                                   Role::kOperator};
   static const Roles kLedgerWriters = {Role::kHost, Role::kOperator};
   static const Roles kLedgerReaders = {Role::kHost, Role::kAuditor,
                                        Role::kOperator};
@@ -62,8 +64,7 @@ const std::map<std::string, Roles, std::less<>>& Methods() {
       {"vmattest.v1.Enrollment/ApproveHost", kOperators},
       {"vmattest.v1.Enrollment/AllowRebind", kOperators},
       {"vmattest.v1.Enrollment/RevokeHost", kOperators},
-      {"vmattest.v1.Verifier/Appraise",
-       {Role::kHost, Role::kCustomer, Role::kOperator}},
+      {"vmattest.v1.Verifier/Appraise", kComparers},
       {"vmattest.v1.Verifier/GetVerificationKeys",
        {Role::kRead, Role::kAdmin, Role::kHost, Role::kCustomer, Role::kAuditor,
         Role::kOperator}},
@@ -78,6 +79,13 @@ const std::map<std::string, Roles, std::less<>>& Methods() {
       {"vmattest.v1.Verifier/LearnReference", kOwners},
       {"vmattest.v1.Verifier/Simulate", kOwners},
       {"vmattest.v1.Verifier/GetHostPolicy", kHosts},
+      {"vmattest.v1.Baselines/PutBaseline", kOwners},
+      {"vmattest.v1.Baselines/ListBaselines", kLookers},
+      {"vmattest.v1.Baselines/GetBaseline", kLookers},
+      {"vmattest.v1.Baselines/BeginComparison", kComparers},
+      {"vmattest.v1.Baselines/ReadNodes", kComparers},
+      {"vmattest.v1.Baselines/ReadRecords", kComparers},
+      {"vmattest.v1.Baselines/FinishComparison", kComparers},
       {"vmattest.v1.Ledger/Submit", kLedgerWriters},
       {"vmattest.v1.Ledger/GetWriter", kLedgerWriters},
       {"vmattest.v1.Ledger/AddCheckpoint", kLedgerWriters},

@@ -5,20 +5,24 @@
 #include "base/executor.h"
 #include "rpc/server.h"
 #include "verification/appraiser.h"
+#include "verification/baseline_book.h"
 #include "verification/decision_log.h"
 #include "verification/host_registry.h"
 #include "verification/order_book.h"
 #include "verification/reference_book.h"
+#include "verification/snapshot_comparer.h"
 
 namespace vmattest::rpc {
 
-// What Enrollment and Verifier are made of; all of it outlives the services.
+// What Enrollment, Verifier and Baselines are made of; all of it outlives the services.
 struct VerificationParts {
   verification::VerifierStore& store;
   verification::HostRegistry& hosts;
   verification::ReferenceBook& references;
   verification::OrderBook& orders;
   verification::Appraiser& appraiser;
+  verification::BaselineBook& baselines;
+  verification::SnapshotComparer& comparer;
   verification::DecisionLog& log;
   Executor& requests;  // blocking work
   Executor& watch;     // one thread: everything of alert streams
@@ -27,10 +31,10 @@ struct VerificationParts {
   size_t max_lag = 1024;
 };
 
-// What both cannot do without.
+// What they cannot do without.
 inline constexpr std::string_view kVerifierNeeds[] = {"verifier-store"};
 
-// Enrollment and Verifier, for a daemon of their own or beside others. Not on
+// Enrollment, Verifier and Baselines, for a daemon of their own or beside others. Not on
 // a read socket.
 ServiceMaker VerificationServices(const VerificationParts& parts);
 // Both makers' services on one listener.

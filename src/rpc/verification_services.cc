@@ -1,6 +1,7 @@
 #include <iterator>
 #include <utility>
 
+#include "rpc/baselines_service.h"
 #include "rpc/enrollment_service.h"
 #include "rpc/verification_parts.h"
 #include "rpc/verifier_service.h"
@@ -22,6 +23,10 @@ ServiceMaker VerificationServices(const VerificationParts& parts) {
     services.push_back(
         {.name = "vmattest.v1.Verifier",
          .service = std::make_unique<VerifierService>(parts, authorizer),
+         .needs = needs});
+    services.push_back(
+        {.name = "vmattest.v1.Baselines",
+         .service = std::make_unique<BaselinesService>(parts, authorizer),
          .needs = needs});
     return services;
   };

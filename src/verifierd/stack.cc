@@ -92,7 +92,18 @@ struct VerificationStack::Owners {
                    .signer = keys.results,
                    .clock = clock,
                    .host_client = client.get()},
-                  {.max_age = options.settings.evidence_max_age}) {}
+                  {.max_age = options.settings.evidence_max_age}),
+        baselines({.store = *store,
+                   .log = log,
+                   .clock = clock,
+                   .approvers = approvers}),
+        comparer({.store = *store,
+                  .hosts = anchors,
+                  .baselines = baselines,
+                  .log = log,
+                  .signer = keys.results,
+                  .clock = clock},
+                 {.max_age = options.settings.evidence_max_age}) {}
 
   const Options options;
   const Clock& clock;
@@ -109,6 +120,8 @@ struct VerificationStack::Owners {
   verification::OrderBook orders;
   verification::HostRegistry hosts;
   verification::Appraiser appraiser;
+  verification::BaselineBook baselines;
+  verification::SnapshotComparer comparer;
 };
 
 absl::StatusOr<std::unique_ptr<VerificationStack>> VerificationStack::Open(
@@ -163,6 +176,8 @@ rpc::VerificationParts VerificationStack::Parts(Executor& requests,
           .references = owners_->references,
           .orders = owners_->orders,
           .appraiser = owners_->appraiser,
+          .baselines = owners_->baselines,
+          .comparer = owners_->comparer,
           .log = owners_->log,
           .requests = requests,
           .watch = watch,

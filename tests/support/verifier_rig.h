@@ -12,6 +12,7 @@
 #include "verification/appraiser.h"
 #include "verification/host_registry.h"
 #include "verification/order_book.h"
+#include "verification/snapshot_comparer.h"
 
 namespace vmattest::testing {
 
@@ -59,6 +60,9 @@ class VerifierRig {
   verification::OrderBook orders;
   verification::HostRegistry hosts;
   verification::Appraiser appraiser;
+  verification::BaselineBook baselines{{store, log, clock, approvers}};
+  verification::SnapshotComparer comparer{
+      {store, anchors, baselines, log, signer, clock}, {}};
 };
 
 }  // namespace vmattest::testing

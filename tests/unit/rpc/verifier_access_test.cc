@@ -1,4 +1,4 @@
-// Who may call what of Enrollment and Verifier: every method there is, with
+// Who may call what of Enrollment, Verifier and Baselines: every method there is, with
 // every credential.
 #include <set>
 
@@ -20,6 +20,7 @@ using Roles = std::set<std::string>;
 const std::map<std::string, Roles>& Expected() {
   static const Roles kLookers = {kCustomerUri, kAuditorUri, kOperatorUri};
   static const Roles kOwners = {kCustomerUri, kOperatorUri};
+  static const Roles kComparers = {kHostUri, kCustomerUri, kOperatorUri};
   static const std::map<std::string, Roles> expected = {
       {"vmattest.v1.Enrollment/BeginEnrollment", {kHostUri}},
       {"vmattest.v1.Enrollment/CompleteEnrollment", {kHostUri}},
@@ -44,6 +45,13 @@ const std::map<std::string, Roles>& Expected() {
       {"vmattest.v1.Verifier/LearnReference", kOwners},
       {"vmattest.v1.Verifier/Simulate", kOwners},
       {"vmattest.v1.Verifier/GetHostPolicy", {kHostUri}},
+      {"vmattest.v1.Baselines/PutBaseline", kOwners},
+      {"vmattest.v1.Baselines/ListBaselines", kLookers},
+      {"vmattest.v1.Baselines/GetBaseline", kLookers},
+      {"vmattest.v1.Baselines/BeginComparison", kComparers},
+      {"vmattest.v1.Baselines/ReadNodes", kComparers},
+      {"vmattest.v1.Baselines/ReadRecords", kComparers},
+      {"vmattest.v1.Baselines/FinishComparison", kComparers},
   };
   return expected;
 }
@@ -51,7 +59,8 @@ const std::map<std::string, Roles>& Expected() {
 std::vector<std::string> Methods() {
   std::vector<std::string> methods;
   for (const auto* file : {v1::Host::descriptor()->file(),
-                           v1::AppraiseRequest::descriptor()->file()}) {
+                           v1::AppraiseRequest::descriptor()->file(),
+                           v1::PutBaselineRequest::descriptor()->file()}) {
     for (int s = 0; s < file->service_count(); ++s) {
       const auto& service = *file->service(s);
       for (int m = 0; m < service.method_count(); ++m) {

@@ -17,6 +17,7 @@
 #include "support/matchers.h"
 #include "support/test_pki.h"
 #include "support/verifier_rig.h"
+#include "vmattest/v1/baselines.grpc.pb.h"
 #include "vmattest/v1/enrollment.grpc.pb.h"
 #include "vmattest/v1/verifier.grpc.pb.h"
 #include "wire/codec.h"
@@ -66,6 +67,8 @@ class VerifierServerTest : public ::testing::Test {
             .references = rig_.references,
             .orders = rig_.orders,
             .appraiser = rig_.appraiser,
+            .baselines = rig_.baselines,
+            .comparer = rig_.comparer,
             .log = rig_.log,
             .requests = requests_,
             .watch = watch_,
