@@ -194,7 +194,7 @@ void Fill(const snapshot::Policy& policy,
       told.root = snapshot::PageTreeRoot(policy.algorithm, next->digests);
       told.unreadable_pages = next->unreadable;
       told.torn_pages = next->torn;
-      evidence::SnapshotPages::Region pages{region.name, {}, {}};
+      evidence::SnapshotPages::Region pages{region.name, {}, {}, {}};
       for (const memory::AddressRange& range : region.ranges) {
         pages.ranges.push_back({range.begin, range.end});
       }

@@ -19,4 +19,19 @@ DigestBytes StateRoot(HashAlgorithm algorithm,
   return merkle::Tree(algorithm, std::move(leaves)).Root();
 }
 
+DigestBytes RecordsRoot(HashAlgorithm algorithm,
+                        const std::vector<StateRecord>& records) {
+  if (records.empty()) {
+    return {};
+  }
+  std::vector<DigestBytes> leaves;
+  leaves.reserve(records.size());
+  for (const StateRecord& record : records) {
+    ByteWriter writer;
+    writer.Sized(record.name).Sized(record.text);
+    leaves.push_back(merkle::LeafHash(algorithm, writer.bytes()));
+  }
+  return merkle::Tree(algorithm, std::move(leaves)).Root();
+}
+
 }  // namespace vmattest::evidence

@@ -97,6 +97,23 @@ struct PhysicalRange {
   friend bool operator==(const PhysicalRange&, const PhysicalRange&) = default;
 };
 
+// What no healthy kernel shows (docs/linux-guests.md has the codes).
+struct StateFinding {
+  std::string code;
+  std::string severity;  // "critical" ... "info"
+  std::string element;
+  std::string expected;
+  std::string found;
+  friend bool operator==(const StateFinding&, const StateFinding&) = default;
+};
+
+// A fact in words that a reboot of the same kernel does not change.
+struct StateRecord {
+  std::string name;  // "syscall/62"
+  std::string text;  // "__x64_sys_kill"
+  friend bool operator==(const StateRecord&, const StateRecord&) = default;
+};
+
 // What was in a VM's memory (docs/formats/snapshot.md).
 struct StateStatement {
   StatementHeader header;
@@ -118,22 +135,49 @@ struct StateStatement {
   DigestBytes code_hash;
   std::string code_hash_state;
   std::vector<std::string> notes;
+  // "linux", or why nobody knows what the guest's bytes mean.
+  std::string semantics;
+  std::string kernel_release;
+  Bytes kernel_build_id;
+  std::vector<StateFinding> findings;  // critical ones first
+  DigestBytes records_root;            // RecordsRoot(); empty: no records
+  uint64_t record_count = 0;
+  std::string cpu_state;  // "measured", or why it was not
+  std::string run;        // which run of the VM; empty: not known
 };
 
 // The page digests that a snapshot's region roots are made of.
 struct SnapshotPages {
+  // Bytes with a name, which have pages of their own in their region.
+  struct Part {
+    std::string name;      // "module/virtio/text"
+    std::string content;   // "text", "rodata", "ro_after_init", "data"
+    uint64_t address = 0;  // virtual
+    uint64_t size = 0;
+    uint64_t absent = 0;  // bytes that were not in memory
+    uint64_t first_page = 0;
+    uint64_t pages = 0;
+    friend bool operator==(const Part&, const Part&) = default;
+  };
   struct Region {
     std::string name;
     std::vector<PhysicalRange> ranges;
     Bytes digests;
+    std::vector<Part> parts;  // of a region with a meaning
   };
   std::vector<Region> regions;
+  std::vector<StateRecord> records;  // by name
 };
 
 // RFC 6962 over one leaf for each region, all of whose fields it has. Pure; any
 // thread.
 DigestBytes StateRoot(HashAlgorithm algorithm,
                       const std::vector<RegionState>& regions);
+
+// The same over one leaf for each record: its name and text, each after its
+// length as uint32. Empty without records.
+DigestBytes RecordsRoot(HashAlgorithm algorithm,
+                        const std::vector<StateRecord>& records);
 
 }  // namespace vmattest::evidence
 

@@ -12,6 +12,9 @@ namespace {
 constexpr size_t kMaxRegions = 128;
 constexpr size_t kMaxRamRanges = 1024;
 constexpr size_t kMaxNotes = 64;
+constexpr size_t kMaxFindings = 1024;
+constexpr size_t kMaxRecords = 1 << 20;
+constexpr size_t kMaxParts = 1 << 20;
 constexpr std::string_view kPagesFormat = "vmattest/snapshot-pages/v1";
 
 void Fill(const evidence::PhysicalRange& range, v1::PhysicalRange& message) {
@@ -43,6 +46,39 @@ evidence::RegionState ToRegion(const v1::StateRegion& message) {
           .unavailable = message.unavailable()};
 }
 
+void Fill(const evidence::StateFinding& finding, v1::StateFinding& message) {
+  message.set_code(finding.code);
+  message.set_severity(finding.severity);
+  message.set_element(finding.element);
+  message.set_expected(finding.expected);
+  message.set_found(finding.found);
+}
+
+evidence::StateFinding ToFinding(const v1::StateFinding& message) {
+  return {message.code(), message.severity(), message.element(),
+          message.expected(), message.found()};
+}
+
+void Fill(const evidence::SnapshotPages::Part& part, v1::RegionPart& message) {
+  message.set_name(part.name);
+  message.set_content(part.content);
+  message.set_address(part.address);
+  message.set_size(part.size);
+  message.set_absent(part.absent);
+  message.set_first_page(part.first_page);
+  message.set_pages(part.pages);
+}
+
+evidence::SnapshotPages::Part ToPart(const v1::RegionPart& message) {
+  return {.name = message.name(),
+          .content = message.content(),
+          .address = message.address(),
+          .size = message.size(),
+          .absent = message.absent(),
+          .first_page = message.first_page(),
+          .pages = message.pages()};
+}
+
 absl::Status CheckSizes(const v1::StateStatement& message) {
   RETURN_IF_ERROR(CheckCount("StateStatement.regions",
                              static_cast<size_t>(message.regions_size()),
@@ -50,6 +86,9 @@ absl::Status CheckSizes(const v1::StateStatement& message) {
   RETURN_IF_ERROR(CheckCount("StateStatement.ram",
                              static_cast<size_t>(message.ram_size()),
                              kMaxRamRanges));
+  RETURN_IF_ERROR(CheckCount("StateStatement.findings",
+                             static_cast<size_t>(message.findings_size()),
+                             kMaxFindings));
   return CheckCount("StateStatement.notes",
                     static_cast<size_t>(message.notes_size()), kMaxNotes);
 }
@@ -83,6 +122,16 @@ Bytes EncodeStateStatement(const evidence::StateStatement& statement) {
   for (const std::string& note : statement.notes) {
     message.add_notes(note);
   }
+  message.set_semantics(statement.semantics);
+  message.set_kernel_release(statement.kernel_release);
+  message.set_kernel_build_id(ToField(statement.kernel_build_id));
+  for (const evidence::StateFinding& finding : statement.findings) {
+    Fill(finding, *message.add_findings());
+  }
+  message.set_records_root(ToField(statement.records_root));
+  message.set_record_count(statement.record_count);
+  message.set_cpu_state(statement.cpu_state);
+  message.set_run(statement.run);
   return Serialize(message);
 }
 
@@ -122,6 +171,16 @@ absl::StatusOr<evidence::StateStatement> ParseStateStatement(ByteView bytes) {
   statement.code_hash = FromField(message.code_hash());
   statement.code_hash_state = message.code_hash_state();
   statement.notes.assign(message.notes().begin(), message.notes().end());
+  statement.semantics = message.semantics();
+  statement.kernel_release = message.kernel_release();
+  statement.kernel_build_id = FromField(message.kernel_build_id());
+  for (const v1::StateFinding& finding : message.findings()) {
+    statement.findings.push_back(ToFinding(finding));
+  }
+  statement.records_root = FromField(message.records_root());
+  statement.record_count = message.record_count();
+  statement.cpu_state = message.cpu_state();
+  statement.run = message.run();
   RETURN_IF_ERROR(
       CheckCanonical(bytes, EncodeStateStatement(statement), "StateStatement"));
   return statement;
@@ -137,6 +196,14 @@ Bytes EncodeSnapshotPages(const evidence::SnapshotPages& pages) {
       Fill(range, *added.add_ranges());
     }
     added.set_digests(ToField(region.digests));
+    for (const evidence::SnapshotPages::Part& part : region.parts) {
+      Fill(part, *added.add_parts());
+    }
+  }
+  for (const evidence::StateRecord& record : pages.records) {
+    v1::StateRecord& added = *message.add_records();
+    added.set_name(record.name);
+    added.set_text(record.text);
   }
   return Serialize(message);
 }
@@ -151,6 +218,9 @@ absl::StatusOr<evidence::SnapshotPages> ParseSnapshotPages(ByteView bytes) {
   RETURN_IF_ERROR(CheckCount("SnapshotPages.regions",
                              static_cast<size_t>(message.regions_size()),
                              kMaxRegions));
+  RETURN_IF_ERROR(CheckCount("SnapshotPages.records",
+                             static_cast<size_t>(message.records_size()),
+                             kMaxRecords));
   evidence::SnapshotPages pages;
   for (const v1::RegionPages& region : message.regions()) {
     evidence::SnapshotPages::Region added;
@@ -159,7 +229,16 @@ absl::StatusOr<evidence::SnapshotPages> ParseSnapshotPages(ByteView bytes) {
       added.ranges.push_back({range.begin(), range.end()});
     }
     added.digests = FromField(region.digests());
+    RETURN_IF_ERROR(CheckCount("RegionPages.parts",
+                               static_cast<size_t>(region.parts_size()),
+                               kMaxParts));
+    for (const v1::RegionPart& part : region.parts()) {
+      added.parts.push_back(ToPart(part));
+    }
     pages.regions.push_back(std::move(added));
+  }
+  for (const v1::StateRecord& record : message.records()) {
+    pages.records.push_back({record.name(), record.text()});
   }
   RETURN_IF_ERROR(
       CheckCanonical(bytes, EncodeSnapshotPages(pages), "SnapshotPages"));

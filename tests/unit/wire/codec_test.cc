@@ -115,11 +115,20 @@ TEST_F(CodecTest, StateStatementAndPagesSurviveTheRoundTrip) {
       {"text", "critical", 8192, 2, Bytes(32, 1), Bytes(32, 2), 0, 1, ""},
       {"idt", "high", 0, 0, {}, {}, 0, 0, "not-resolved"}};
   statement.notes = {"peek: why"};
+  statement.semantics = "linux";
+  statement.kernel_release = "6.1.0";
+  statement.kernel_build_id = Bytes(20, 4);
+  statement.findings = {
+      {"syscall-hooked", "critical", "sys_call_table[62]", "kill", "evil"}};
+  statement.records_root = Bytes(32, 6);
+  statement.record_count = 2;
+  statement.cpu_state = "measured";
   const Bytes bytes = EncodeStateStatement(statement);
   ASSERT_OK_AND_ASSIGN(const evidence::StateStatement parsed,
                        ParseStateStatement(bytes));
   EXPECT_EQ(parsed.regions, statement.regions);
   EXPECT_EQ(parsed.ram, statement.ram);
+  EXPECT_EQ(parsed.findings, statement.findings);
   EXPECT_EQ(EncodeStateStatement(parsed), bytes);
   EXPECT_THAT(ParseStateStatement(Join({bytes, Bytes{0xFA, 0x01, 1, 'x'}})),
               StatusIs(kInvalid, HasSubstr("StateStatement")));
@@ -127,11 +136,17 @@ TEST_F(CodecTest, StateStatementAndPagesSurviveTheRoundTrip) {
               StatusIs(kInvalid, HasSubstr("StateStatement.algorithm")));
 
   const evidence::SnapshotPages pages = {
-      {{"text", {{0x1000, 0x3000}}, Bytes(64, 5)}}};
+      {{"text",
+        {{0x1000, 0x3000}},
+        Bytes(64, 5),
+        {{"kernel/text", "code", 1U << 31, 8192, 0, 0, 2}}}},
+      {{"syscall/62", "__x64_sys_kill"}}};
   ASSERT_OK_AND_ASSIGN(const evidence::SnapshotPages again,
                        ParseSnapshotPages(EncodeSnapshotPages(pages)));
   EXPECT_EQ(again.regions[0].ranges, pages.regions[0].ranges);
   EXPECT_EQ(again.regions[0].digests, pages.regions[0].digests);
+  EXPECT_EQ(again.regions[0].parts, pages.regions[0].parts);
+  EXPECT_EQ(again.records, pages.records);
   EXPECT_THAT(ParseSnapshotPages(Bytes()),
               StatusIs(kInvalid, HasSubstr("SnapshotPages.format")));
 }
