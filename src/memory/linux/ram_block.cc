@@ -14,6 +14,7 @@
 namespace vmattest::memory {
 namespace {
 
+constexpr uint64_t kProbed = uint64_t{4} << 20;
 constexpr uint64_t kPresent = uint64_t{1} << 63;
 constexpr uint64_t kSwapped = uint64_t{1} << 62;
 constexpr size_t kEntries = 8192;  // of pagemap at a time: 32 MiB of memory
@@ -100,11 +101,15 @@ std::vector<AddressRange> RamBlock::FileExtents(uint64_t begin,
       Append(static_cast<uint64_t>(at - base), end, extents);
       break;
     }
-    const off_t hole = lseek(fd, data, SEEK_HOLE);
-    const off_t until = hole < 0 ? last : std::min(hole, last);
     if (data >= last) {
       break;
     }
+    // The kernel looks at every page on the way to the next hole, which may be
+    // the whole guest: of a short range each page is asked for by itself.
+    const off_t hole = end - begin > kProbed
+                           ? lseek(fd, data, SEEK_HOLE)
+                           : data + static_cast<off_t>(kPageSize);
+    const off_t until = hole < 0 ? last : std::min(hole, last);
     Append(PageFloor(static_cast<uint64_t>(data - base)),
            std::min(end, PageCeil(static_cast<uint64_t>(until - base))),
            extents);
