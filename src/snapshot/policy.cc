@@ -219,8 +219,8 @@ absl::Status ReadConsistency(const v1::SnapshotConsistency& message,
   if (paused && policy.pause_budget_ms == 0) {
     policy.pause_budget_ms = kDefaultBudgetMs;
   }
-  if (!paused && policy.pause_budget_ms != 0) {
-    return Wrong("consistency.pause_budget_ms", "only with mode paused");
+  if (policy.consistency == Consistency::kLive && policy.pause_budget_ms != 0) {
+    return Wrong("consistency.pause_budget_ms", "not with mode live");
   }
   if (policy.pause_budget_ms > kMaxBudgetMs) {
     return Wrong("consistency.pause_budget_ms",
