@@ -146,6 +146,7 @@ absl::StatusOr<bool> SaveMoment(const StateParts& parts,
         "no-point-in-time: {}", std::string(moment.status().message())));
     return false;
   }
+  statement.reader = guest.reader();
   statement.pause_us = static_cast<uint64_t>(moment->stood.count());
   statement.notes.push_back(fmt::format(
       "point-in-time: {} bytes streamed in {} ms, {} bytes kept, the guest "

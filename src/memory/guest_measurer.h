@@ -67,7 +67,8 @@ class MeasuredGuest {
   virtual ~MeasuredGuest() = default;
   [[nodiscard]] virtual std::vector<AddressRange> ram(
       bool rom_shadow) const = 0;
-  // "shared-memory", "process-memory", "peek"
+  // "shared-memory", "process-memory", "peek"; "saved-state" after
+  // SaveMoment().
   [[nodiscard]] virtual std::string reader() const = 0;
   // How it is known where its RAM is: "3 of 4 sections, 1 empty".
   [[nodiscard]] virtual std::string map_proof() const = 0;

@@ -36,7 +36,9 @@ class OpenGuest final : public MeasuredGuest {
   [[nodiscard]] std::vector<AddressRange> ram(bool rom_shadow) const override {
     return RamOf(layout_, rom_shadow);
   }
-  [[nodiscard]] std::string reader() const override { return reader_; }
+  [[nodiscard]] std::string reader() const override {
+    return saved_.valid() ? "saved-state" : reader_;
+  }
   [[nodiscard]] std::string map_proof() const override { return proof_; }
   [[nodiscard]] std::vector<std::string> notes() const override;
   absl::Status PrepareCopy(const MeasurePlan& plan,

@@ -14,7 +14,7 @@ constexpr std::string_view kConsistencies[] = {"live", "paused",
                                                "point-in-time"};
 constexpr std::string_view kCauses[] = {"request", "schedule"};
 constexpr std::string_view kReaders[] = {"shared-memory", "process-memory",
-                                         "peek"};
+                                         "peek", "saved-state"};
 constexpr std::string_view kSeverities[] = {"info", "low", "medium", "high",
                                             "critical"};
 constexpr uint32_t kPageSizes[] = {4096, 65536, 2097152};
