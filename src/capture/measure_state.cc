@@ -2,11 +2,14 @@
 
 #include <atomic>
 #include <chrono>
+#include <memory>
+#include <optional>
 
 #include "base/log.h"
+#include "capture/state_statement.h"
 #include "fmt/format.h"
 #include "measurement/domain_memory.h"
-#include "snapshot/page_tree.h"
+#include "snapshot/selection.h"
 
 namespace vmattest::capture {
 namespace {
@@ -14,8 +17,6 @@ namespace {
 using snapshot::Consistency;
 
 constexpr uint32_t kPointInTimeBudgetMs = 1000;
-constexpr std::string_view kNoCodeHash =
-    "unavailable: not-resolved: the guest's kernel was not looked for";
 
 // The vCPUs stand while it lives.
 class Pause {
@@ -117,77 +118,13 @@ absl::Status CopyPaused(const StateParts& parts, const snapshot::Policy& policy,
   return absl::OkStatus();
 }
 
-memory::MeasurePlan PlanOf(
-    const snapshot::Policy& policy,
-    const std::vector<snapshot::SelectedRegion>& regions) {
-  memory::MeasurePlan plan;
-  plan.algorithm = policy.algorithm;
-  plan.page_bytes = policy.page_bytes;
-  plan.rereads = policy.rereads;
-  plan.incremental = true;
-  for (const snapshot::SelectedRegion& region : regions) {
-    if (region.unavailable.empty()) {
-      plan.regions.push_back(region.ranges);
-    }
-  }
-  return plan;
-}
+struct OpenedGuest {
+  std::unique_ptr<memory::MeasuredGuest> guest;
+  std::string kernel_file;
+};
 
-void Fill(const snapshot::Policy& policy,
-          const std::vector<snapshot::SelectedRegion>& selected,
-          std::vector<memory::MeasuredRegion> measured, MeasuredState& state) {
-  auto next = measured.begin();
-  for (const snapshot::SelectedRegion& region : selected) {
-    evidence::RegionState told;
-    told.name = region.name;
-    told.severity = ToString(region.severity);
-    told.unavailable = region.unavailable;
-    if (region.unavailable.empty()) {
-      told.bytes = region.bytes();
-      told.pages = next->pages;
-      told.selection =
-          snapshot::SelectionDigest(policy.algorithm, region.ranges);
-      told.root = snapshot::PageTreeRoot(policy.algorithm, next->digests);
-      told.unreadable_pages = next->unreadable;
-      told.torn_pages = next->torn;
-      evidence::SnapshotPages::Region pages{region.name, {}, {}, {}};
-      for (const memory::AddressRange& range : region.ranges) {
-        pages.ranges.push_back({range.begin, range.end});
-      }
-      pages.digests = std::move(next->digests);
-      state.pages.regions.push_back(std::move(pages));
-      ++next;
-    }
-    state.statement.regions.push_back(std::move(told));
-  }
-  state.statement.root =
-      evidence::StateRoot(policy.algorithm, state.statement.regions);
-}
-
-evidence::StateStatement Begin(const snapshot::Policy& policy,
-                               const StateRequest& request) {
-  evidence::StateStatement statement;
-  statement.header.vm_uuid = ToString(request.domain.uuid);
-  statement.header.vm_name = request.domain.name;
-  statement.header.nonce = request.nonce;
-  statement.algorithm = policy.algorithm;
-  statement.page_bytes = policy.page_bytes;
-  statement.policy_id = policy.id;
-  statement.policy_version = policy.version;
-  statement.policy_digest = policy.digest;
-  statement.cause = request.cause;
-  statement.vm_state = ToString(request.domain.state);
-  statement.consistency_requested = ToString(policy.consistency);
-  statement.consistency = ToString(Consistency::kLive);
-  statement.code_hash_state = kNoCodeHash;
-  return statement;
-}
-
-}  // namespace
-
-absl::StatusOr<MeasuredState> MeasureState(const StateParts& parts,
-                                           const snapshot::Policy& policy,
-                                           const StateRequest& request) {
+absl::StatusOr<OpenedGuest> OpenGuest(const StateParts& parts,
+                                      const StateRequest& request) {
   if (!IsActive(request.domain.state)) {
     return absl::FailedPreconditionError(
         fmt::format("not-running: {} is {}", request.domain.name,
@@ -198,27 +135,63 @@ absl::StatusOr<MeasuredState> MeasureState(const StateParts& parts,
   memory::Guest guest{request.domain.uuid, request.domain.name, {}};
   ASSIGN_OR_RETURN_WITH(guest.memory, measurement::ParseDomainMemory(xml.xml),
                         "its definition");
-  memory::MeasureCall call = request.call;
-  ASSIGN_OR_RETURN(const std::unique_ptr<memory::MeasuredGuest> open,
-                   parts.measurer.Open(guest, call));
-  const std::vector<memory::AddressRange> ram = open->ram(policy.rom_shadow);
-  std::unique_ptr<snapshot::RegionResolver> resolver;
-  if (parts.make_resolver) {
-    resolver = parts.make_resolver(request.domain);
+  OpenedGuest opened;
+  ASSIGN_OR_RETURN(opened.guest, parts.measurer.Open(guest, request.call));
+  opened.kernel_file = measurement::DirectBootKernel(xml.xml);
+  return opened;
+}
+
+// Page tables may have changed since the parts were found: what was measured is
+// then what was there before.
+absl::Status TellWhatMoved(
+    const std::vector<snapshot::SelectedRegion>& selected,
+    const memory::MeasureCall& call, memory::MeasuredGuest& guest,
+    evidence::StateStatement& statement) {
+  ASSIGN_OR_RETURN(const std::vector<uint64_t> moved, guest.CountMoved(call));
+  size_t next = 0;
+  for (const snapshot::SelectedRegion& region : selected) {
+    if (!region.meant) {
+      continue;
+    }
+    if (next < moved.size() && moved[next] != 0) {
+      statement.notes.push_back(fmt::format(
+          "moved: {}: {} of {} parts are elsewhere than when they were found",
+          region.name, moved[next], region.parts.size()));
+    }
+    ++next;
   }
-  ASSIGN_OR_RETURN(
-      const std::vector<snapshot::SelectedRegion> selected,
-      snapshot::Select(policy, ram, request.nonce, resolver.get()));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<MeasuredState> MeasureState(const StateParts& parts,
+                                           const snapshot::Policy& policy,
+                                           const StateRequest& request) {
+  memory::MeasureCall call = request.call;
+  ASSIGN_OR_RETURN(const OpenedGuest opened, OpenGuest(parts, request));
+  memory::MeasuredGuest& guest = *opened.guest;
+  std::optional<memory::GuestMeaning> meaning;
+  if (std::optional<memory::MeaningRequest> wanted =
+          snapshot::WantedMeaning(policy)) {
+    wanted->kernel_file = opened.kernel_file;
+    ASSIGN_OR_RETURN(meaning, guest.Understand(*wanted, call));
+  }
+  const std::vector<memory::AddressRange> ram = guest.ram(policy.rom_shadow);
+  ASSIGN_OR_RETURN(const std::vector<snapshot::SelectedRegion> selected,
+                   snapshot::Select(policy, ram, request.nonce,
+                                    meaning ? &*meaning : nullptr));
   const memory::MeasurePlan plan = PlanOf(policy, selected);
 
   MeasuredState state;
-  state.statement = Begin(policy, request);
-  state.statement.reader = open->reader();
-  state.statement.map_proof = open->map_proof();
-  state.statement.notes = open->notes();
+  state.statement = BeginStatement(policy, request);
+  state.statement.reader = guest.reader();
+  state.statement.map_proof = guest.map_proof();
+  state.statement.notes = guest.notes();
   for (const memory::AddressRange& range : ram) {
     state.statement.ram.push_back({range.begin, range.end});
   }
+  AddMeaning(policy, meaning ? &*meaning : nullptr, state);
   uint64_t total = 0;
   for (const snapshot::SelectedRegion& region : selected) {
     total += region.bytes();
@@ -229,17 +202,25 @@ absl::StatusOr<MeasuredState> MeasureState(const StateParts& parts,
       request.progress({"reading", std::min(total, done += bytes), total});
     };
   }
-  if (policy.consistency != Consistency::kLive) {
+  const bool live = policy.consistency == Consistency::kLive;
+  const bool understood = meaning && meaning->understood();
+  if (!live) {
     RETURN_IF_ERROR(
-        CopyPaused(parts, policy, request, plan, call, *open, state.statement));
+        CopyPaused(parts, policy, request, plan, call, guest, state.statement));
+  }
+  if (understood && !live) {
+    RETURN_IF_ERROR(TellWhatMoved(selected, call, guest, state.statement));
   }
   if (policy.consistency == Consistency::kPointInTime) {
     state.statement.notes.emplace_back(
         "no-point-in-time: this host's QEMU offers it to its monitor only");
   }
   ASSIGN_OR_RETURN(std::vector<memory::MeasuredRegion> measured,
-                   open->Measure(plan, call));
-  Fill(policy, selected, std::move(measured), state);
+                   guest.Measure(plan, call));
+  if (understood && live) {
+    RETURN_IF_ERROR(TellWhatMoved(selected, call, guest, state.statement));
+  }
+  AddRegions(policy, selected, std::move(measured), state);
   return state;
 }
 

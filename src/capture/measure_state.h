@@ -2,7 +2,6 @@
 #define VMATTEST_CAPTURE_MEASURE_STATE_H_
 
 #include <functional>
-#include <memory>
 #include <string>
 
 #include "base/clock.h"
@@ -12,7 +11,6 @@
 #include "hypervisor/hypervisor.h"
 #include "memory/guest_measurer.h"
 #include "snapshot/policy.h"
-#include "snapshot/selection.h"
 
 namespace vmattest::capture {
 
@@ -28,10 +26,6 @@ struct StateParts {
   hypervisor::GuestControl& control;
   memory::GuestMeasurer& measurer;
   PauseGuardMaker make_guard;  // empty: nobody else resumes the guest
-  // What selectors mean in a guest; empty: nobody knows. May return nullptr.
-  std::function<std::unique_ptr<snapshot::RegionResolver>(
-      const hypervisor::Domain&)>
-      make_resolver;
 };
 
 struct StateRequest {

@@ -357,6 +357,8 @@ void AddVerify(CLI::App& app, Run* run) {
                           "of memory: ID@VERSION[=HEX] of an approved policy");
   command.app->add_option("--min-consistency", args.min_consistency,
                           "of memory: live, paused, point-in-time");
+  command.app->add_option("--pages", args.pages,
+                          "of memory: the snapshot's page digests, checked");
   command.app->add_flag("--json", args.json, "print JSON");
 }
 

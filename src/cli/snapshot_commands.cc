@@ -6,6 +6,7 @@
 #include "cli/connection_options.h"
 #include "cli/policy_command.h"
 #include "cli/snapshot_command.h"
+#include "cli/snapshot_show.h"
 
 namespace vmattest::cli {
 namespace {
@@ -45,6 +46,18 @@ void AddGet(CLI::App& snapshot, Run* run) {
   AddConnection(*command.app, args.connection);
 }
 
+void AddShow(CLI::App& snapshot, Run* run) {
+  Command<SnapshotShowArgs> command(
+      snapshot, "show", "What a snapshot says, and the parts it has; offline",
+      run, [](const SnapshotShowArgs& args) { return RunSnapshotShow(args); });
+  SnapshotShowArgs& args = *command.args;
+  command.app->add_option("file", args.file, "evidence")->required();
+  CLI::Option* const pages = command.app->add_option(
+      "--pages", args.pages, "its page digests, checked against it");
+  command.app->add_flag("--records", args.records, "print the records too")
+      ->needs(pages);
+}
+
 void AddPolicy(CLI::App& app, Run* run) {
   CLI::App* policy =
       app.add_subcommand("policy", "What of a guest's memory is measured");
@@ -74,6 +87,7 @@ void AddSnapshotCommands(CLI::App& app, Run* run) {
   list.app->add_option("--vm", list.args->vm, "UUID or name")->required();
   AddConnection(*list.app, list.args->connection);
   AddGet(*snapshot, run);
+  AddShow(*snapshot, run);
   AddPolicy(app, run);
 }
 

@@ -29,6 +29,7 @@ struct VerifyArgs {
   // any.
   std::vector<std::string> subsets;
   std::string min_consistency = "live";
+  std::string pages;  // file of its page digests; empty: not checked
   bool json = false;
 };
 

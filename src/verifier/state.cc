@@ -110,6 +110,16 @@ StateClaims ClaimsOf(const evidence::StateStatement& statement) {
   claims.code_hash = statement.code_hash;
   claims.code_hash_state = statement.code_hash_state;
   claims.notes = statement.notes;
+  claims.semantics = statement.semantics;
+  claims.kernel_release = statement.kernel_release;
+  claims.kernel_build_id = statement.kernel_build_id;
+  for (const evidence::StateFinding& finding : statement.findings) {
+    claims.findings.push_back({finding.code, finding.severity, finding.element,
+                               finding.expected, finding.found});
+  }
+  claims.records_root = statement.records_root;
+  claims.record_count = statement.record_count;
+  claims.cpu_state = statement.cpu_state;
   return claims;
 }
 

@@ -44,6 +44,15 @@ struct StateRegionClaim {
   std::string unavailable;
 };
 
+// What no healthy kernel shows (docs/linux-guests.md).
+struct StateFindingClaim {
+  std::string code;
+  std::string severity;
+  std::string element;
+  std::string expected;
+  std::string found;
+};
+
 // Believe it only as Claims.
 struct StateClaims {
   std::string subset;  // "linux-server@3"
@@ -59,6 +68,13 @@ struct StateClaims {
   DigestBytes code_hash;
   std::string code_hash_state;
   std::vector<std::string> notes;
+  std::string semantics;  // "linux", or why its bytes have no meaning
+  std::string kernel_release;
+  std::vector<uint8_t> kernel_build_id;
+  std::vector<StateFindingClaim> findings;  // critical ones first
+  DigestBytes records_root;
+  uint64_t record_count = 0;
+  std::string cpu_state;
 };
 
 struct StateAppraisal {

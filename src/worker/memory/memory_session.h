@@ -9,7 +9,9 @@
 #include "base/handles.h"
 #include "base/secret_bytes.h"
 #include "base/status.h"
+#include "memory/vcpu_state.h"
 #include "vmattest/internal/worker.pb.h"
+#include "worker/memory/guest_look.h"
 #include "worker/memory/page_measurer.h"
 #include "worker/worker_program.h"
 
@@ -36,12 +38,18 @@ class MemorySession {
       const WorkerProgram::SendProgress& progress);
   absl::StatusOr<internal::WorkerReply> Fetch(
       const internal::FetchDigests& request) const;
+  absl::StatusOr<internal::WorkerReply> Look(
+      const internal::LookAtGuest& request, std::vector<UniqueFd> descriptors);
+  absl::StatusOr<internal::WorkerReply> LookAgain();
   // What is known of that region from before, or a new one.
   RegionPages& RegionOf(const internal::MeasureMemory& request, int number);
 
   const SecretBytes key_;
   RamBlocks blocks_;
   std::unique_ptr<GuestCopy> copy_;
+  // Registers of all vCPUs, where the way of reading tells them.
+  std::vector<memory::VcpuState> cpus_;
+  std::unique_ptr<GuestLook> look_;  // between Look and LookAgain
   // By algorithm, page size and addresses.
   std::map<std::string, std::unique_ptr<RegionPages>> kept_;
   std::vector<RegionPages*> last_;

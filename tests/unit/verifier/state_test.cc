@@ -89,6 +89,11 @@ TEST_F(StateTest, IsRefusedWithFieldsThatCannotBe) {
       +[](evidence::StateStatement& s) { s.regions[1].pages = 1; },
       +[](evidence::StateStatement& s) { s.regions[0].unreadable_pages = 3; },
       +[](evidence::StateStatement& s) { s.regions[1].name = "text"; },
+      +[](evidence::StateStatement& s) {
+        s.findings = {{"x", "dire", "", "", ""}};
+      },
+      +[](evidence::StateStatement& s) { s.record_count = 1; },
+      +[](evidence::StateStatement& s) { s.code_hash = Bytes(3); },
   };
   const evidence::StateStatement good = statement;
   int number = 0;

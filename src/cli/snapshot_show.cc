@@ -1,0 +1,158 @@
+#include "cli/snapshot_show.h"
+
+#include <fmt/format.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "cli/exit_code.h"
+#include "snapshot/page_check.h"
+#include "wire/codec.h"
+
+namespace vmattest::cli {
+namespace {
+
+constexpr size_t kAllParts = SIZE_MAX;
+
+void Line(std::ostream& out, std::string_view label, const std::string& text) {
+  out << fmt::format("{:<12}{}\n", label, text);
+}
+
+void PrintStatement(const evidence::StateStatement& statement,
+                    std::ostream& out) {
+  Line(out, "vm",
+       fmt::format("{} {}", log::Quote(statement.header.vm_name),
+                   log::Quote(statement.header.vm_uuid)));
+  Line(out, "subset",
+       fmt::format("{}@{} sha256:{}", log::Quote(statement.policy_id),
+                   statement.policy_version, ToHex(statement.policy_digest)));
+  Line(out, "consistency",
+       fmt::format("{}, pause {} us", log::Quote(statement.consistency),
+                   statement.pause_us));
+  for (const evidence::RegionState& region : statement.regions) {
+    Line(out, "region",
+         region.unavailable.empty()
+             ? fmt::format("{} ({}) {}, {} pages, {} unreadable, {} torn",
+                           log::Quote(region.name), log::Quote(region.severity),
+                           ToHex(region.root), region.pages,
+                           region.unreadable_pages, region.torn_pages)
+             : fmt::format("{} unavailable: {}", log::Quote(region.name),
+                           log::Quote(region.unavailable)));
+  }
+  PrintFindings(statement.semantics, statement.kernel_release,
+                statement.findings, out);
+  Line(out, "build id", ToHex(statement.kernel_build_id));
+  Line(out, "code hash",
+       fmt::format("{} ({})", ToHex(statement.code_hash),
+                   log::Quote(statement.code_hash_state)));
+  Line(out, "cpu state", log::Quote(statement.cpu_state));
+  Line(out, "records",
+       fmt::format("{} {}", statement.record_count,
+                   ToHex(statement.records_root)));
+  for (const std::string& note : statement.notes) {
+    Line(out, "note", log::Quote(note));
+  }
+}
+
+absl::StatusOr<evidence::SnapshotPages> LoadPages(const std::string& path) {
+  ASSIGN_OR_RETURN(const Bytes bytes,
+                   ReadFile(path, wire::kMaxSnapshotPagesSize));
+  absl::StatusOr<evidence::SnapshotPages> pages =
+      wire::ParseSnapshotPages(bytes);
+  return pages.ok() ? std::move(pages)
+                    : absl::StatusOr<evidence::SnapshotPages>(
+                          Annotate(pages.status(), path));
+}
+
+absl::StatusOr<int> Show(const SnapshotShowArgs& args, std::ostream& out,
+                         std::ostream& err) {
+  ASSIGN_OR_RETURN(const Bytes file,
+                   ReadFile(args.file, wire::kMaxEvidenceSize));
+  ASSIGN_OR_RETURN_WITH(const evidence::StateStatement statement,
+                        StatementOf(file), args.file);
+  PrintStatement(statement, out);
+  if (args.pages.empty()) {
+    return kExitGood;
+  }
+  ASSIGN_OR_RETURN(const evidence::SnapshotPages pages, LoadPages(args.pages));
+  PrintParts(pages, kAllParts, out);
+  if (args.records) {
+    for (const evidence::StateRecord& record : pages.records) {
+      Line(out, "record",
+           fmt::format("{} = {}", log::Quote(record.name),
+                       log::Quote(record.text)));
+    }
+  }
+  const std::vector<std::string> problems =
+      snapshot::CheckPages(statement, pages);
+  for (const std::string& problem : problems) {
+    err << fmt::format("{}: not this snapshot's: {}\n", args.pages,
+                       log::Quote(problem));
+  }
+  return problems.empty() ? kExitGood : kExitNotTrustworthy;
+}
+
+}  // namespace
+
+absl::StatusOr<evidence::StateStatement> StatementOf(ByteView evidence) {
+  ASSIGN_OR_RETURN(const evidence::Evidence parsed,
+                   wire::ParseEvidence(evidence));
+  if (parsed.envelope.payload_type != evidence::kStatePayloadType) {
+    return absl::InvalidArgumentError("it is not about a VM's memory");
+  }
+  return wire::ParseStateStatement(parsed.envelope.payload);
+}
+
+absl::StatusOr<std::vector<std::string>> CheckPagesFile(
+    const evidence::StateStatement& statement, const std::string& path) {
+  ASSIGN_OR_RETURN(const evidence::SnapshotPages pages, LoadPages(path));
+  return snapshot::CheckPages(statement, pages);
+}
+
+void PrintFindings(const std::string& semantics, const std::string& release,
+                   const std::vector<evidence::StateFinding>& findings,
+                   std::ostream& out) {
+  Line(out, "kernel",
+       release.empty()
+           ? log::Quote(semantics)
+           : fmt::format("{} {}", log::Quote(semantics), log::Quote(release)));
+  for (const evidence::StateFinding& finding : findings) {
+    Line(out, "finding",
+         fmt::format("{} {} {}: expected {}, found {}",
+                     log::Quote(finding.severity), log::Quote(finding.code),
+                     log::Quote(finding.element), log::Quote(finding.expected),
+                     log::Quote(finding.found)));
+  }
+}
+
+void PrintParts(const evidence::SnapshotPages& pages, size_t most,
+                std::ostream& out) {
+  for (const evidence::SnapshotPages::Region& region : pages.regions) {
+    size_t shown = 0;
+    for (const evidence::SnapshotPages::Part& part : region.parts) {
+      if (shown++ == most) {
+        Line(out, "part",
+             fmt::format("{}: {} more", log::Quote(region.name),
+                         region.parts.size() - most));
+        break;
+      }
+      Line(out, "part",
+           fmt::format("{}: {} ({}) {} bytes, {} pages, {} absent",
+                       log::Quote(region.name), log::Quote(part.name),
+                       log::Quote(part.content), part.size, part.pages,
+                       part.absent));
+    }
+  }
+}
+
+int RunSnapshotShow(const SnapshotShowArgs& args, std::ostream& out,
+                    std::ostream& err) {
+  const absl::StatusOr<int> code = Show(args, out, err);
+  if (code.ok()) {
+    return *code;
+  }
+  err << "vmattest snapshot show: "
+      << log::Quote(std::string(code.status().message())) << "\n";
+  return kExitUsage;
+}
+
+}  // namespace vmattest::cli
