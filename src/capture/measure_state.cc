@@ -118,13 +118,17 @@ absl::Status CopyPaused(const StateParts& parts, const snapshot::Policy& policy,
   return absl::OkStatus();
 }
 
+// A guest, and what the policy selects of it.
 struct OpenedGuest {
   std::unique_ptr<memory::MeasuredGuest> guest;
-  std::string kernel_file;
+  std::vector<memory::AddressRange> ram;
+  std::optional<memory::GuestMeaning> meaning;  // none: nothing asks for it
+  std::vector<snapshot::SelectedRegion> selected;
 };
 
-absl::StatusOr<OpenedGuest> OpenGuest(const StateParts& parts,
-                                      const StateRequest& request) {
+absl::StatusOr<OpenedGuest> OpenAndSelect(const StateParts& parts,
+                                          const snapshot::Policy& policy,
+                                          const StateRequest& request) {
   if (!IsActive(request.domain.state)) {
     return absl::FailedPreconditionError(
         fmt::format("not-running: {} is {}", request.domain.name,
@@ -137,7 +141,17 @@ absl::StatusOr<OpenedGuest> OpenGuest(const StateParts& parts,
                         "its definition");
   OpenedGuest opened;
   ASSIGN_OR_RETURN(opened.guest, parts.measurer.Open(guest, request.call));
-  opened.kernel_file = measurement::DirectBootKernel(xml.xml);
+  opened.ram = opened.guest->ram(policy.rom_shadow);
+  if (std::optional<memory::MeaningRequest> wanted =
+          snapshot::WantedMeaning(policy)) {
+    wanted->kernel_file = measurement::DirectBootKernel(xml.xml);
+    ASSIGN_OR_RETURN(opened.meaning,
+                     opened.guest->Understand(*wanted, request.call));
+  }
+  ASSIGN_OR_RETURN(
+      opened.selected,
+      snapshot::Select(policy, opened.ram, request.nonce,
+                       opened.meaning ? &*opened.meaning : nullptr));
   return opened;
 }
 
@@ -169,18 +183,12 @@ absl::StatusOr<MeasuredState> MeasureState(const StateParts& parts,
                                            const snapshot::Policy& policy,
                                            const StateRequest& request) {
   memory::MeasureCall call = request.call;
-  ASSIGN_OR_RETURN(const OpenedGuest opened, OpenGuest(parts, request));
+  ASSIGN_OR_RETURN(const OpenedGuest opened,
+                   OpenAndSelect(parts, policy, request));
   memory::MeasuredGuest& guest = *opened.guest;
-  std::optional<memory::GuestMeaning> meaning;
-  if (std::optional<memory::MeaningRequest> wanted =
-          snapshot::WantedMeaning(policy)) {
-    wanted->kernel_file = opened.kernel_file;
-    ASSIGN_OR_RETURN(meaning, guest.Understand(*wanted, call));
-  }
-  const std::vector<memory::AddressRange> ram = guest.ram(policy.rom_shadow);
-  ASSIGN_OR_RETURN(const std::vector<snapshot::SelectedRegion> selected,
-                   snapshot::Select(policy, ram, request.nonce,
-                                    meaning ? &*meaning : nullptr));
+  const std::vector<snapshot::SelectedRegion>& selected = opened.selected;
+  const memory::GuestMeaning* const meaning =
+      opened.meaning ? &*opened.meaning : nullptr;
   const memory::MeasurePlan plan = PlanOf(policy, selected);
 
   MeasuredState state;
@@ -188,10 +196,10 @@ absl::StatusOr<MeasuredState> MeasureState(const StateParts& parts,
   state.statement.reader = guest.reader();
   state.statement.map_proof = guest.map_proof();
   state.statement.notes = guest.notes();
-  for (const memory::AddressRange& range : ram) {
+  for (const memory::AddressRange& range : opened.ram) {
     state.statement.ram.push_back({range.begin, range.end});
   }
-  AddMeaning(policy, meaning ? &*meaning : nullptr, state);
+  AddMeaning(policy, meaning, state);
   uint64_t total = 0;
   for (const snapshot::SelectedRegion& region : selected) {
     total += region.bytes();
@@ -203,7 +211,7 @@ absl::StatusOr<MeasuredState> MeasureState(const StateParts& parts,
     };
   }
   const bool live = policy.consistency == Consistency::kLive;
-  const bool understood = meaning && meaning->understood();
+  const bool understood = meaning != nullptr && meaning->understood();
   if (!live) {
     RETURN_IF_ERROR(
         CopyPaused(parts, policy, request, plan, call, guest, state.statement));
@@ -222,6 +230,20 @@ absl::StatusOr<MeasuredState> MeasureState(const StateParts& parts,
   }
   AddRegions(policy, selected, std::move(measured), state);
   return state;
+}
+
+absl::StatusOr<StateEstimate> EstimateState(const StateParts& parts,
+                                            const snapshot::Policy& policy,
+                                            const StateRequest& request) {
+  ASSIGN_OR_RETURN(OpenedGuest opened, OpenAndSelect(parts, policy, request));
+  StateEstimate estimate;
+  estimate.reader = opened.guest->reader();
+  if (opened.meaning) {
+    estimate.semantics = opened.meaning->semantics;
+    estimate.kernel_release = opened.meaning->kernel_release;
+  }
+  estimate.regions = std::move(opened.selected);
+  return estimate;
 }
 
 }  // namespace vmattest::capture

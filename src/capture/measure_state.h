@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 #include "capture/pause_guard.h"
@@ -11,6 +12,7 @@
 #include "hypervisor/hypervisor.h"
 #include "memory/guest_measurer.h"
 #include "snapshot/policy.h"
+#include "snapshot/selection.h"
 
 namespace vmattest::capture {
 
@@ -49,6 +51,20 @@ struct MeasuredState {
 absl::StatusOr<MeasuredState> MeasureState(const StateParts& parts,
                                            const snapshot::Policy& policy,
                                            const StateRequest& request);
+
+// What a policy would select of a guest now.
+struct StateEstimate {
+  std::string reader;
+  std::string semantics;  // as StateStatement's
+  std::string kernel_release;
+  std::vector<snapshot::SelectedRegion> regions;
+};
+
+// Finds what MeasureState() would measure, and measures nothing. Errors are
+// the same.
+absl::StatusOr<StateEstimate> EstimateState(const StateParts& parts,
+                                            const snapshot::Policy& policy,
+                                            const StateRequest& request);
 
 }  // namespace vmattest::capture
 

@@ -10,9 +10,11 @@
 #include "base/file.h"
 #include "cli/ask_options.h"
 #include "cli/exit_code.h"
+#include "cli/policy_command.h"
 #include "cli/print.h"
 #include "cli/snapshot_show.h"
 #include "rpc/status/status_mapping.h"
+#include "snapshot/page_check.h"
 #include "vmattest/v1/memory.grpc.pb.h"
 #include "wire/codec.h"
 
@@ -21,6 +23,7 @@ namespace {
 
 constexpr std::chrono::minutes kSlow{10};
 constexpr mode_t kMode = 0644;
+constexpr size_t kMaxPolicyFile = 1 << 20;
 constexpr size_t kPartsShown = 8;  // of each region
 
 void SetDeadline(const SnapshotArgs& args, grpc::ClientContext& context) {
@@ -119,6 +122,12 @@ absl::Status Tell(const SnapshotArgs& args,
   RETURN_IF_ERROR(Fetch(args, snapshot.summary().id(), evidence, &bytes));
   ASSIGN_OR_RETURN(const evidence::SnapshotPages pages,
                    wire::ParseSnapshotPages(AsBytes(bytes)));
+  if (const std::vector<std::string> problems =
+          snapshot::CheckPages(statement, pages);
+      !problems.empty()) {
+    return absl::DataLossError("the pages that the daemon kept: " +
+                               problems[0]);
+  }
   PrintParts(pages, kPartsShown, err);
   return absl::OkStatus();
 }
@@ -192,6 +201,32 @@ absl::Status Policies(const SnapshotArgs& args, std::ostream& out) {
   return absl::OkStatus();
 }
 
+absl::Status Estimate(const SnapshotArgs& args, std::ostream& out) {
+  ASSIGN_OR_RETURN(const Bytes text, ReadFile(args.policy, kMaxPolicyFile));
+  ASSIGN_OR_RETURN(const snapshot::Policy policy,
+                   snapshot::ParsePolicy(AsText(text), args.policy));
+  ASSIGN_OR_RETURN(const auto stub, Open(args));
+  grpc::ClientContext context;
+  SetDeadline(args, context);
+  v1::EstimateSnapshotRequest request;
+  request.set_vm(args.vm);
+  request.set_policy(std::string(AsText(text)));
+  v1::EstimateSnapshotResponse response;
+  RETURN_IF_ERROR(
+      rpc::FromGrpc(stub->EstimateSnapshot(&context, request, &response)));
+  std::vector<RegionCost> costs;
+  for (const v1::RegionEstimate& region : response.regions()) {
+    costs.push_back(
+        {region.bytes(), region.parts(), Printable(region.unavailable())});
+  }
+  ExplainPolicy(policy, costs, fmt::format("VM {}", args.vm), out);
+  if (!response.semantics().empty()) {
+    out << fmt::format("kernel      {} {}\n", Printable(response.semantics()),
+                       Printable(response.kernel_release()));
+  }
+  return absl::OkStatus();
+}
+
 int Done(const absl::Status& status) {
   return status.ok() ? kExitGood : Fail(status);
 }
@@ -210,6 +245,10 @@ int RunSnapshotList(const SnapshotArgs& args, std::ostream& out) {
 int RunSnapshotGet(const SnapshotArgs& args, std::ostream& out,
                    std::ostream& err) {
   return Done(Get(args, out, err));
+}
+
+int RunPolicyEstimate(const SnapshotArgs& args, std::ostream& out) {
+  return Done(Estimate(args, out));
 }
 
 int RunPolicyList(const SnapshotArgs& args, std::ostream& out) {

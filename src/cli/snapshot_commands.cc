@@ -11,6 +11,11 @@
 namespace vmattest::cli {
 namespace {
 
+struct CheckArgs {
+  PolicyCheckArgs offline;
+  SnapshotArgs daemon;  // used with a VM
+};
+
 void AddConnection(CLI::App& app, ConnectionArgs& args) {
   AddConnectionOptions(
       app, {"daemon", "--socket", "VMATTEST_SOCKET", "--address"}, args);
@@ -62,12 +67,22 @@ void AddPolicy(CLI::App& app, Run* run) {
   CLI::App* policy =
       app.add_subcommand("policy", "What of a guest's memory is measured");
   policy->require_subcommand(1);
-  Command<PolicyCheckArgs> check(
-      *policy, "check", "Explain a policy and what it costs, offline", run,
-      [](const PolicyCheckArgs& args) { return RunPolicyCheck(args); });
-  check.app->add_option("file", check.args->file, "YAML")->required();
-  check.app->add_option("--memory", check.args->memory_mib,
+  Command<CheckArgs> check(*policy, "check",
+                           "Explain a policy and what it costs, offline", run,
+                           [](const CheckArgs& args) {
+                             if (args.daemon.vm.empty()) {
+                               return RunPolicyCheck(args.offline);
+                             }
+                             SnapshotArgs daemon = args.daemon;
+                             daemon.policy = args.offline.file;
+                             return RunPolicyEstimate(daemon);
+                           });
+  check.app->add_option("file", check.args->offline.file, "YAML")->required();
+  check.app->add_option("--memory", check.args->offline.memory_mib,
                         "MiB of the VM that the estimate is for");
+  check.app->add_option("--vm", check.args->daemon.vm,
+                        "a running VM: asks the daemon what is in it");
+  AddConnection(*check.app, check.args->daemon.connection);
   Command<SnapshotArgs> list(
       *policy, "list", "The policies that the daemon has", run,
       [](const SnapshotArgs& args) { return RunPolicyList(args); });

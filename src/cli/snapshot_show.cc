@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/exit_code.h"
+#include "memory/page_grid.h"
 #include "snapshot/page_check.h"
 #include "wire/codec.h"
 
@@ -63,6 +64,15 @@ absl::StatusOr<evidence::SnapshotPages> LoadPages(const std::string& path) {
                           Annotate(pages.status(), path));
 }
 
+// Parts are cut at 4096, whatever the addresses.
+memory::PageGrid GridOf(const evidence::SnapshotPages::Region& region) {
+  std::vector<memory::AddressRange> ranges;
+  for (const evidence::PhysicalRange& range : region.ranges) {
+    ranges.push_back({range.begin, range.end});
+  }
+  return {std::move(ranges), memory::kPageSize};
+}
+
 absl::StatusOr<int> Show(const SnapshotShowArgs& args, std::ostream& out,
                          std::ostream& err) {
   ASSIGN_OR_RETURN(const Bytes file,
@@ -74,21 +84,24 @@ absl::StatusOr<int> Show(const SnapshotShowArgs& args, std::ostream& out,
     return kExitGood;
   }
   ASSIGN_OR_RETURN(const evidence::SnapshotPages pages, LoadPages(args.pages));
-  PrintParts(pages, kAllParts, out);
-  if (args.records) {
-    for (const evidence::StateRecord& record : pages.records) {
-      Line(out, "record",
-           fmt::format("{} = {}", log::Quote(record.name),
-                       log::Quote(record.text)));
-    }
-  }
   const std::vector<std::string> problems =
       snapshot::CheckPages(statement, pages);
   for (const std::string& problem : problems) {
     err << fmt::format("{}: not this snapshot's: {}\n", args.pages,
                        log::Quote(problem));
   }
-  return problems.empty() ? kExitGood : kExitNotTrustworthy;
+  if (!problems.empty()) {
+    return kExitNotTrustworthy;
+  }
+  PrintParts(pages, kAllParts, out);
+  for (const evidence::StateRecord& record : pages.records) {
+    if (args.records) {
+      Line(out, "record",
+           fmt::format("{} = {}", log::Quote(record.name),
+                       log::Quote(record.text)));
+    }
+  }
+  return kExitGood;
 }
 
 }  // namespace
@@ -127,6 +140,7 @@ void PrintFindings(const std::string& semantics, const std::string& release,
 void PrintParts(const evidence::SnapshotPages& pages, size_t most,
                 std::ostream& out) {
   for (const evidence::SnapshotPages::Region& region : pages.regions) {
+    const memory::PageGrid grid = GridOf(region);
     size_t shown = 0;
     for (const evidence::SnapshotPages::Part& part : region.parts) {
       if (shown++ == most) {
@@ -135,11 +149,16 @@ void PrintParts(const evidence::SnapshotPages& pages, size_t most,
                          region.parts.size() - most));
         break;
       }
-      Line(out, "part",
-           fmt::format("{}: {} ({}) {} bytes, {} pages, {} absent",
-                       log::Quote(region.name), log::Quote(part.name),
-                       log::Quote(part.content), part.size, part.pages,
-                       part.absent));
+      Line(
+          out, "part",
+          fmt::format(
+              "{}: {} ({}) {:#x}, {} bytes{}{}", log::Quote(region.name),
+              log::Quote(part.name), log::Quote(part.content), part.address,
+              part.size,
+              part.pages == 0
+                  ? ""
+                  : fmt::format(", RAM {:#x}", grid.At(part.first_page).begin),
+              part.absent == 0 ? "" : fmt::format(", {} absent", part.absent)));
     }
   }
 }

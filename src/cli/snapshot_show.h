@@ -28,8 +28,8 @@ int RunSnapshotShow(const SnapshotShowArgs& args, std::ostream& out = std::cout,
 void PrintFindings(const std::string& semantics, const std::string& release,
                    const std::vector<evidence::StateFinding>& findings,
                    std::ostream& out);
-// The names, sizes and numbers of pages of a snapshot's parts, at most `most`
-// of each region.
+// Name, size and place of a snapshot's parts, at most `most` of each region.
+// `pages` are the statement's (snapshot::CheckPages).
 void PrintParts(const evidence::SnapshotPages& pages, size_t most,
                 std::ostream& out);
 

@@ -272,7 +272,7 @@ absl::StatusOr<WorkerReply> MemorySession::Look(
       std::make_unique<ViewMemory>(std::move(view), RamOf(sections)));
   WorkerReply reply;
   ASSIGN_OR_RETURN(*reply.mutable_meaning(),
-                   look_->Look(request, cpus_, image));
+                   look_->Look(request, vcpus_, image));
   return reply;
 }
 

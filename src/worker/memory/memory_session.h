@@ -48,7 +48,7 @@ class MemorySession {
   RamBlocks blocks_;
   std::unique_ptr<GuestCopy> copy_;
   // Registers of all vCPUs, where the way of reading tells them.
-  std::vector<memory::VcpuState> cpus_;
+  std::vector<memory::VcpuState> vcpus_;
   std::unique_ptr<GuestLook> look_;  // between Look and LookAgain
   // By algorithm, page size and addresses.
   std::map<std::string, std::unique_ptr<RegionPages>> kept_;
