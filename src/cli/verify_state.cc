@@ -25,6 +25,15 @@ absl::StatusOr<verifier::StateAppraisal> AppraiseState(
   state.evidence = policy;
   state.refuse_unavailable = args.refuse_unavailable;
   state.min_consistency = args.min_consistency;
+  state.refuse_findings = args.refuse_findings;
+  if (args.kernel_build_id) {
+    ASSIGN_OR_RETURN_WITH(state.kernel_build_id,
+                          ParseHex(*args.kernel_build_id), "--kernel-build-id");
+  }
+  if (args.code_hash) {
+    ASSIGN_OR_RETURN_WITH(state.code_hash, ParseHex(*args.code_hash),
+                          "--code-hash");
+  }
   for (const std::string& subset : args.subsets) {
     const size_t equals = subset.find('=');
     DigestBytes digest;

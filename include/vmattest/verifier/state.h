@@ -31,6 +31,13 @@ struct StatePolicy {
   // Regions without a measurement, pages that could not be read or never stood
   // still are refused.
   bool refuse_unavailable = false;
+  // The guest's kernel by its build id, and its text by the code hash, as the
+  // operator knows them.
+  std::optional<std::vector<uint8_t>> kernel_build_id;
+  std::optional<DigestBytes> code_hash;
+  // Findings this bad ("info" ... "critical") or worse are refused; so is a
+  // guest that nobody understood. Empty: none is.
+  std::string refuse_findings;
 };
 
 struct StateRegionClaim {
@@ -86,7 +93,8 @@ struct StateAppraisal {
 
 // The checks of Verify, with the statement's own in place of a configuration's:
 // fields, and the root over the regions. Bad evidence is a verdict with
-// reasons, never an error. FAILED_PRECONDITION: no anchors.
+// reasons, never an error. FAILED_PRECONDITION: no anchors. INVALID_ARGUMENT: a
+// demand that is none.
 absl::StatusOr<StateAppraisal> VerifyState(
     std::span<const uint8_t> evidence, const Anchors& anchors,
     const StatePolicy& policy,
