@@ -17,6 +17,7 @@ namespace {
 using snapshot::Consistency;
 
 constexpr uint32_t kPointInTimeBudgetMs = 1000;
+constexpr size_t kMaxNote = 1024;
 
 // The vCPUs stand while it lives.
 class Pause {
@@ -163,16 +164,20 @@ absl::Status TellWhatMoved(
     evidence::StateStatement& statement) {
   ASSIGN_OR_RETURN(const std::vector<uint64_t> moved, guest.CountMoved(call));
   size_t next = 0;
+  std::string note;
   for (const snapshot::SelectedRegion& region : selected) {
     if (!region.meant) {
       continue;
     }
-    if (next < moved.size() && moved[next] != 0) {
-      statement.notes.push_back(fmt::format(
-          "moved: {}: {} of {} parts are elsewhere than when they were found",
-          region.name, moved[next], region.parts.size()));
+    if (next < moved.size() && moved[next] != 0 && note.size() < kMaxNote) {
+      note += fmt::format("{} {} ({} of {} parts)", note.empty() ? "" : ",",
+                          region.name, moved[next], region.parts.size());
     }
     ++next;
+  }
+  if (!note.empty()) {
+    statement.notes.push_back(
+        fmt::format("moved:{}: not where they were found any more", note));
   }
   return absl::OkStatus();
 }

@@ -254,7 +254,7 @@ TEST_F(MeasureStateTest, JoinsWhatTheKernelSaysWithItsBytes) {
 TEST_F(MeasureStateTest, SaysWhichPartsMovedMeanwhile) {
   script_.moved = {1};
   ASSERT_OK_AND_ASSIGN(const MeasuredState state, Measure());
-  EXPECT_THAT(state.statement.notes, ElementsAre(HasSubstr("moved: text: 1")));
+  EXPECT_THAT(state.statement.notes, ElementsAre(HasSubstr("moved: text (1 of 1")));
 }
 
 TEST_F(MeasureStateTest, MakesTasksARegionOfTheirRecords) {
