@@ -119,22 +119,68 @@ absl::Status CopyPaused(const StateParts& parts, const snapshot::Policy& policy,
   return absl::OkStatus();
 }
 
+// Whether what is measured from now on is one moment of the guest. If the guest
+// or the host does not allow that, the statement says so.
+absl::StatusOr<bool> SaveMoment(const StateParts& parts,
+                                const StateRequest& request,
+                                const memory::MeasureCall& call,
+                                memory::MeasuredGuest& guest,
+                                evidence::StateStatement& statement) {
+  std::unique_ptr<PauseGuard> guard;
+  if (parts.make_guard) {
+    ASSIGN_OR_RETURN_WITH(guard, parts.make_guard(request.domain.uuid),
+                          "who would resume it");
+  }
+  const absl::StatusOr<memory::SavedMoment> moment = guest.SaveMoment(call);
+  // The hypervisor lets it run again, whatever became of the stream; what one
+  // that went away did is not known: the guard looks.
+  if (guard != nullptr && !absl::IsUnavailable(moment.status())) {
+    guard->Disarm();
+  }
+  if (!moment.ok()) {
+    if (!absl::IsFailedPrecondition(moment.status()) &&
+        !absl::IsAborted(moment.status()) &&
+        !absl::IsResourceExhausted(moment.status()) &&
+        !absl::IsUnimplemented(moment.status())) {
+      return moment.status();
+    }
+    statement.notes.push_back(fmt::format(
+        "no-point-in-time: {}", std::string(moment.status().message())));
+    return false;
+  }
+  statement.pause_us = static_cast<uint64_t>(moment->stood.count());
+  statement.notes.push_back(fmt::format(
+      "point-in-time: {} bytes streamed in {} ms, {} bytes kept, the guest "
+      "stood for {} us",
+      moment->stream_bytes, moment->took.count(), moment->kept_bytes,
+      moment->stood.count()));
+  if (WritesWhilePaused(statement.notes)) {
+    statement.notes.emplace_back(
+        "downgraded: others write to its memory while it stands");
+  } else {
+    statement.consistency = ToString(Consistency::kPointInTime);
+  }
+  return true;
+}
+
 // A guest, and what the policy selects of it.
 struct OpenedGuest {
   std::unique_ptr<memory::MeasuredGuest> guest;
+  std::string kernel_file;
   std::vector<memory::AddressRange> ram;
   std::optional<memory::GuestMeaning> meaning;  // none: nothing asks for it
   std::vector<snapshot::SelectedRegion> selected;
 };
 
-absl::StatusOr<OpenedGuest> OpenAndSelect(const StateParts& parts,
-                                          const snapshot::Policy& policy,
-                                          const StateRequest& request) {
+absl::StatusOr<OpenedGuest> Open(const StateParts& parts,
+                                 const snapshot::Policy& policy,
+                                 const StateRequest& request) {
   if (!IsActive(request.domain.state)) {
     return absl::FailedPreconditionError(
         fmt::format("not-running: {} is {}", request.domain.name,
                     ToString(request.domain.state)));
   }
+  RETURN_IF_ERROR(parts.control.CheckMemoryIsHere(request.domain.uuid));
   ASSIGN_OR_RETURN(const hypervisor::DomainXml xml,
                    parts.hypervisor.GetXml(request.domain.uuid));
   memory::Guest guest{request.domain.uuid, request.domain.name, {}};
@@ -142,10 +188,17 @@ absl::StatusOr<OpenedGuest> OpenAndSelect(const StateParts& parts,
                         "its definition");
   OpenedGuest opened;
   ASSIGN_OR_RETURN(opened.guest, parts.measurer.Open(guest, request.call));
+  opened.kernel_file = measurement::DirectBootKernel(xml.xml);
   opened.ram = opened.guest->ram(policy.rom_shadow);
+  return opened;
+}
+
+// In the moment that was saved, if one was.
+absl::Status SelectIn(OpenedGuest& opened, const snapshot::Policy& policy,
+                      const StateRequest& request) {
   if (std::optional<memory::MeaningRequest> wanted =
           snapshot::WantedMeaning(policy)) {
-    wanted->kernel_file = measurement::DirectBootKernel(xml.xml);
+    wanted->kernel_file = opened.kernel_file;
     ASSIGN_OR_RETURN(opened.meaning,
                      opened.guest->Understand(*wanted, request.call));
   }
@@ -153,7 +206,7 @@ absl::StatusOr<OpenedGuest> OpenAndSelect(const StateParts& parts,
       opened.selected,
       snapshot::Select(policy, opened.ram, request.nonce,
                        opened.meaning ? &*opened.meaning : nullptr));
-  return opened;
+  return absl::OkStatus();
 }
 
 // Page tables may have changed since the parts were found: what was measured is
@@ -188,19 +241,24 @@ absl::StatusOr<MeasuredState> MeasureState(const StateParts& parts,
                                            const snapshot::Policy& policy,
                                            const StateRequest& request) {
   memory::MeasureCall call = request.call;
-  ASSIGN_OR_RETURN(const OpenedGuest opened,
-                   OpenAndSelect(parts, policy, request));
+  ASSIGN_OR_RETURN(OpenedGuest opened, Open(parts, policy, request));
   memory::MeasuredGuest& guest = *opened.guest;
-  const std::vector<snapshot::SelectedRegion>& selected = opened.selected;
-  const memory::GuestMeaning* const meaning =
-      opened.meaning ? &*opened.meaning : nullptr;
-  const memory::MeasurePlan plan = PlanOf(policy, selected);
-
   MeasuredState state;
   state.statement = BeginStatement(policy, request);
   state.statement.reader = guest.reader();
   state.statement.map_proof = guest.map_proof();
   state.statement.notes = guest.notes();
+  bool saved = false;
+  if (policy.consistency == Consistency::kPointInTime) {
+    ASSIGN_OR_RETURN(saved,
+                     SaveMoment(parts, request, call, guest, state.statement));
+  }
+  RETURN_IF_ERROR(SelectIn(opened, policy, request));
+  const std::vector<snapshot::SelectedRegion>& selected = opened.selected;
+  const memory::GuestMeaning* const meaning =
+      opened.meaning ? &*opened.meaning : nullptr;
+  const memory::MeasurePlan plan = PlanOf(policy, selected);
+
   for (const memory::AddressRange& range : opened.ram) {
     state.statement.ram.push_back({range.begin, range.end});
   }
@@ -216,23 +274,21 @@ absl::StatusOr<MeasuredState> MeasureState(const StateParts& parts,
     };
   }
   const bool live = policy.consistency == Consistency::kLive;
-  const bool understood = meaning != nullptr && meaning->understood();
-  if (!live) {
+  const bool may_move = meaning != nullptr && meaning->understood() && !saved;
+  if (!live && !saved) {
     RETURN_IF_ERROR(
         CopyPaused(parts, policy, request, plan, call, guest, state.statement));
   }
-  if (understood && !live) {
+  if (may_move && !live) {
     RETURN_IF_ERROR(TellWhatMoved(selected, call, guest, state.statement));
-  }
-  if (policy.consistency == Consistency::kPointInTime) {
-    state.statement.notes.emplace_back(
-        "no-point-in-time: this host's QEMU offers it to its monitor only");
   }
   ASSIGN_OR_RETURN(std::vector<memory::MeasuredRegion> measured,
                    guest.Measure(plan, call));
-  if (understood && live) {
+  if (may_move && live) {
     RETURN_IF_ERROR(TellWhatMoved(selected, call, guest, state.statement));
   }
+  // A migration may have begun meanwhile.
+  RETURN_IF_ERROR(parts.control.CheckMemoryIsHere(request.domain.uuid));
   AddRegions(policy, selected, std::move(measured), state);
   return state;
 }
@@ -240,7 +296,8 @@ absl::StatusOr<MeasuredState> MeasureState(const StateParts& parts,
 absl::StatusOr<StateEstimate> EstimateState(const StateParts& parts,
                                             const snapshot::Policy& policy,
                                             const StateRequest& request) {
-  ASSIGN_OR_RETURN(OpenedGuest opened, OpenAndSelect(parts, policy, request));
+  ASSIGN_OR_RETURN(OpenedGuest opened, Open(parts, policy, request));
+  RETURN_IF_ERROR(SelectIn(opened, policy, request));
   StateEstimate estimate;
   estimate.reader = opened.guest->reader();
   if (opened.meaning) {

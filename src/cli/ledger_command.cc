@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "base/base64.h"
 #include "base/clock.h"
@@ -130,6 +132,7 @@ void Print(const ledger::AuditReport& report, std::ostream& out) {
 }
 
 absl::StatusOr<ledger::AuditReport> Audit(const LedgerAuditArgs& args,
+                                          ledger::AuditSource& source,
                                           std::ostream& err) {
   ASSIGN_OR_RETURN_WITH(const tlog::WitnessPolicy policy, Policy(args.policy),
                         args.policy);
@@ -141,6 +144,7 @@ absl::StatusOr<ledger::AuditReport> Audit(const LedgerAuditArgs& args,
       .log = {.origin = policy.logs().front().name},
       .witnesses = policy,
       .now_unix_ms = SystemClock().Now().time_since_epoch().count(),
+      .threads = std::max<size_t>(1, std::thread::hardware_concurrency()),
       .progress = [&line](uint64_t done, uint64_t of) { line.Show(done, of); }};
   ASSIGN_OR_RETURN(options.log.authorities,
                    document::LoadPublicKeys(args.authorities));
@@ -149,15 +153,59 @@ absl::StatusOr<ledger::AuditReport> Audit(const LedgerAuditArgs& args,
     ASSIGN_OR_RETURN(options.known_checkpoint,
                      Text(*args.known, tlog::kMaxNoteSize));
   }
-  ledger::DirectorySource source(args.folder);
   return ledger::Audit(source, options);
+}
+
+// How many records the folder has then.
+absl::StatusOr<uint64_t> Export(const LedgerExportArgs& args,
+                                const std::string& note,
+                                const ledger::ReadRecords& read,
+                                std::ostream& err) {
+  PercentLine line(err, "exporting", args.quiet || args.json);
+  RETURN_IF_ERROR(ledger::ExportLog(
+      read, note, args.folder,
+      [&line](uint64_t done, uint64_t of) { line.Show(done, of); }));
+  ASSIGN_OR_RETURN(const tlog::Note parsed, tlog::ParseNote(note));
+  ASSIGN_OR_RETURN(const tlog::Checkpoint checkpoint,
+                   tlog::ParseCheckpoint(parsed.text));
+  return checkpoint.size;
+}
+
+absl::StatusOr<uint64_t> ExportFile(const LedgerExportArgs& args,
+                                    std::ostream& err) {
+  ASSIGN_OR_RETURN(const auto store, ledger::SqliteLogStore::Open(args.store));
+  ASSIGN_OR_RETURN(const auto checkpoint, store->Checkpoint());
+  if (!checkpoint) {
+    return absl::FailedPreconditionError(
+        "the ledger has no checkpoint yet: nothing is signed for");
+  }
+  return Export(
+      args, checkpoint->note,
+      [&store](uint64_t begin, size_t limit) {
+        return store->Records(begin, limit);
+      },
+      err);
+}
+
+absl::StatusOr<uint64_t> ExportLive(const LedgerExportArgs& args,
+                                    ledger::AuditSource& live,
+                                    std::ostream& err) {
+  ASSIGN_OR_RETURN(const std::string note, live.CheckpointNote());
+  return Export(
+      args, note,
+      [&live](uint64_t begin, size_t limit) {
+        return live.Records(begin, limit, UINT64_MAX);
+      },
+      err);
 }
 
 }  // namespace
 
 int RunLedgerAudit(const LedgerAuditArgs& args, std::ostream& out,
-                   std::ostream& err) {
-  const absl::StatusOr<ledger::AuditReport> report = Audit(args, err);
+                   std::ostream& err, ledger::AuditSource* live) {
+  ledger::DirectorySource folder(args.folder);
+  const absl::StatusOr<ledger::AuditReport> report =
+      Audit(args, live == nullptr ? folder : *live, err);
   if (!report.ok()) {
     return Failed(report.status(), err);
   }
@@ -179,26 +227,18 @@ int RunLedgerAudit(const LedgerAuditArgs& args, std::ostream& out,
 }
 
 int RunLedgerExport(const LedgerExportArgs& args, std::ostream& out,
-                    std::ostream& err) {
-  const auto run = [&]() -> absl::StatusOr<uint64_t> {
-    ASSIGN_OR_RETURN(const auto store,
-                     ledger::SqliteLogStore::Open(args.store));
-    ASSIGN_OR_RETURN(const auto checkpoint, store->Checkpoint());
-    if (!checkpoint) {
-      return absl::FailedPreconditionError(
-          "the ledger has no checkpoint yet: nothing is signed for");
-    }
-    PercentLine line(err, "exporting", args.quiet);
-    RETURN_IF_ERROR(ledger::ExportLog(
-        *store, checkpoint->note, args.folder,
-        [&line](uint64_t done, uint64_t of) { line.Show(done, of); }));
-    return checkpoint->size;
-  };
-  const absl::StatusOr<uint64_t> size = run();
+                    std::ostream& err, ledger::AuditSource* live) {
+  const absl::StatusOr<uint64_t> size =
+      live == nullptr ? ExportFile(args, err) : ExportLive(args, *live, err);
   if (!size.ok()) {
     return Failed(size.status(), err);
   }
-  out << fmt::format("{} records in {}\n", *size, args.folder);
+  if (args.json) {
+    out << nlohmann::json{{"records", *size}, {"folder", args.folder}}.dump()
+        << '\n';
+  } else {
+    out << fmt::format("{} records in {}\n", *size, args.folder);
+  }
   return kExitGood;
 }
 

@@ -6,13 +6,15 @@
 #include <optional>
 #include <string>
 
+#include "ledger/tile_directory.h"
+
 namespace vmattest::cli {
 
-// `vmattest ledger ...` over files, without a daemon (docs/ledger.md). All
+// `vmattest ledger ...` over files or a running node (docs/ledger.md). All
 // return an exit code (cli/exit_code.h).
 
 struct LedgerAuditArgs {
-  std::string folder;                   // of `ledger export`
+  std::string folder;                   // of `ledger export`; empty: `live`
   std::string policy;                   // tlog-policy file
   std::string authorities;              // folder of public keys
   std::string owners;                   // the same; empty: nobody
@@ -23,15 +25,19 @@ struct LedgerAuditArgs {
 };
 // 1: something is not as it must be, each with its element and reason.
 int RunLedgerAudit(const LedgerAuditArgs& args, std::ostream& out = std::cout,
-                   std::ostream& err = std::cerr);
+                   std::ostream& err = std::cerr,
+                   ledger::AuditSource* live = nullptr);
 
 struct LedgerExportArgs {
-  std::string store;   // SQLite file of a ledger node that is not running
-  std::string folder;  // made by it
+  // SQLite file of a ledger node that is not running; empty: `live`.
+  std::string store;
+  std::string folder;  // made by it, or continued
+  bool json = false;
   bool quiet = false;
 };
 int RunLedgerExport(const LedgerExportArgs& args, std::ostream& out = std::cout,
-                    std::ostream& err = std::cerr);
+                    std::ostream& err = std::cerr,
+                    ledger::AuditSource* live = nullptr);
 
 struct LedgerSignArgs {
   std::string file;  // JSON of a v1.LedgerEntryBody, with what it says alone

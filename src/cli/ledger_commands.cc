@@ -2,21 +2,57 @@
 
 #include "CLI/Config.hpp"
 #include "CLI/Formatter.hpp"
+#include "cli/connection_options.h"
+#include "cli/exit_code.h"
 #include "cli/ledger_command.h"
+#include "cli/ledger_source.h"
+#include "fmt/format.h"
 
 namespace vmattest::cli {
+namespace {
+
+// A command that reads files, or a running node.
+template <class Args>
+struct WithNode : Args {
+  VerifierArgs node;
+};
+
+void AddNodeOptions(CLI::App& app, VerifierArgs& args) {
+  AddConnectionOptions(
+      app, {"ledger node", "--socket", "VMATTEST_VERIFIER_SOCKET", "--server"},
+      args);
+}
+
+template <class Args>
+int RunLive(const WithNode<Args>& args,
+            int (*run)(const Args&, std::ostream&, std::ostream&,
+                       ledger::AuditSource*)) {
+  const auto source = LiveLedgerSource::Open(args.node);
+  if (!source.ok()) {
+    std::cerr << fmt::format("vmattest: {}\n",
+                             std::string(source.status().message()));
+    return ExitCodeOf(source.status());
+  }
+  return run(args, std::cout, std::cerr, source->get());
+}
+
+}  // namespace
 
 void AddLedgerCommands(CLI::App& app, Run* run) {
   CLI::App* ledger = app.add_subcommand(
-      "ledger", "The log that trust scores follow from, checked offline");
+      "ledger", "The log that trust scores follow from: copied, checked");
   ledger->require_subcommand(1);
 
-  Command<LedgerAuditArgs> audit(
-      *ledger, "audit",
-      "Replay an exported log from record 0: signatures, rules, scores", run,
-      [](const LedgerAuditArgs& args) { return RunLedgerAudit(args); });
-  audit.app->add_option("folder", audit.args->folder, "of `ledger export`")
-      ->required();
+  Command<WithNode<LedgerAuditArgs>> audit(
+      *ledger, "audit", "Replay a log from record 0: signatures, rules, scores",
+      run, [](const WithNode<LedgerAuditArgs>& args) {
+        return args.folder.empty()
+                   ? RunLive<LedgerAuditArgs>(args, &RunLedgerAudit)
+                   : RunLedgerAudit(args);
+      });
+  audit.app->add_option("folder", audit.args->folder,
+                        "of `ledger export`; without it a running node's");
+  AddNodeOptions(*audit.app, audit.args->node);
   audit.app
       ->add_option("--policy", audit.args->policy,
                    "tlog-policy file: the log's key, witnesses, quorum")
@@ -34,15 +70,21 @@ void AddLedgerCommands(CLI::App& app, Run* run) {
   audit.app->add_flag("--json", audit.args->json, "print JSON");
   audit.app->add_flag("--quiet", audit.args->quiet, "no progress");
 
-  Command<LedgerExportArgs> exported(
-      *ledger, "export", "A ledger node's SQLite file as a tlog-tiles folder",
-      run, [](const LedgerExportArgs& args) { return RunLedgerExport(args); });
-  exported.app
-      ->add_option("--store", exported.args->store,
-                   "file, of a node that is not running, or a copy")
+  Command<WithNode<LedgerExportArgs>> exported(
+      *ledger, "export",
+      "A log as a tlog-tiles folder; one from before is continued", run,
+      [](const WithNode<LedgerExportArgs>& args) {
+        return args.store.empty()
+                   ? RunLive<LedgerExportArgs>(args, &RunLedgerExport)
+                   : RunLedgerExport(args);
+      });
+  exported.app->add_option("--store", exported.args->store,
+                           "SQLite file of a node that is not running, or a "
+                           "copy; without it a running node's log");
+  AddNodeOptions(*exported.app, exported.args->node);
+  exported.app->add_option("--out", exported.args->folder, "folder")
       ->required();
-  exported.app->add_option("--out", exported.args->folder, "new folder")
-      ->required();
+  exported.app->add_flag("--json", exported.args->json, "print JSON");
   exported.app->add_flag("--quiet", exported.args->quiet, "no progress");
 
   Command<LedgerSignArgs> sign(

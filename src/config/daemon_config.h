@@ -85,6 +85,7 @@ struct MemoryConfig {
   uint32_t max_workers = 0;
   uint32_t worker_memory_mib = 0;
   uint32_t max_peek_mib = 0;
+  uint32_t max_moment_mib = 0;
 };
 
 // Immutable once loaded: hand it around as const.

@@ -350,12 +350,15 @@ class Checker : private KeyChecks {
     to.max_workers = in.max_workers();
     to.worker_memory_mib = in.worker_memory_mib();
     to.max_peek_mib = in.max_peek_mib();
+    to.max_moment_mib = in.max_moment_mib();
     RETURN_IF_ERROR(Range("memory.keep", in.keep(), 1, 10'000));
     RETURN_IF_ERROR(Range("memory.threads", in.threads(), 1, 64));
     RETURN_IF_ERROR(Range("memory.max_workers", in.max_workers(), 1, 256));
     RETURN_IF_ERROR(Range("memory.worker_memory_mib", in.worker_memory_mib(),
                           64, 1'048'576));
-    return Range("memory.max_peek_mib", in.max_peek_mib(), 1, 1'048'576);
+    RETURN_IF_ERROR(
+        Range("memory.max_peek_mib", in.max_peek_mib(), 1, 1'048'576));
+    return Range("memory.max_moment_mib", in.max_moment_mib(), 0, 1'048'576);
   }
 
   absl::Status Watching() {
@@ -564,6 +567,7 @@ v1::DaemonConfig DefaultMessage() {
   memory.set_max_workers(8);
   memory.set_worker_memory_mib(1024);
   memory.set_max_peek_mib(512);
+  memory.set_max_moment_mib(1024);
   message.mutable_kvm()->set_libvirt_run_dir("/run/libvirt/qemu");
   SetVerificationDefaults(*message.mutable_verification());
   v1::GateConfig& gate = *message.mutable_gate();

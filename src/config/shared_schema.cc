@@ -218,4 +218,71 @@ absl::StatusOr<EtcdSettings> CheckEtcd(const v1::EtcdConfig& etcd,
   return to;
 }
 
+absl::StatusOr<LedgerSettings> CheckLedger(const v1::LedgerConfig& ledger,
+                                           const std::string& key,
+                                           const KeyChecks& checks) {
+  constexpr size_t kMaxOrigin = 255;  // tlog-cosignature
+  if (ledger.origin().empty() || ledger.origin().size() > kMaxOrigin ||
+      ledger.origin().find_first_of(" +\t\n") != std::string::npos) {
+    return checks.Error(key + ".origin",
+                        "the ledger's name, 1 to 255 characters, without "
+                        "spaces and '+'");
+  }
+  LedgerSettings to;
+  to.origin = ledger.origin();
+  if (!ledger.policy().empty()) {
+    ASSIGN_OR_RETURN(to.policy,
+                     checks.AbsolutePath(key + ".policy", ledger.policy()));
+  }
+  if (!ledger.authorities().empty()) {
+    ASSIGN_OR_RETURN(to.authorities, checks.AbsolutePath(key + ".authorities",
+                                                         ledger.authorities()));
+  }
+  if (!ledger.owners().empty()) {
+    ASSIGN_OR_RETURN(to.owners,
+                     checks.AbsolutePath(key + ".owners", ledger.owners()));
+  }
+  if (ledger.has_witness_tls()) {
+    const v1::HostTlsConfig& from = ledger.witness_tls();
+    const std::string tls_key = key + ".witness_tls";
+    HostTls& tls = to.witness_tls.emplace();
+    ASSIGN_OR_RETURN(
+        tls.certificate,
+        checks.SecretPath(tls_key + ".certificate", from.certificate()));
+    ASSIGN_OR_RETURN(
+        tls.private_key,
+        checks.SecretPath(tls_key + ".private_key", from.private_key()));
+    ASSIGN_OR_RETURN(tls.ca, checks.SecretPath(tls_key + ".ca", from.ca()));
+  }
+  if (!ledger.address().empty()) {
+    RETURN_IF_ERROR(checks.HostPort(key + ".address", ledger.address()));
+    to.address = ledger.address();
+  }
+  if (ledger.has_etcd()) {
+    ASSIGN_OR_RETURN(
+        to.etcd,
+        CheckEtcd(ledger.etcd(), key + ".etcd",
+                  fmt::format("/vmattest/ledger/{}/", to.origin), checks));
+    if (to.address.empty()) {
+      return checks.Error(key + ".address",
+                          "several nodes share the log: say where this one is");
+    }
+  }
+  if (ledger.has_archive()) {
+    const v1::LedgerArchiveConfig& from = ledger.archive();
+    constexpr uint64_t kLeast = 1'000;
+    if (from.keep_records() != 0 && from.keep_records() < kLeast) {
+      return checks.Error(key + ".archive.keep_records",
+                          fmt::format("0, or {} at least", kLeast));
+    }
+    ASSIGN_OR_RETURN(
+        const std::filesystem::path folder,
+        checks.AbsolutePath(key + ".archive.folder", from.folder()));
+    to.archive = {.folder = folder,
+                  .keep_records = from.keep_records(),
+                  .others = {from.others().begin(), from.others().end()}};
+  }
+  return to;
+}
+
 }  // namespace vmattest::config

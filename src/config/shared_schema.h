@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "config/etcd_settings.h"
 #include "config/key_checks.h"
+#include "config/ledger_settings.h"
 #include "config/tcp_listener.h"
 #include "config/verification_settings.h"
 #include "vmattest/v1/config.pb.h"
@@ -31,6 +32,11 @@ absl::StatusOr<EtcdSettings> CheckEtcd(const v1::EtcdConfig& etcd,
                                        const std::string& key,
                                        const std::string& default_prefix,
                                        const KeyChecks& checks);
+
+// The same of a ledger node's: "ledger".
+absl::StatusOr<LedgerSettings> CheckLedger(const v1::LedgerConfig& ledger,
+                                           const std::string& key,
+                                           const KeyChecks& checks);
 
 }  // namespace vmattest::config
 

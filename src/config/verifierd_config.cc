@@ -63,7 +63,9 @@ class VerifierdChecker : private KeyChecks {
       ASSIGN_OR_RETURN(out_.etcd, CheckEtcd(in_.store().etcd(), "store.etcd",
                                             "/vmattest/verifier/", *this));
     }
-    RETURN_IF_ERROR(Ledger());
+    if (in_.ledger().node()) {
+      ASSIGN_OR_RETURN(out_.ledger, CheckLedger(in_.ledger(), "ledger", *this));
+    }
     if (!in_.metrics().address().empty()) {
       RETURN_IF_ERROR(HostPort("metrics.address", in_.metrics().address()));
       out_.metrics_address = in_.metrics().address();
@@ -73,43 +75,6 @@ class VerifierdChecker : private KeyChecks {
   }
 
  private:
-  absl::Status Ledger() {
-    const v1::LedgerConfig& in = in_.ledger();
-    if (!in.node()) {
-      return absl::OkStatus();
-    }
-    constexpr size_t kMaxOrigin = 255;  // tlog-cosignature
-    if (in.origin().empty() || in.origin().size() > kMaxOrigin ||
-        in.origin().find_first_of(" +\t\n") != std::string::npos) {
-      return Error("ledger.origin",
-                   "the ledger's name, 1 to 255 characters, without spaces and "
-                   "'+'");
-    }
-    LedgerSettings& out = out_.ledger.emplace();
-    out.origin = in.origin();
-    if (!in.policy().empty()) {
-      ASSIGN_OR_RETURN(out.policy, AbsolutePath("ledger.policy", in.policy()));
-    }
-    if (!in.authorities().empty()) {
-      ASSIGN_OR_RETURN(out.authorities,
-                       AbsolutePath("ledger.authorities", in.authorities()));
-    }
-    if (!in.owners().empty()) {
-      ASSIGN_OR_RETURN(out.owners, AbsolutePath("ledger.owners", in.owners()));
-    }
-    if (in.has_witness_tls()) {
-      const v1::HostTlsConfig& from = in.witness_tls();
-      const std::string key = "ledger.witness_tls";
-      HostTls& tls = out.witness_tls.emplace();
-      ASSIGN_OR_RETURN(tls.certificate,
-                       SecretPath(key + ".certificate", from.certificate()));
-      ASSIGN_OR_RETURN(tls.private_key,
-                       SecretPath(key + ".private_key", from.private_key()));
-      ASSIGN_OR_RETURN(tls.ca, SecretPath(key + ".ca", from.ca()));
-    }
-    return absl::OkStatus();
-  }
-
   absl::Status Limits() {
     const v1::VerifierdLimitsConfig& in = in_.limits();
     struct Limit {

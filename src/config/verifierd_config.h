@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "config/etcd_settings.h"
 #include "config/layers.h"
+#include "config/ledger_settings.h"
 #include "config/tcp_listener.h"
 #include "config/verification_settings.h"
 
@@ -16,14 +17,6 @@
 // default: docs/configuration.md.
 
 namespace vmattest::config {
-
-struct LedgerSettings {
-  std::string origin;
-  std::optional<std::filesystem::path> policy;
-  std::filesystem::path authorities;  // empty: none
-  std::filesystem::path owners;
-  std::optional<HostTls> witness_tls;
-};
 
 // Immutable once loaded: hand it around as const.
 struct VerifierdConfig {

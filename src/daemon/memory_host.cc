@@ -68,6 +68,11 @@ inspection::WorkerPoolOptions PoolOptions(const config::MemoryConfig& config,
                            uint64_t{config.worker_memory_mib} << 20);
 }
 
+// libvirtd, as root, comes to FIFOs there.
+fs::path StreamsOf(const config::DaemonConfig& config) {
+  return config.state_dir / "streams";
+}
+
 memory::WorkerMeasurer::Options MeasurerOptions(
     const config::DaemonConfig& config) {
   memory::WorkerMeasurer::Options options;
@@ -75,6 +80,8 @@ memory::WorkerMeasurer::Options MeasurerOptions(
   options.max_kept = config.memory.max_workers;
   options.threads = config.memory.threads;
   options.max_peek_bytes = uint64_t{config.memory.max_peek_mib} << 20;
+  options.streams = StreamsOf(config);
+  options.max_saved_bytes = uint64_t{config.memory.max_moment_mib} << 20;
   return options;
 }
 
@@ -93,6 +100,11 @@ absl::StatusOr<std::unique_ptr<MemoryHost>> MemoryHost::Make(
                         "memory.enabled");
   ASSIGN_OR_RETURN_WITH(const fs::path guard, find("vmattest-resume-guard"),
                         "memory.enabled");
+  std::error_code error;
+  fs::create_directories(StreamsOf(config), error);
+  if (error) {
+    return ErrnoStatus(error.value(), StreamsOf(config).string());
+  }
   return std::unique_ptr<MemoryHost>(new MemoryHost(
       config, parts, {worker.string(), guard.string()}, std::move(policies)));
 }
@@ -110,7 +122,8 @@ MemoryHost::MemoryHost(const config::DaemonConfig& config, const Parts& parts,
                            .control = parts.libvirt,
                            .measurer = measurer_,
                            .make_guard = capture::ProcessGuards(
-                               programs.guard, config.libvirt_uri)},
+                               programs.guard, config.libvirt_uri,
+                               StreamsOf(config))},
                  .signer = parts.signer,
                  .statements = parts.attestor.statements(),
                  .store = store_,

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "base/bytes.h"
+#include "base/status.h"
 
 // TPM2B_NV_PUBLIC (TCG TPM 2.0 Library, Part 2, section 13.6), parsed as
 // hostile bytes. Pure; callable from any thread.
@@ -26,6 +27,7 @@ struct NvPublic {
   uint16_t data_size = 0;
   Bytes name;  // name algorithm || H(public area)
 };
+
 // INVALID_ARGUMENT: truncated, trailing bytes, or a name algorithm other than
 // SHA-256 and SHA-384.
 absl::StatusOr<NvPublic> ParseNvPublic(ByteView tpm2b_nv_public);

@@ -143,6 +143,7 @@ struct StateStatement {
   DigestBytes records_root;            // RecordsRoot(); empty: no records
   uint64_t record_count = 0;
   std::string cpu_state;  // "measured", or why it was not
+  std::string run;        // which run of the VM; empty: not known
 };
 
 // The page digests that a snapshot's region roots are made of.

@@ -3,6 +3,7 @@
 // before the pause and tells it when that is over. It is told nothing by
 // signals: a service manager that ends the whole unit must not end it first.
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -26,10 +27,35 @@ using namespace vmattest;  // NOLINT(google-build-using-namespace): main only
 constexpr size_t kMaxMessage = 4096;
 constexpr auto kGiveUp = std::chrono::seconds(60);
 constexpr auto kPause = std::chrono::milliseconds(200);
+constexpr int kSilences = 5;
 
 void IgnoreSignals() {
   for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGPIPE}) {
     (void)std::signal(signal, SIG_IGN);
+  }
+}
+
+// libvirtd may be waiting for somebody who reads what it streams, and hold the
+// guest until then. Whoever would have is dead: it goes nowhere.
+void Drain(const std::string& pipe) {
+  const UniqueFd reader(
+      open(pipe.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
+  struct stat info {};
+  if (!reader.valid() || fstat(reader.get(), &info) != 0 ||
+      !S_ISFIFO(info.st_mode)) {
+    return;
+  }
+  (void)unlink(pipe.c_str());
+  const auto end = std::chrono::steady_clock::now() + kGiveUp;
+  char buffer[1 << 16];
+  int silent = 0;
+  // It closes the pipe and opens it again: the end is when it stays closed.
+  while (silent < kSilences && std::chrono::steady_clock::now() < end) {
+    const ssize_t got = read(reader.get(), buffer, sizeof buffer);
+    silent = got == 0 ? silent + 1 : 0;
+    if (got <= 0) {
+      std::this_thread::sleep_for(kPause);
+    }
   }
 }
 
@@ -59,11 +85,20 @@ int Guard() {
   if (space == std::string_view::npos || !uuid.ok()) {
     return 2;
   }
-  const std::string uri(text.substr(space + 1));
+  const size_t line = text.find('\n', space);
+  const std::string uri(text.substr(space + 1, line - space - 1));
+  const std::string pipe(
+      line == std::string_view::npos ? "" : text.substr(line + 1));
   if (!channel.Send({ToBytes("ready"), {}}, ipc::kNoDeadline).ok()) {
     return 0;
   }
-  return channel.Receive(ipc::kNoDeadline).ok() ? 0 : Resume(uri, *uuid);
+  if (channel.Receive(ipc::kNoDeadline).ok()) {
+    return 0;
+  }
+  if (!pipe.empty()) {
+    Drain(pipe);
+  }
+  return Resume(uri, *uuid);
 }
 
 }  // namespace

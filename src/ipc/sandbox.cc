@@ -177,6 +177,7 @@ absl::Status EnterWorkerSandbox(int second_channel, bool map_files) {
   if (map_files) {
     filter.Add(SCMP_ACT_ALLOW, SCMP_SYS(mmap),
                {Equal(2, PROT_READ), Masked(3, MAP_FIXED, 0)});
+    filter.Add(SCMP_ACT_ALLOW, {SCMP_SYS(pwrite64)});
   }
   filter.Add(SCMP_ACT_ALLOW, SCMP_SYS(mprotect), {Masked(2, PROT_EXEC, 0)});
   for (const int channel : {kChannelFd, second_channel}) {

@@ -23,7 +23,8 @@ absl::Status RenounceCapabilities();
 // else kills the process: no file is opened, no socket made, no process
 // started, nobody signalled.
 //
-// With `map_files` it may map files that it has, for reading alone.
+// With `map_files` it may map files that it has, for reading alone, and write
+// into those that it was handed for that.
 // `second_channel` is another descriptor for messages, to a helper that it has
 // started before; -1: there is none.
 absl::Status EnterWorkerSandbox(int second_channel = -1,

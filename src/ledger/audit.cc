@@ -1,6 +1,11 @@
 #include "ledger/audit.h"
 
 #include <algorithm>
+#include <atomic>
+#include <future>
+#include <memory>
+#include <thread>
+#include <utility>
 
 #include "base/base64.h"
 #include "crypto/digest.h"
@@ -21,10 +26,19 @@ constexpr std::string_view kTile = "ledger-tile";
 constexpr std::string_view kRoot = "ledger-root";
 constexpr std::string_view kFork = "ledger-fork";
 
+// An entry whose signature is still to be checked.
+struct Signed {
+  uint64_t index = 0;
+  Entry entry;
+  WriterKey key;
+};
+
 class Auditor {
  public:
   Auditor(AuditSource& source, const AuditOptions& options)
-      : source_(source), options_(options), state_(options.log) {}
+      : source_(source),
+        options_(options),
+        state_(std::make_unique<LogState>(options.log)) {}
 
   absl::StatusOr<AuditReport> Run() {
     ASSIGN_OR_RETURN(note_, source_.CheckpointNote());
@@ -45,6 +59,7 @@ class Auditor {
       Find("checkpoint", reason::kOrigin, options_.log.origin,
            checkpoint.origin);
     }
+    RETURN_IF_ERROR(TakeFork());
     RETURN_IF_ERROR(TakeKnown());
     RETURN_IF_ERROR(Replay());
     CheckEnd();
@@ -59,6 +74,16 @@ class Auditor {
                   std::move(found)};
     report_.findings.push_back(
         {.element = std::move(element), .reason = std::move(reason)});
+  }
+
+  absl::Status TakeFork() {
+    ASSIGN_OR_RETURN(const std::optional<tlog::ForkProof> proof,
+                     source_.KnownFork());
+    if (proof && tlog::CheckFork(*proof, options_.witnesses.verifiers()).ok()) {
+      Find("checkpoint", kFork, "one story", "two, with a proof");
+      report_.fork = proof;
+    }
+    return absl::OkStatus();
   }
 
   absl::Status TakeKnown() {
@@ -78,47 +103,69 @@ class Auditor {
     return absl::OkStatus();
   }
 
+  // Rules on this thread; signatures meanwhile on others, a page behind.
   absl::Status Replay() {
-    while (good_ && state_.size() < report_.size) {
-      absl::StatusOr<std::vector<Bytes>> page = source_.Records(
-          state_.size(),
-          std::min<uint64_t>(kPage, report_.size - state_.size()),
-          report_.size);
-      if (!page.ok() && (absl::IsNotFound(page.status()) ||
-                         absl::IsInvalidArgument(page.status()))) {
-        Find(fmt::format("record {}", state_.size()), reason::kMalformed, "",
-             std::string(page.status().message()));
-        return absl::OkStatus();
+    std::vector<Signed> checking;
+    std::future<size_t> forged;  // over them
+    size_t known_findings = report_.findings.size();
+    while (good_ && state_->size() < report_.size) {
+      const size_t findings = report_.findings.size();
+      RETURN_IF_ERROR(TakePage());
+      if (const size_t bad = Wait(forged, checking); bad < checking.size()) {
+        return Forged(checking[bad], known_findings);
       }
-      RETURN_IF_ERROR(page.status());
-      for (const Bytes& record : *page) {
-        if (!TakeRecord(record)) {
-          break;
-        }
-      }
-      CheckTiles(false);
+      checking = std::exchange(pending_, {});
+      known_findings = findings;
+      forged = std::async(std::launch::async,
+                          [this, &checking] { return Verify(checking); });
       if (options_.progress) {
-        options_.progress(state_.size(), report_.size);
+        options_.progress(state_->size(), report_.size);
       }
     }
+    if (const size_t bad = Wait(forged, checking); bad < checking.size()) {
+      return Forged(checking[bad], known_findings);
+    }
+    return absl::OkStatus();
+  }
+  static size_t Wait(std::future<size_t>& forged,
+                     const std::vector<Signed>& checking) {
+    return forged.valid() ? forged.get() : checking.size();
+  }
+
+  absl::Status TakePage() {
+    absl::StatusOr<std::vector<Bytes>> page = source_.Records(
+        state_->size(),
+        std::min<uint64_t>(kPage, report_.size - state_->size()), report_.size);
+    if (!page.ok() && (absl::IsNotFound(page.status()) ||
+                       absl::IsInvalidArgument(page.status()))) {
+      good_ = false;
+      Find(fmt::format("record {}", state_->size()), reason::kMalformed, "",
+           std::string(page.status().message()));
+      return absl::OkStatus();
+    }
+    RETURN_IF_ERROR(page.status());
+    for (const Bytes& record : *page) {
+      if (!TakeRecord(record)) {
+        break;
+      }
+    }
+    CheckTiles(false);
     return absl::OkStatus();
   }
 
   bool TakeRecord(const Bytes& bytes) {
-    const uint64_t index = state_.size();
+    const uint64_t index = state_->size();
     std::optional<Reason> refusal;
     const absl::StatusOr<Record> record = ParseRecord(bytes);
-    const absl::StatusOr<Entry> entry =
+    absl::StatusOr<Entry> entry =
         record.ok() ? ParseEntry(record->entry) : record.status();
+    WriterKey key;
     if (!entry.ok()) {
       refusal = Reason{std::string(reason::kMalformed), "record", "",
                        std::string(entry.status().message())};
     } else {
-      const WriterKey key = state_.KeyFor(*entry);
-      refusal = state_.Check(*entry, key, record->time_unix_ms);
-      if (!refusal) {
-        refusal = CheckSignature(state_.policy(), *entry, key);
-      }
+      key = state_->KeyFor(*entry);
+      refusal = state_->Check(*entry, key, record->time_unix_ms);
     }
     if (refusal) {
       good_ = false;
@@ -127,9 +174,11 @@ class Auditor {
       return false;
     }
     ++report_.types[std::string(TypeName(entry->body))];
-    state_.Apply(*entry, record->time_unix_ms);
+    state_->Apply(*entry, record->time_unix_ms);
     edge_.Append(merkle::LeafHash(kSha256, bytes));
-    if (known_ && state_.size() == known_->size &&
+    pending_.push_back(
+        {.index = index, .entry = *std::move(entry), .key = std::move(key)});
+    if (known_ && state_->size() == known_->size &&
         edge_.Root() != known_->root) {
       Find("known-checkpoint", kFork, ToBase64(known_->root),
            ToBase64(edge_.Root()));
@@ -139,6 +188,56 @@ class Auditor {
       }
     }
     return true;
+  }
+
+  // The first whose signature is wrong; their number: none.
+  [[nodiscard]] size_t Verify(const std::vector<Signed>& entries) const {
+    std::atomic<size_t> next = 0;
+    std::atomic<size_t> first = entries.size();
+    const auto work = [&] {
+      for (size_t i = next++; i < first; i = next++) {
+        if (CheckSignature(options_.log, entries[i].entry, entries[i].key)) {
+          size_t known = first;
+          while (i < known && !first.compare_exchange_weak(known, i)) {
+          }
+        }
+      }
+    };
+    std::vector<std::thread> others;
+    for (size_t i = 1; i < std::max<size_t>(1, options_.threads); ++i) {
+      others.emplace_back(work);
+    }
+    work();
+    for (std::thread& other : others) {
+      other.join();
+    }
+    return first;
+  }
+
+  // What follows it does not count: back to the state before.
+  absl::Status Forged(const Signed& bad, size_t findings) {
+    report_.findings.resize(findings);
+    state_ = std::make_unique<LogState>(options_.log);
+    edge_ = {};
+    partial_.clear();
+    report_.types.clear();
+    while (state_->size() < bad.index) {
+      ASSIGN_OR_RETURN(
+          const std::vector<Bytes> page,
+          source_.Records(state_->size(),
+                          std::min<uint64_t>(kPage, bad.index - state_->size()),
+                          report_.size));
+      for (const Bytes& record : page) {
+        if (!TakeRecord(record)) {
+          return absl::AbortedError("the log changed while it was audited");
+        }
+      }
+    }
+    good_ = false;
+    report_.findings.push_back(
+        {.element = fmt::format("record {}", bad.index),
+         .reason = *CheckSignature(options_.log, bad.entry, bad.key)});
+    return absl::OkStatus();
   }
 
   // Full tiles as they complete; the others at the end.
@@ -162,6 +261,9 @@ class Auditor {
   }
 
   void CheckTile(const tlog::TreeEdge::Changed& tile) {
+    if (!source_.has_tiles()) {
+      return;
+    }
     const absl::StatusOr<Bytes> found =
         source_.Tile(tile.level, tile.index, report_.size);
     const std::string element =
@@ -174,7 +276,7 @@ class Auditor {
   }
 
   void CheckEnd() {
-    if (!good_ || state_.size() != report_.size) {
+    if (!good_ || state_->size() != report_.size) {
       return;
     }
     CheckTiles(true);
@@ -184,12 +286,12 @@ class Auditor {
   }
 
   void Summarise() {
-    report_.checked = state_.size();
-    state_.Witnessed(state_.size());
-    report_.state_root = state_.StateRoot();
-    for (const auto& [id, vm] : state_.fold().vms()) {
+    report_.checked = state_->size();
+    state_->Witnessed(state_->size());
+    report_.state_root = state_->StateRoot();
+    for (const auto& [id, vm] : state_->fold().vms()) {
       const std::optional<trust::Reading> reading =
-          state_.fold().Read(id, options_.now_unix_ms);
+          state_->fold().Read(id, options_.now_unix_ms);
       report_.vms.push_back({.uuid = vmattest::ToString(id),
                              .owner = vm.owner,
                              .home = vm.host,
@@ -199,8 +301,8 @@ class Auditor {
                              .fails = vm.fails,
                              .silences = reading->silences});
     }
-    for (const auto& [name, writer] : state_.writers()) {
-      const trust::HostState* const host = state_.fold().FindHost(name);
+    for (const auto& [name, writer] : state_->writers()) {
+      const trust::HostState* const host = state_->fold().FindHost(name);
       if (host != nullptr && host->compromised) {
         report_.compromised_hosts.push_back(name);
       }
@@ -209,11 +311,12 @@ class Auditor {
 
   AuditSource& source_;
   const AuditOptions& options_;
-  LogState state_;
+  std::unique_ptr<LogState> state_;
   tlog::TreeEdge edge_;
   std::map<std::pair<uint32_t, uint64_t>, tlog::TreeEdge::Changed> partial_;
   std::string note_;
   std::optional<tlog::Checkpoint> known_;
+  std::vector<Signed> pending_;  // signatures of the newest page
   bool good_ = true;
   AuditReport report_;
 };

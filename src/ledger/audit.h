@@ -22,6 +22,7 @@ struct AuditOptions {
   // A checkpoint that was known before must be a prefix. Notes.
   std::optional<std::string> known_checkpoint;
   int64_t now_unix_ms = 0;  // scores are as of then
+  size_t threads = 1;       // that check signatures, beside the caller's
   std::function<void(uint64_t done, uint64_t of)> progress;
 };
 

@@ -18,6 +18,7 @@ Checkpointer::Checkpointer(Parts parts)
     : parts_(std::move(parts)), witness_sizes_(parts_.witnesses.size()) {
   const MutexLock lock(mutex_);
   state_.unwitnessed = parts_.policy.threshold() == 0;
+  state_.fork = parts_.fork;
 }
 
 absl::StatusOr<Log::Trusted> Checkpointer::LastSigned(
@@ -31,8 +32,17 @@ Checkpointer::State Checkpointer::state() const {
   return state_;
 }
 
+absl::Status Checkpointer::CheckFork() const {
+  const MutexLock lock(mutex_);
+  return state_.fork
+             ? absl::DataLossError(
+                   "the ledger was forked: nothing it says is to be believed")
+             : absl::OkStatus();
+}
+
 absl::Status Checkpointer::Round() {
   const MutexLock round(round_);
+  RETURN_IF_ERROR(CheckFork());
   const LogHead head = parts_.log.head();
   if (head.size == 0) {
     return absl::OkStatus();
@@ -41,29 +51,82 @@ absl::Status Checkpointer::Round() {
   ASSIGN_OR_RETURN(const tlog::Checkpoint checkpoint,
                    tlog::ParseCheckpoint(note.text));
   RETURN_IF_ERROR(Gather(note, checkpoint));
+  RETURN_IF_ERROR(CheckFork());
   return Keep(note, checkpoint);
 }
 
-absl::StatusOr<tlog::Note> Checkpointer::Sign(const LogHead& head) {
-  const std::string origin = parts_.log.With(
-      [](const LogState& state) { return state.policy().origin; });
+absl::Status Checkpointer::Adopt() {
+  const MutexLock round(round_);
+  RETURN_IF_ERROR(CheckFork());
+  ASSIGN_OR_RETURN(const std::optional<StoredCheckpoint> stored,
+                   parts_.log.store().Checkpoint());
+  if (!stored || stored->note == state().note ||
+      stored->size > parts_.log.head().size) {
+    return absl::OkStatus();
+  }
+  const absl::StatusOr<tlog::AcceptedCheckpoint> accepted =
+      tlog::OpenCheckpoint(stored->note, parts_.policy);
+  if (!accepted.ok()) {
+    const MutexLock lock(mutex_);
+    state_.problems = {std::string(accepted.status().message())};
+    return absl::OkStatus();
+  }
+  const tlog::Checkpoint& checkpoint = accepted->checkpoint;
+  const std::string& origin = parts_.log.policy().origin;
+  if (checkpoint.origin != origin || checkpoint.size != stored->size) {
+    return absl::DataLossError("the store's checkpoint is another log's");
+  }
+  ASSIGN_OR_RETURN(const Bytes root, parts_.log.RootAt(checkpoint.size));
+  if (root != checkpoint.root) {
+    return absl::DataLossError(fmt::format(
+        "the leader's checkpoint of {} records is not of those in the store",
+        checkpoint.size));
+  }
   ASSIGN_OR_RETURN(const tlog::WitnessStore::Seen before,
                    parts_.memory.Find(origin));
-  if (before.size > head.size) {
-    return absl::DataLossError(
-        fmt::format("{} records were signed for, the ledger has {}",
-                    before.size, head.size));
+  if (before.size < checkpoint.size) {
+    RETURN_IF_ERROR(CheckContinues(before, checkpoint.size, root));
+    RETURN_IF_ERROR(parts_.memory.Replace(
+        origin, before,
+        {.size = checkpoint.size, .root = root, .note = stored->note}));
   }
-  if (before.size > 0) {
-    ASSIGN_OR_RETURN(const std::vector<Bytes> path,
-                     parts_.log.ConsistencyProof(before.size, head.size));
-    if (!merkle::VerifyConsistency(HashAlgorithm::kSha256, before.size,
-                                   head.size, before.root, head.root, path)) {
-      return absl::DataLossError(fmt::format(
-          "the ledger's {} records do not continue the {} that were signed for",
-          head.size, before.size));
-    }
+  {
+    const MutexLock lock(mutex_);
+    state_.problems.clear();
+    state_.size = std::max(state_.size, checkpoint.size);
+    state_.witnessed = checkpoint.size;
+    state_.witnessed_unix_s = accepted->witnessed_unix_s;
+    state_.note = stored->note;
   }
+  parts_.log.Witnessed(checkpoint.size);
+  return absl::OkStatus();
+}
+
+absl::Status Checkpointer::CheckContinues(
+    const tlog::WitnessStore::Seen& before, uint64_t size, const Bytes& root) {
+  if (before.size > size) {
+    return absl::DataLossError(fmt::format(
+        "{} records were signed for, the ledger has {}", before.size, size));
+  }
+  if (before.size == 0) {
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(const std::vector<Bytes> path,
+                   parts_.log.ConsistencyProof(before.size, size));
+  return merkle::VerifyConsistency(HashAlgorithm::kSha256, before.size, size,
+                                   before.root, root, path)
+             ? absl::OkStatus()
+             : absl::DataLossError(fmt::format(
+                   "the ledger's {} records do not continue the {} that were "
+                   "signed for",
+                   size, before.size));
+}
+
+absl::StatusOr<tlog::Note> Checkpointer::Sign(const LogHead& head) {
+  const std::string& origin = parts_.log.policy().origin;
+  ASSIGN_OR_RETURN(const tlog::WitnessStore::Seen before,
+                   parts_.memory.Find(origin));
+  RETURN_IF_ERROR(CheckContinues(before, head.size, head.root));
   tlog::Note note{
       .text = tlog::EncodeCheckpoint(
           {.origin = origin, .size = head.size, .root = head.root})};
@@ -100,6 +163,15 @@ absl::Status Checkpointer::Gather(tlog::Note& note,
   return absl::OkStatus();
 }
 
+// A witness may say anything; what convicts the log is its own key.
+void Checkpointer::TakeFork(const tlog::WitnessReply& reply) {
+  if (reply.fork &&
+      tlog::CheckFork(*reply.fork, parts_.policy.verifiers()).ok()) {
+    const MutexLock lock(mutex_);
+    state_.fork = reply.fork;
+  }
+}
+
 // With the size that the witness holds as far as we know; it says so if it is
 // another one.
 absl::Status Checkpointer::Ask(size_t witness, const Log::Included& newest,
@@ -120,10 +192,7 @@ absl::Status Checkpointer::Ask(size_t witness, const Log::Included& newest,
                          {.body = tlog::EncodeAddCheckpoint(request),
                           .newest_record = newest.record_bytes,
                           .inclusion_path = newest.path}));
-    if (reply.fork) {
-      const MutexLock lock(mutex_);
-      state_.fork = reply.fork;
-    }
+    TakeFork(reply);
     if (reply.status == kOk) {
       ASSIGN_OR_RETURN_WITH(const tlog::Note cosigned,
                             tlog::ParseNote(note.text + "\n" + reply.body),

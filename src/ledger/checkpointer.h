@@ -45,9 +45,11 @@ class Checkpointer {
     // the node (ML-DSA).
     std::vector<std::shared_ptr<tlog::NoteSigner>> signers;
     std::vector<std::shared_ptr<WitnessClient>> witnesses;
-    // What this node signed last, durable.
+    // What this node signed or accepted last, durable.
     tlog::WitnessStore& memory;
     const Clock& clock;
+    // Shown before, and nobody has decided about it since.
+    std::optional<tlog::ForkProof> fork;
   };
   struct State {
     uint64_t size = 0;             // of the newest note
@@ -57,7 +59,8 @@ class Checkpointer {
     // The policy asks for nobody's cosignature (rule S29).
     bool unwitnessed = false;
     std::vector<std::string> problems;  // of the last round, by witness
-    // Somebody showed that the log told two stories.
+    // Somebody proved that the log told two stories: nothing is signed any
+    // more, and nothing that the log says is to be believed.
     std::optional<tlog::ForkProof> fork;
   };
 
@@ -69,12 +72,22 @@ class Checkpointer {
 
   // One round: signs if the log grew, asks those witnesses whose cosignature
   // is missing or old, keeps what came. DATA_LOSS: the log is no continuation
-  // of what was signed; nothing is signed any more.
+  // of what was signed, or was forked; nothing is signed any more.
   absl::Status Round();
+  // Instead, on a node that does not lead: takes over what the leader kept,
+  // once the policy accepts it and the records here give its root. DATA_LOSS:
+  // they give another, or it is no continuation of what this node knew.
+  absl::Status Adopt();
   [[nodiscard]] State state() const;
+  // DATA_LOSS: state().fork is there.
+  [[nodiscard]] absl::Status CheckFork() const;
 
  private:
+  // That a tree of `size` and `root` continues what this node signed for.
+  absl::Status CheckContinues(const tlog::WitnessStore::Seen& before,
+                              uint64_t size, const Bytes& root);
   absl::StatusOr<tlog::Note> Sign(const LogHead& head);
+  void TakeFork(const tlog::WitnessReply& reply);
   absl::Status Gather(tlog::Note& note, const tlog::Checkpoint& checkpoint)
       REQUIRES_LOCK(round_);
   absl::Status Ask(size_t witness, const Log::Included& newest,

@@ -67,6 +67,51 @@ absl::Status AddLink(const std::string& vm_id, const std::string& previous,
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::vector<VmLink>> VmLinks(const v1::LedgerEntryBody& body) {
+  std::vector<VmLink> links;
+  const auto add = [&links](const auto& message) {
+    return AddLink(message.vm_id(), message.vm_previous(), links);
+  };
+  absl::Status status;
+  switch (body.what_case()) {
+    case v1::LedgerEntryBody::kVmRegister:
+      status = add(body.vm_register());
+      break;
+    case v1::LedgerEntryBody::kAttestResult:
+      status = add(body.attest_result());
+      break;
+    case v1::LedgerEntryBody::kAttestBatch:
+      for (const v1::LedgerVmChange& change : body.attest_batch().changes()) {
+        status.Update(add(change));
+      }
+      break;
+    case v1::LedgerEntryBody::kMigrateOut:
+      status = add(body.migrate_out());
+      break;
+    case v1::LedgerEntryBody::kMigrateIn:
+      status = add(body.migrate_in());
+      break;
+    case v1::LedgerEntryBody::kLaunchDecision:
+      status = add(body.launch_decision());
+      break;
+    case v1::LedgerEntryBody::kNotice:
+      if (!body.notice().vm_id().empty()) {
+        status = add(body.notice());
+      }
+      break;
+    case v1::LedgerEntryBody::kHostAuthorise:
+    case v1::LedgerEntryBody::kHostRevoke:
+    case v1::LedgerEntryBody::kKeyDelegate:
+    case v1::LedgerEntryBody::kHostCompromise:
+    case v1::LedgerEntryBody::kStateRoot:
+    case v1::LedgerEntryBody::kPolicy:
+    case v1::LedgerEntryBody::WHAT_NOT_SET:
+      break;
+  }
+  RETURN_IF_ERROR(status);
+  return links;
+}
+
 }  // namespace
 
 std::string Entry::Writer() const {
@@ -108,7 +153,7 @@ absl::StatusOr<Entry> ParseEntry(ByteView bytes) {
     return wire::Malformed("LedgerEntryBody.sequence",
                            "from 1, with an entry before from 2");
   }
-  RETURN_IF_ERROR(VmLinks(entry.body).status());
+  ASSIGN_OR_RETURN(entry.links, VmLinks(entry.body));
   return entry;
 }
 
@@ -164,49 +209,11 @@ Bytes EncodeRecord(int64_t time_unix_ms, ByteView entry) {
   return wire::Serialize(message);
 }
 
-absl::StatusOr<std::vector<VmLink>> VmLinks(const v1::LedgerEntryBody& body) {
-  std::vector<VmLink> links;
-  const auto add = [&links](const auto& message) {
-    return AddLink(message.vm_id(), message.vm_previous(), links);
-  };
-  absl::Status status;
-  switch (body.what_case()) {
-    case v1::LedgerEntryBody::kVmRegister:
-      status = add(body.vm_register());
-      break;
-    case v1::LedgerEntryBody::kAttestResult:
-      status = add(body.attest_result());
-      break;
-    case v1::LedgerEntryBody::kAttestBatch:
-      for (const v1::LedgerVmChange& change : body.attest_batch().changes()) {
-        status.Update(add(change));
-      }
-      break;
-    case v1::LedgerEntryBody::kMigrateOut:
-      status = add(body.migrate_out());
-      break;
-    case v1::LedgerEntryBody::kMigrateIn:
-      status = add(body.migrate_in());
-      break;
-    case v1::LedgerEntryBody::kLaunchDecision:
-      status = add(body.launch_decision());
-      break;
-    case v1::LedgerEntryBody::kNotice:
-      if (!body.notice().vm_id().empty()) {
-        status = add(body.notice());
-      }
-      break;
-    case v1::LedgerEntryBody::kHostAuthorise:
-    case v1::LedgerEntryBody::kHostRevoke:
-    case v1::LedgerEntryBody::kKeyDelegate:
-    case v1::LedgerEntryBody::kHostCompromise:
-    case v1::LedgerEntryBody::kStateRoot:
-    case v1::LedgerEntryBody::kPolicy:
-    case v1::LedgerEntryBody::WHAT_NOT_SET:
-      break;
-  }
-  RETURN_IF_ERROR(status);
-  return links;
+Uuid VmOf(const std::string& vm_id) {
+  Uuid vm;
+  std::copy_n(vm_id.begin(), std::min(vm_id.size(), vm.bytes.size()),
+              vm.bytes.begin());
+  return vm;
 }
 
 std::string_view TypeName(const v1::LedgerEntryBody& body) {

@@ -25,6 +25,12 @@ inline constexpr size_t kMaxRecordSize = 65'535;
 // Leaves room for the record around it.
 inline constexpr size_t kMaxEntrySize = kMaxRecordSize - 32;
 
+// A VM that an entry is about, and the hash of the one before about it.
+struct VmLink {
+  Uuid vm;
+  Bytes previous;
+};
+
 struct Entry {
   Bytes bytes;  // LedgerEntry
   Bytes hash;   // SHA-256 of `bytes`
@@ -34,6 +40,7 @@ struct Entry {
   Bytes document;       // of the others
   Bytes signer_key_id;  // of the document, unchecked
   v1::LedgerEntryBody body;
+  std::vector<VmLink> links;  // no VM twice
 
   // Who counts the sequence: the host's id, or "key/HEX" of a document's.
   [[nodiscard]] std::string Writer() const;
@@ -55,13 +62,8 @@ struct Record {
 absl::StatusOr<Record> ParseRecord(ByteView bytes);
 Bytes EncodeRecord(int64_t time_unix_ms, ByteView entry);
 
-// The VMs that an entry is about, with the hash that each names as the VM's
-// entry before. INVALID_ARGUMENT: an id that is no UUID, or twice the same.
-struct VmLink {
-  Uuid vm;
-  Bytes previous;
-};
-absl::StatusOr<std::vector<VmLink>> VmLinks(const v1::LedgerEntryBody& body);
+// Of a `vm_id` field: shorter ones are filled up, ParseEntry refuses them.
+Uuid VmOf(const std::string& vm_id);
 
 // "attest-batch"; for people and metrics.
 std::string_view TypeName(const v1::LedgerEntryBody& body);

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "crypto/ecdsa_der.h"
 #include "ledger/reason_codes.h"
 
 namespace vmattest::ledger {
@@ -10,6 +11,17 @@ namespace {
 constexpr size_t kCoordinateSize = 32;
 
 }  // namespace
+
+std::shared_ptr<const EcVerifier> ImportWriterKey(const std::string& spki) {
+  const absl::StatusOr<EcPublicKey> key = ParseP256Spki(AsBytes(spki));
+  if (!key.ok()) {
+    return nullptr;
+  }
+  absl::StatusOr<EcVerifier> verifier = EcVerifier::Import(*key);
+  return verifier.ok()
+             ? std::make_shared<const EcVerifier>(*std::move(verifier))
+             : nullptr;
+}
 
 std::optional<Reason> CheckSignature(const LogPolicy& policy,
                                      const Entry& entry, const WriterKey& key) {

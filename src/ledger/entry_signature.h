@@ -31,6 +31,9 @@ struct WriterKey {
   uint64_t generation = 0;
 };
 
+// Of a `key_spki` field: null unless it is a P-256 key.
+std::shared_ptr<const EcVerifier> ImportWriterKey(const std::string& spki);
+
 // Slow: one or two signatures. Refuses unless `entry` is signed by `key`, or is
 // a document by somebody who may sign it. Callable from any thread.
 std::optional<Reason> CheckSignature(const LogPolicy& policy,

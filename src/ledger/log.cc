@@ -24,6 +24,29 @@ std::string Told(const Reason& reason) {
                      reason.element, reason.expected, reason.found);
 }
 
+absl::Status NotSignedFor(uint64_t size) {
+  return absl::DataLossError(
+      fmt::format("the first {} records are not those that were signed for: "
+                  "the ledger was rolled back and grew again, or is another "
+                  "one",
+                  size));
+}
+
+absl::StatusOr<std::vector<LogState::Item>> ReadState(LogStore& store) {
+  std::vector<LogState::Item> items;
+  while (true) {
+    ASSIGN_OR_RETURN(
+        std::vector<StateItem> page,
+        store.State(items.empty() ? "" : items.back().first, kReplayPage));
+    for (StateItem& item : page) {
+      items.emplace_back(std::move(item.key), std::move(item.value));
+    }
+    if (page.size() < kReplayPage) {
+      return items;
+    }
+  }
+}
+
 bool IsUnknownOutcome(const absl::Status& status) {
   return status.code() == absl::StatusCode::kUnavailable ||
          status.code() == absl::StatusCode::kDeadlineExceeded ||
@@ -33,8 +56,12 @@ bool IsUnknownOutcome(const absl::Status& status) {
 
 }  // namespace
 
-Log::Log(LogStore& store, LogPolicy policy)
-    : store_(store), state_(std::move(policy)), head_(EmptyHead()) {}
+Log::Log(LogStore& store, LogPolicy policy, ReadRecords archive)
+    : store_(store),
+      archive_(std::move(archive)),
+      policy_(policy),
+      state_(std::move(policy)),
+      head_(EmptyHead()) {}
 
 tlog::ReadTile Log::Reader() {
   return
@@ -47,25 +74,61 @@ tlog::ReadTile Log::Reader() {
 absl::StatusOr<std::unique_ptr<Log>> Log::Open(LogStore& store,
                                                LogPolicy policy,
                                                Trusted trusted,
-                                               Progress progress) {
-  std::unique_ptr<Log> log(new Log(store, std::move(policy)));
+                                               Progress progress,
+                                               ReadRecords archive) {
+  std::unique_ptr<Log> log(
+      new Log(store, std::move(policy), std::move(archive)));
   const MutexLock opening(log->mutex_);
   ASSIGN_OR_RETURN(const LogHead head, store.Head());
   ASSIGN_OR_RETURN(const uint64_t first, store.FirstRecord());
-  if (first > 0) {
-    return absl::FailedPreconditionError(fmt::format(
-        "records before {} were trimmed: read them from an archive", first));
-  }
   if (trusted.size > head.size) {
     return absl::DataLossError(fmt::format(
         "the ledger has {} records, but {} were signed for: it was rolled back",
         head.size, trusted.size));
   }
+  ASSIGN_OR_RETURN(const uint64_t state_size, store.StateSize());
+  if (first > 0 && state_size >= first && state_size < head.size) {
+    RETURN_IF_ERROR(log->BeginAt(state_size, head, trusted));
+  }
   RETURN_IF_ERROR(log->Replay(head, trusted, progress));
   return log;
 }
 
+// At the state that was kept when records below it went. It is what the record
+// after it, a state-root entry of the authority's, says it is; and that record
+// is in the tree whose root this node signed for.
+absl::Status Log::BeginAt(uint64_t size, const LogHead& head,
+                          const Trusted& trusted) {
+  ASSIGN_OR_RETURN(const std::vector<LogState::Item> items, ReadState(store_));
+  absl::Status restored = state_.Restore(size, items);
+  if (!restored.ok()) {
+    return absl::DataLossError(restored.message());
+  }
+  ASSIGN_OR_RETURN(edge_, tlog::TreeEdge::Load(Reader(), size));
+  ASSIGN_OR_RETURN(const std::vector<Bytes> confirming,
+                   store_.Records(size, 1));
+  const absl::StatusOr<Record> record =
+      confirming.empty() ? absl::NotFoundError("") : ParseRecord(confirming[0]);
+  const absl::StatusOr<Entry> entry =
+      record.ok() ? ParseEntry(record->entry) : record.status();
+  if (!entry.ok() || !entry->body.has_state_root()) {
+    return Damaged(size, "confirms no state, and those before it were trimmed");
+  }
+  RETURN_IF_ERROR(TakeRecord(confirming[0], true));
+  if (trusted.size == 0 || trusted.size > size + 1) {
+    return absl::OkStatus();  // Replay() meets it
+  }
+  ASSIGN_OR_RETURN(
+      const std::vector<Bytes> path,
+      tlog::TileTree(Reader(), head.size).ConsistencyProof(trusted.size));
+  return merkle::VerifyConsistency(kSha256, trusted.size, head.size,
+                                   trusted.root, head.root, path)
+             ? absl::OkStatus()
+             : NotSignedFor(trusted.size);
+}
+
 absl::Status Log::CatchUp() {
+  const MutexLock appending(append_mutex_);
   const MutexLock lock(mutex_);
   ASSIGN_OR_RETURN(const LogHead head, store_.Head());
   if (head.size < head_.size) {
@@ -80,21 +143,11 @@ absl::Status Log::CatchUp() {
 absl::Status Log::Replay(const LogHead& head, const Trusted& trusted,
                          const Progress& progress) {
   while (state_.size() < head.size) {
-    ASSIGN_OR_RETURN(
-        const std::vector<Bytes> page,
-        store_.Records(
-            state_.size(),
-            std::min<uint64_t>(kReplayPage, head.size - state_.size())));
-    if (page.empty()) {
-      return Damaged(state_.size(), "is missing");
-    }
+    ASSIGN_OR_RETURN(const std::vector<Bytes> page, NextRecords(head.size));
     for (const Bytes& record : page) {
       RETURN_IF_ERROR(TakeRecord(record, state_.size() >= trusted.size));
       if (state_.size() == trusted.size && edge_.Root() != trusted.root) {
-        return absl::DataLossError(fmt::format(
-            "the first {} records are not those that were signed for: the "
-            "ledger was rolled back and grew again, or is another one",
-            trusted.size));
+        return NotSignedFor(trusted.size);
       }
     }
     RETURN_IF_ERROR(CheckTiles());
@@ -111,6 +164,20 @@ absl::Status Log::Replay(const LogHead& head, const Trusted& trusted,
   }
   head_ = head;
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<Bytes>> Log::NextRecords(uint64_t end) {
+  const uint64_t at = state_.size();
+  const size_t most = std::min<uint64_t>(kReplayPage, end - at);
+  absl::StatusOr<std::vector<Bytes>> page = store_.Records(at, most);
+  if (absl::IsOutOfRange(page.status()) && archive_) {
+    page = archive_(at, most);
+  }
+  if (absl::IsOutOfRange(page.status())) {
+    return Damaged(at, std::string(page.status().message()));
+  }
+  return page.ok() && page->empty() ? Damaged(at, "is missing")
+                                    : std::move(page);
 }
 
 absl::Status Log::TakeRecord(const Bytes& bytes, bool check_signature) {
@@ -171,59 +238,96 @@ void Log::Witnessed(uint64_t size) {
 
 absl::StatusOr<std::vector<Outcome>> Log::Append(
     const std::vector<CheckedEntry>& entries, WallTime now) {
+  std::vector<const CheckedEntry*> all;
+  all.reserve(entries.size());
+  for (const CheckedEntry& entry : entries) {
+    all.push_back(&entry);
+  }
+  return Append(all, now);
+}
+
+// What of `entries` can be appended now, in one batch.
+Log::Plan Log::MakePlan(const std::vector<const CheckedEntry*>& entries,
+                        WallTime now) const {
   const MutexLock lock(mutex_);
   const int64_t time = std::max(
       static_cast<int64_t>(now.time_since_epoch().count()), state_.time_ms());
-  std::vector<Outcome> outcomes(entries.size());
-  std::vector<size_t> taken;
+  Plan plan{.outcomes = std::vector<Outcome>(entries.size()),
+            .batch = {.before = head_, .after = head_},
+            .edge = edge_};
   std::set<std::string> touched;
-  LogBatch batch{.before = head_, .after = head_};
-  tlog::TreeEdge edge = edge_;
-  for (size_t i = 0; i < entries.size() && taken.size() < kMaxBatch; ++i) {
-    const Entry& entry = entries[i].entry;
-    if ((outcomes[i].index = state_.FindRetry(entry))) {
+  for (size_t i = 0; i < entries.size() && plan.taken.size() < kMaxBatch; ++i) {
+    const Entry& entry = entries[i]->entry;
+    Outcome& outcome = plan.outcomes[i];
+    if ((outcome.index = state_.FindRetry(entry))) {
       continue;
     }
-    const std::vector<std::string> touches = LogState::Touches(entry);
-    const bool alone = std::count(touches.begin(), touches.end(), "*") > 0;
+    std::vector<std::string> touches = LogState::Touches(entry);
+    const bool alone = touches.back() == "*";
     const bool shared = std::any_of(
         touches.begin(), touches.end(),
         [&touched](const std::string& t) { return touched.count(t) > 0; });
-    if (shared || (alone && !taken.empty()) || touched.count("*") > 0) {
-      // Its turn comes after those that it waits for; so does that of what
-      // waits for it.
-      touched.insert(touches.begin(), touches.end());
-      continue;
+    const bool waits =
+        shared || (alone && !plan.taken.empty()) || touched.count("*") > 0;
+    if (!waits) {
+      outcome.refusal = state_.Check(entry, entries[i]->key, time);
+      if (outcome.refusal) {
+        continue;
+      }
+      plan.taken.push_back(i);
+      plan.batch.records.push_back(EncodeRecord(time, entry.bytes));
+      plan.edge.Append(merkle::LeafHash(kSha256, plan.batch.records.back()));
     }
-    outcomes[i].refusal = state_.Check(entry, entries[i].key, time);
-    if (outcomes[i].refusal) {
-      continue;
-    }
-    touched.insert(touches.begin(), touches.end());
-    taken.push_back(i);
-    batch.records.push_back(EncodeRecord(time, entry.bytes));
-    edge.Append(merkle::LeafHash(kSha256, batch.records.back()));
+    // One that waits comes after those that it waits for; so does what waits
+    // for it.
+    touched.insert(std::make_move_iterator(touches.begin()),
+                   std::make_move_iterator(touches.end()));
   }
-  if (taken.empty()) {
-    return outcomes;
+  plan.batch.after = {.size = head_.size + plan.taken.size(),
+                      .root = plan.edge.Root(),
+                      .time_unix_ms = time};
+  for (tlog::TreeEdge::Changed& tile : plan.edge.TakeChanged()) {
+    plan.batch.tiles.push_back({.level = tile.level,
+                                .index = tile.index,
+                                .hashes = std::move(tile.hashes)});
   }
-  batch.after = {.size = head_.size + taken.size(),
-                 .root = edge.Root(),
-                 .time_unix_ms = time};
-  for (tlog::TreeEdge::Changed& tile : edge.TakeChanged()) {
-    batch.tiles.push_back({.level = tile.level,
-                           .index = tile.index,
-                           .hashes = std::move(tile.hashes)});
+  return plan;
+}
+
+absl::StatusOr<std::vector<Outcome>> Log::Append(
+    const std::vector<const CheckedEntry*>& entries, WallTime now) {
+  // Readers are not kept waiting for the store.
+  const MutexLock appending(append_mutex_);
+  Plan plan = MakePlan(entries, now);
+  if (plan.taken.empty()) {
+    RETURN_IF_ERROR(CheckCurrent(plan.outcomes));
+    return std::move(plan.outcomes);
   }
-  RETURN_IF_ERROR(Commit(batch));
-  edge_ = std::move(edge);
-  head_ = batch.after;
-  for (const size_t i : taken) {
-    outcomes[i].index = state_.size();
-    outcomes[i].time_ms = time;
-    state_.Apply(entries[i].entry, time);
+  RETURN_IF_ERROR(Commit(plan.batch));
+  const MutexLock lock(mutex_);
+  edge_ = std::move(plan.edge);
+  head_ = plan.batch.after;
+  for (const size_t i : plan.taken) {
+    plan.outcomes[i].index = state_.size();
+    plan.outcomes[i].time_ms = head_.time_unix_ms;
+    state_.Apply(entries[i]->entry, head_.time_unix_ms);
   }
-  return outcomes;
+  return std::move(plan.outcomes);
+}
+
+// A refusal is for good, so it must not rest on a state that another node has
+// left behind. What is appended proves that by itself.
+absl::Status Log::CheckCurrent(const std::vector<Outcome>& outcomes) {
+  const bool refuses =
+      std::any_of(outcomes.begin(), outcomes.end(),
+                  [](const Outcome& outcome) { return outcome.refusal; });
+  if (!refuses) {
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(const LogHead head, store_.Head());
+  return head == this->head()
+             ? absl::OkStatus()
+             : absl::AbortedError("another node appended meanwhile");
 }
 
 // Never retries blindly: after an error that says nothing, the head does.

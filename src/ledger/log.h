@@ -40,13 +40,16 @@ class Log {
     Bytes root;
   };
   using Progress = std::function<void(uint64_t done, uint64_t of)>;
-  // Reads and checks all that is there. DATA_LOSS names what does not fit: a
-  // record, a tile, the head, or the root of `trusted` (rolled back, or
-  // another log). FAILED_PRECONDITION: records were trimmed.
+  // Reads and checks all that is there. Of a log that was trimmed, the state
+  // that its store has, which the state-root entry after it must confirm, and
+  // what follows; where there is no such state, `archive` has what was
+  // dropped. DATA_LOSS names what does not fit: a record, a tile, the head, the
+  // state, or the root of `trusted` (rolled back, or another log).
   static absl::StatusOr<std::unique_ptr<Log>> Open(LogStore& store,
                                                    LogPolicy policy,
                                                    Trusted trusted,
-                                                   Progress progress = {});
+                                                   Progress progress = {},
+                                                   ReadRecords archive = {});
 
   // Takes in what other nodes appended. DATA_LOSS as above: the log is not a
   // continuation of what this node knew.
@@ -54,8 +57,11 @@ class Log {
 
   // One batch at ledger time max(`now`, that of the newest record), at most
   // kMaxBatch. After an error that leaves it open whether the batch is in, it
-  // finds out; ABORTED and UNAVAILABLE: nothing is in, try again (ABORTED:
-  // this node does not lead).
+  // finds out. ABORTED: nothing is in, and this node does not lead or has not
+  // read all there is: CatchUp(). UNAVAILABLE, DEADLINE_EXCEEDED: perhaps it is
+  // in; the same entries again are answered with the indexes they have.
+  absl::StatusOr<std::vector<Outcome>> Append(
+      const std::vector<const CheckedEntry*>& entries, WallTime now);
   absl::StatusOr<std::vector<Outcome>> Append(
       const std::vector<CheckedEntry>& entries, WallTime now);
 
@@ -82,18 +88,37 @@ class Log {
                                                       uint64_t size);
   absl::StatusOr<Bytes> RootAt(uint64_t size);
   [[nodiscard]] LogStore& store() const { return store_; }
+  [[nodiscard]] const LogPolicy& policy() const { return policy_; }
 
  private:
-  Log(LogStore& store, LogPolicy policy);
+  Log(LogStore& store, LogPolicy policy, ReadRecords archive);
+  absl::Status BeginAt(uint64_t size, const LogHead& head,
+                       const Trusted& trusted) REQUIRES_LOCK(mutex_);
+  absl::StatusOr<std::vector<Bytes>> NextRecords(uint64_t end)
+      REQUIRES_LOCK(mutex_);
   absl::Status Replay(const LogHead& head, const Trusted& trusted,
                       const Progress& progress) REQUIRES_LOCK(mutex_);
   absl::Status TakeRecord(const Bytes& bytes, bool check_signature)
       REQUIRES_LOCK(mutex_);
   absl::Status CheckTiles() REQUIRES_LOCK(mutex_);
-  absl::Status Commit(const LogBatch& batch) REQUIRES_LOCK(mutex_);
+  struct Plan {
+    std::vector<Outcome> outcomes;
+    std::vector<size_t> taken;  // of the entries, in their order
+    LogBatch batch;
+    tlog::TreeEdge edge;
+  };
+  [[nodiscard]] Plan MakePlan(const std::vector<const CheckedEntry*>& entries,
+                              WallTime now) const REQUIRES_LOCK(append_mutex_);
+  absl::Status CheckCurrent(const std::vector<Outcome>& outcomes)
+      REQUIRES_LOCK(append_mutex_);
+  absl::Status Commit(const LogBatch& batch) REQUIRES_LOCK(append_mutex_);
   tlog::ReadTile Reader();
 
   LogStore& store_;
+  const ReadRecords archive_;
+  const LogPolicy policy_;
+  // Held over everything that makes the log longer; before mutex_.
+  Mutex append_mutex_;
   mutable Mutex mutex_;
   LogState state_ GUARDED_BY(mutex_);
   tlog::TreeEdge edge_ GUARDED_BY(mutex_);

@@ -74,15 +74,23 @@ class LogState {
   // Indexes of records about the VM below `before`, newest first.
   [[nodiscard]] std::vector<uint64_t> History(const Uuid& vm, uint64_t before,
                                               size_t limit) const;
-  // RFC 6962 root over the canonical state (state-root entries).
-  [[nodiscard]] Bytes StateRoot() const;
+
+  // All of it as keys and values, by key, as if everything were witnessed: what
+  // every reader of the same records gets.
+  using Item = trust::Fold::Item;
+  [[nodiscard]] std::vector<Item> Items() const;
+  // RFC 6962 root over them (state-root entries).
+  [[nodiscard]] static Bytes RootOf(const std::vector<Item>& items);
+  [[nodiscard]] Bytes StateRoot() const { return RootOf(Items()); }
+  // Makes a new state the one that gave `items` after `size` records. VMs'
+  // histories begin there. INVALID_ARGUMENT names the key that is malformed;
+  // the object is of no use then.
+  absl::Status Restore(uint64_t size, const std::vector<Item>& items);
 
  private:
   struct VmChain {
     Bytes newest;
     std::vector<uint64_t> indexes;
-    Bytes ek_fingerprint;
-    Bytes disk_lineage;
   };
   using Refusal = std::optional<Reason>;
 
@@ -98,13 +106,18 @@ class LogState {
   [[nodiscard]] Refusal CheckRegister(const Entry& entry) const;
   [[nodiscard]] Refusal CheckHome(const std::string& vm_id,
                                   const std::string& host) const;
+  // Of an EK or of disks, in one size.
+  static Bytes NameOf(const std::string& identity);
   [[nodiscard]] bool IsLate(const Entry& entry, int64_t time_ms) const;
   void ApplyWriter(const Entry& entry, Writer& writer) const;
   void ApplyHostEntry(const Entry& entry, trust::At at);
+  void ApplyRefusedLaunch(const v1::LedgerEntryBody& body, trust::At at);
   void ApplyDocument(const Entry& entry, trust::At at);
   void ApplyRegister(const v1::LedgerVmRegister& message, trust::At at);
   void SetKey(const std::string& host, const std::string& spki,
               int64_t not_after);
+  absl::Status RestoreItem(const std::string& key, ByteView value);
+  absl::Status RestoreLog(const std::string& key, ByteView value);
 
   const LogPolicy policy_;
   uint64_t size_ = 0;
@@ -112,7 +125,7 @@ class LogState {
   trust::Fold fold_;
   std::map<std::string, Writer> writers_;
   std::map<Uuid, VmChain> chains_;
-  std::map<Bytes, Uuid> by_ek_;
+  std::map<Bytes, Uuid> by_ek_;  // by NameOf(), as the next
   std::map<Bytes, Uuid> by_lineage_;
 };
 

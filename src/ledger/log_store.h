@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -129,6 +130,10 @@ class LogStore {
                             const std::vector<std::string>& archives) = 0;
   virtual absl::StatusOr<uint64_t> FirstRecord() = 0;
 };
+
+// At least one record from `begin` on, at most `limit`; for copies of a log.
+using ReadRecords = std::function<absl::StatusOr<std::vector<Bytes>>(
+    uint64_t begin, size_t limit)>;
 
 // What every adapter checks first: limits, sizes, tiles' lengths.
 absl::Status CheckBatch(const LogBatch& batch);

@@ -49,8 +49,9 @@ absl::StatusOr<std::unique_ptr<LedgerNode>> LedgerNode::Open(Parts parts,
   ASSIGN_OR_RETURN(
       Log::Trusted trusted,
       Checkpointer::LastSigned(*node->parts_.memory, policy.origin));
-  ASSIGN_OR_RETURN(node->log_,
-                   Log::Open(*node->parts_.store, policy, std::move(trusted)));
+  ASSIGN_OR_RETURN(
+      node->log_, Log::Open(*node->parts_.store, policy, std::move(trusted), {},
+                            node->parts_.archive));
   std::vector<tlog::NoteVerifier> logs;
   for (const tlog::WitnessPolicy::Named& log : node->parts_.witnesses.logs()) {
     logs.push_back(node->parts_.witnesses.verifiers()[log.verifier]);
@@ -64,7 +65,8 @@ absl::StatusOr<std::unique_ptr<LedgerNode>> LedgerNode::Open(Parts parts,
                           .signers = node->parts_.signers,
                           .witnesses = node->parts_.remote,
                           .memory = *node->parts_.memory,
-                          .clock = clock});
+                          .clock = clock,
+                          .fork = node->parts_.fork});
   node->sequencer_ = std::make_unique<Sequencer>(*node->log_, checkers, clock,
                                                  node->options_.sequencer);
   node->signer_ = std::thread([raw = node.get()] { raw->SignForEver(); });
@@ -84,12 +86,22 @@ LedgerNode::~LedgerNode() {
   }
 }
 
+// Who does not lead signs nothing: of each size there is one note, the
+// leader's.
+absl::Status LedgerNode::Round() {
+  if (leadership().mine) {
+    return checkpointer_->Round();
+  }
+  RETURN_IF_ERROR(log_->CatchUp());
+  return checkpointer_->Adopt();
+}
+
 void LedgerNode::SignForEver() {
   uint64_t told = UINT64_MAX;
   while (true) {
     // What was committed is signed soon: whoever waits for a proof waits for
     // this. A log that stands still is signed anew so that it stays fresh.
-    const absl::Status round = checkpointer_->Round();
+    const absl::Status round = Round();
     const uint64_t size = log_->head().size;
     if (size != told) {
       told = size;
@@ -160,6 +172,7 @@ void LedgerNode::TellWatchers() {
 }
 
 absl::StatusOr<LedgerNode::Trust> LedgerNode::GetScore(const Uuid& vm) const {
+  RETURN_IF_ERROR(checkpointer_->CheckFork());
   const int64_t now = UnixMs(clock_);
   return log_->With([&](const LogState& state) -> absl::StatusOr<Trust> {
     std::optional<trust::Reading> reading = state.fold().Read(vm, now);

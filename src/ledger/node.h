@@ -16,7 +16,10 @@
 namespace vmattest::ledger {
 
 // A ledger node's use-cases over its parts: takes entries, signs checkpoints
-// once a second on a thread of its own ("ledger-sign"), answers readers.
+// once a second on a thread of its own ("ledger-sign"), answers readers. One
+// that does not lead reads what the leader appended, checks it as its own, and
+// answers readers too. Once the log is known to be forked, entries are refused
+// and no score is given any more: DATA_LOSS.
 // Callable from any thread; blocks as the store does.
 class LedgerNode {
  public:
@@ -30,6 +33,10 @@ class LedgerNode {
     // Cosigners of this node as a witness; its own log is one of `logs`.
     std::vector<std::unique_ptr<tlog::NoteSigner>> cosigners;
     std::vector<std::shared_ptr<WitnessClient>> remote;
+    // Records that the store may have dropped; null: there are none.
+    ReadRecords archive;
+    // Of this log, shown before: the node serves records, and no trust.
+    std::optional<tlog::ForkProof> fork;
   };
   struct Options {
     Sequencer::Options sequencer;
@@ -46,7 +53,12 @@ class LedgerNode {
   ~LedgerNode();
 
   absl::Status Submit(Bytes entry, Sequencer::Done done) {
+    RETURN_IF_ERROR(checkpointer_->CheckFork());
     return sequencer_->Submit(std::move(entry), std::move(done));
+  }
+  absl::Status SubmitMade(Sequencer::Make make, Sequencer::Done done) {
+    RETURN_IF_ERROR(checkpointer_->CheckFork());
+    return sequencer_->SubmitMade(std::move(make), std::move(done));
   }
   [[nodiscard]] Leadership leadership() const {
     return sequencer_->leadership();
@@ -102,6 +114,7 @@ class LedgerNode {
  private:
   class Subscription;
   LedgerNode(Parts parts, const Clock& clock, Options options);
+  absl::Status Round();
   void SignForEver();
   void TellWatchers();
 

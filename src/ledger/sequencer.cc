@@ -50,17 +50,7 @@ absl::Status Sequencer::Submit(Bytes entry, Done done) {
   slot->checked.key = log_.With(
       [&](const LogState& state) { return state.KeyFor(slot->checked.entry); });
   slot->done = std::move(done);
-  {
-    const MutexLock lock(mutex_);
-    if (stopping_) {
-      return absl::UnavailableError("the ledger node is shutting down");
-    }
-    if (queue_.size() >= options_.max_queued) {
-      return absl::ResourceExhaustedError("too many entries wait");
-    }
-    queue_.push_back(slot);
-    ++checking_;
-  }
+  RETURN_IF_ERROR(Enqueue(slot));
   const absl::Status handed =
       checkers_.Submit([this, slot] { CheckOne(slot); });
   if (!handed.ok()) {
@@ -72,11 +62,32 @@ absl::Status Sequencer::Submit(Bytes entry, Done done) {
   return handed;
 }
 
+absl::Status Sequencer::SubmitMade(Make make, Done done) {
+  const Slot slot = std::make_shared<Waiting>();
+  slot->make = std::move(make);
+  slot->done = std::move(done);
+  slot->ready = true;
+  RETURN_IF_ERROR(Enqueue(slot));
+  changed_.NotifyAll();
+  return absl::OkStatus();
+}
+
+absl::Status Sequencer::Enqueue(const Slot& slot) {
+  const MutexLock lock(mutex_);
+  if (stopping_) {
+    return absl::UnavailableError("the ledger node is shutting down");
+  }
+  if (queue_.size() >= options_.max_queued) {
+    return absl::ResourceExhaustedError("too many entries wait");
+  }
+  queue_.push_back(slot);
+  checking_ += slot->ready ? 0 : 1;
+  return absl::OkStatus();
+}
+
 void Sequencer::CheckOne(const Slot& slot) {
-  const LogPolicy& policy = log_.With(
-      [](const LogState& state) -> const LogPolicy& { return state.policy(); });
-  std::optional<Reason> refusal =
-      ledger::CheckSignature(policy, slot->checked.entry, slot->checked.key);
+  std::optional<Reason> refusal = ledger::CheckSignature(
+      log_.policy(), slot->checked.entry, slot->checked.key);
   const MutexLock lock(mutex_);
   slot->refusal = std::move(refusal);
   slot->ready = true;
@@ -107,10 +118,24 @@ void Sequencer::Renew() {
     const MutexLock lock(mutex_);
     began = got.ok() && got->mine && !leadership_.mine;
     leadership_ = got.ok() ? *got : Leadership();
+    lead_error_ = got.status();
   }
   if (began) {
     log_.CatchUp().IgnoreError();  // what does not fit shows in Append
   }
+}
+
+absl::Status Sequencer::MayLead() const {
+  const MutexLock lock(mutex_);
+  if (leadership_.mine) {
+    return absl::OkStatus();
+  }
+  if (lead_error_.ok()) {
+    return absl::AbortedError("another node leads the ledger");
+  }
+  return absl::IsDataLoss(lead_error_)
+             ? lead_error_
+             : absl::UnavailableError(lead_error_.message());
 }
 
 // False: shutting down.
@@ -141,6 +166,12 @@ std::vector<Sequencer::Slot> Sequencer::Pick() {
   std::vector<Slot> batch;
   std::set<std::string> blocked;
   for (const Slot& slot : queue_) {
+    if (slot->make) {
+      if (batch.empty()) {
+        batch.push_back(slot);
+      }
+      break;
+    }
     const std::string writer = slot->checked.entry.Writer();
     if (batch.size() < options_.most && slot->ready &&
         blocked.insert(writer).second) {
@@ -186,31 +217,95 @@ void Sequencer::Finish(const Slot& slot, absl::StatusOr<Submitted> result) {
   slot->done(std::move(result));
 }
 
-void Sequencer::CommitBatch(const std::vector<Slot>& batch) {
+// The key may have changed since, or this node did not know it yet.
+void Sequencer::CheckKeyAgain(const Slot& slot) {
+  CheckedEntry& checked = slot->checked;
+  const WriterKey now = log_.With(
+      [&](const LogState& state) { return state.KeyFor(checked.entry); });
+  if (now.host != checked.key.host ||
+      now.generation != checked.key.generation) {
+    checked.key = now;
+    slot->refusal = ledger::CheckSignature(log_.policy(), checked.entry, now);
+  }
+}
+
+std::vector<Sequencer::Slot> Sequencer::FinishRefused(
+    const std::vector<Slot>& batch) {
   std::vector<Slot> good;
-  std::vector<CheckedEntry> entries;
   for (const Slot& slot : batch) {
+    CheckKeyAgain(slot);
     if (slot->refusal) {
       Finish(slot, Submitted{.refusal = slot->refusal,
                              .hash = slot->checked.entry.hash});
-      continue;
+    } else {
+      good.push_back(slot);
     }
-    entries.push_back(slot->checked);
-    good.push_back(slot);
+  }
+  return good;
+}
+
+// Once more if this node has only not read all there is.
+void Sequencer::FinishFailed(const std::vector<Slot>& batch,
+                             const absl::Status& why) {
+  bool again = false;
+  if (absl::IsAborted(why)) {
+    again = log_.CatchUp().ok();
+    renew_at_ = {};  // who leads now?
+    Renew();
+    again = again && MayLead().ok();
+  }
+  std::vector<Slot> back;
+  for (const Slot& slot : batch) {
+    if (again && !std::exchange(slot->again, true)) {
+      back.push_back(slot);
+    } else {
+      Finish(slot, why);
+    }
+  }
+  const MutexLock lock(mutex_);
+  queue_.insert(queue_.begin(), back.begin(), back.end());
+}
+
+absl::Status Sequencer::MakeEntry(const Slot& slot) {
+  ASSIGN_OR_RETURN(const Bytes bytes, slot->make(log_));
+  ASSIGN_OR_RETURN(slot->checked.entry, ParseEntry(bytes));
+  log_.With([&](const LogState& state) {
+    slot->checked.key = state.KeyFor(slot->checked.entry);
+    slot->refusal = ledger::CheckSignature(state.policy(), slot->checked.entry,
+                                           slot->checked.key);
+  });
+  return absl::OkStatus();
+}
+
+void Sequencer::CommitBatch(const std::vector<Slot>& batch) {
+  absl::Status may = MayLead();
+  if (!may.ok()) {
+    renew_at_ = {};  // perhaps nobody does any more
+    Renew();
+    may = MayLead();
+  }
+  if (may.ok() && batch.front()->make) {
+    may = MakeEntry(batch.front());
+  }
+  const std::vector<Slot> good = may.ok() ? FinishRefused(batch) : batch;
+  if (!may.ok()) {
+    for (const Slot& slot : good) {
+      Finish(slot, may);
+    }
+    return;
   }
   if (good.empty()) {
     return;
   }
+  std::vector<const CheckedEntry*> entries;
+  entries.reserve(good.size());
+  for (const Slot& slot : good) {
+    entries.push_back(&slot->checked);
+  }
   const absl::StatusOr<std::vector<Outcome>> outcomes =
       log_.Append(entries, clock_.Now());
   if (!outcomes.ok()) {
-    if (absl::IsAborted(outcomes.status())) {
-      renew_at_ = {};  // who leads now?
-      log_.CatchUp().IgnoreError();
-    }
-    for (const Slot& slot : good) {
-      Finish(slot, outcomes.status());
-    }
+    FinishFailed(good, outcomes.status());
     return;
   }
   std::vector<Slot> again;

@@ -35,7 +35,8 @@ class Sequencer {
     Bytes hash;  // of the entry
   };
   // INVALID_ARGUMENT: no entry. ABORTED: another node leads. RESOURCE_EXHAUSTED
-  // and so on as LogStore::Append; UNAVAILABLE: shutting down.
+  // and so on as LogStore::Append; UNAVAILABLE: shutting down, or nobody knows
+  // who leads.
   using Done = std::function<void(absl::StatusOr<Submitted>)>;
 
   Sequencer(Log& log, Executor& checkers, const Clock& clock, Options options);
@@ -47,6 +48,10 @@ class Sequencer {
   // `done` runs once, on the thread "ledger", on one of `checkers`, or here.
   // RESOURCE_EXHAUSTED: too many wait; `done` does not run.
   absl::Status Submit(Bytes entry, Done done);
+  // An entry that depends on all before it: made on the thread "ledger" while
+  // nothing else is appended. An error of `make` is what `done` gets.
+  using Make = std::function<absl::StatusOr<Bytes>(const Log& log)>;
+  absl::Status SubmitMade(Make make, Done done);
 
   // Whether this node leads, and who does; from the last renewal.
   [[nodiscard]] Leadership leadership() const;
@@ -63,7 +68,9 @@ class Sequencer {
   struct Waiting {
     CheckedEntry checked;
     Done done;
+    Make make;  // else `checked` is filled from the start
     bool ready = false;
+    bool again = false;  // was taken back once
     std::optional<Reason> refusal;
   };
   using Slot = std::shared_ptr<Waiting>;
@@ -73,7 +80,14 @@ class Sequencer {
   std::vector<Slot> Pick() REQUIRES_LOCK(mutex_);
   void CheckOne(const Slot& slot);
   void CommitBatch(const std::vector<Slot>& batch);
+  void CheckKeyAgain(const Slot& slot);
+  absl::Status MakeEntry(const Slot& slot);
+  // Refused, and in the way of nothing else, or to be appended.
+  std::vector<Slot> FinishRefused(const std::vector<Slot>& batch);
+  void FinishFailed(const std::vector<Slot>& batch, const absl::Status& why);
+  absl::Status Enqueue(const Slot& slot);
   void Renew();
+  absl::Status MayLead() const;
   void Finish(const Slot& slot, absl::StatusOr<Submitted> result);
 
   Log& log_;
@@ -86,6 +100,7 @@ class Sequencer {
   bool stopping_ GUARDED_BY(mutex_) = false;
   size_t checking_ GUARDED_BY(mutex_) = 0;
   Leadership leadership_ GUARDED_BY(mutex_);
+  absl::Status lead_error_ GUARDED_BY(mutex_);      // of the last renewal
   std::chrono::steady_clock::time_point renew_at_;  // the thread's own
   Stats stats_ GUARDED_BY(mutex_);
   std::thread thread_;

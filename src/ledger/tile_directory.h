@@ -3,11 +3,13 @@
 
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "ledger/log_store.h"
 #include "tlog/checkpoint.h"
+#include "tlog/witness.h"
 
 // A log as a folder that C2SP tools read (c2sp.org/tlog-tiles): `checkpoint`,
 // `tile/...`. Blocks; one thread at a time.
@@ -16,9 +18,15 @@ namespace vmattest::ledger {
 
 using ExportProgress = std::function<void(uint64_t done, uint64_t of)>;
 
-// Writes the records that the checkpoint covers, their tiles, then the
-// checkpoint: without it the folder is not one yet. DATA_LOSS: the records do
-// not give the checkpoint's root. ALREADY_EXISTS: the folder is not empty.
+// Makes `folder` a copy of the log as far as the checkpoint covers it: records
+// and tiles, then the checkpoint. One that is a copy already is continued, and
+// `read` asked only for what it lacks. DATA_LOSS: the records do not give the
+// checkpoint's root, or the folder has more of them. ALREADY_EXISTS: something
+// else is in the folder.
+absl::Status ExportLog(const ReadRecords& read,
+                       const std::string& checkpoint_note,
+                       const std::filesystem::path& folder,
+                       const ExportProgress& progress = {});
 absl::Status ExportLog(LogStore& store, const std::string& checkpoint_note,
                        const std::filesystem::path& folder,
                        const ExportProgress& progress = {});
@@ -27,6 +35,12 @@ absl::Status ExportLog(LogStore& store, const std::string& checkpoint_note,
 class AuditSource {
  public:
   virtual ~AuditSource() = default;
+  // Whether there are tiles to check against the records.
+  [[nodiscard]] virtual bool has_tiles() const { return true; }
+  // A proof that whoever keeps the log was shown; it is checked.
+  virtual absl::StatusOr<std::optional<tlog::ForkProof>> KnownFork() {
+    return std::nullopt;
+  }
   virtual absl::StatusOr<std::string> CheckpointNote() = 0;
   // At least one for begin < the checkpoint's size, at most `limit`.
   virtual absl::StatusOr<std::vector<Bytes>> Records(uint64_t begin,
@@ -42,10 +56,13 @@ class DirectorySource final : public AuditSource {
   explicit DirectorySource(std::filesystem::path folder)
       : folder_(std::move(folder)) {}
   absl::StatusOr<std::string> CheckpointNote() override;
+  // Of a bundle at most.
   absl::StatusOr<std::vector<Bytes>> Records(uint64_t begin, size_t limit,
                                              uint64_t size) override;
   absl::StatusOr<Bytes> Tile(uint32_t level, uint64_t index,
                              uint64_t size) override;
+  // Records of the folder's own checkpoint. OUT_OF_RANGE: it ends before.
+  static ReadRecords Reader(const std::filesystem::path& folder);
 
  private:
   const std::filesystem::path folder_;

@@ -46,7 +46,7 @@ struct MeaningRequest {
 // Bytes with a name that a reboot does not change: "module/virtio/text".
 struct NamedPart {
   std::string name;
-  std::string content;   // "code", "constant", "data"
+  std::string content;   // "text", "rodata", "ro_after_init", "data"
   uint64_t address = 0;  // virtual
   uint64_t size = 0;
   uint64_t absent = 0;  // bytes that are not in memory

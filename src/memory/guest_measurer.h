@@ -49,6 +49,17 @@ struct MeasuredRegion {
   std::vector<uint8_t> digests;  // of every page; zeros: it could not be read
 };
 
+// What it took to have a guest's state of one moment.
+struct SavedMoment {
+  uint64_t stream_bytes = 0;
+  uint64_t kept_bytes = 0;
+  std::chrono::milliseconds took{0};
+  std::chrono::microseconds stood{0};  // the guest
+  // How many vCPUs' registers are known; 0: why not.
+  uint32_t vcpus = 0;
+  std::string vcpu_problem;
+};
+
 // A running guest whose memory can be measured. One thread; not for longer than
 // its measurer.
 //   UNAVAILABLE: the guest, or the worker, is gone. DEADLINE_EXCEEDED,
@@ -85,7 +96,13 @@ class MeasuredGuest {
   virtual absl::StatusOr<bool> Copy(const MeasurePlan& plan,
                                     std::chrono::microseconds budget,
                                     const MeasureCall& call) = 0;
-  // Digests of all pages: of what was copied, and else of the running guest.
+  // Has the hypervisor stream the guest's state of one moment, while it runs,
+  // to who measures: what is measured from now on is that moment.
+  //   FAILED_PRECONDITION: the guest or the hypervisor does not allow it; the
+  //   message says why. Nothing has changed then.
+  virtual absl::StatusOr<SavedMoment> SaveMoment(const MeasureCall& call) = 0;
+  // Digests of all pages: of the moment that was saved, of what was copied, and
+  // else of the running guest.
   virtual absl::StatusOr<std::vector<MeasuredRegion>> Measure(
       const MeasurePlan& plan, const MeasureCall& call) = 0;
 };

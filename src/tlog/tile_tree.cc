@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 #include "crypto/digest.h"
 #include "fmt/format.h"
@@ -164,6 +165,7 @@ absl::StatusOr<TreeEdge> TreeEdge::Load(const ReadTile& read, uint64_t size) {
         (first % kTileWidth) * kHashSize, count * kHashSize));
     if (edge.partial_.size() <= level) {
       edge.partial_.resize(level + 1);
+      edge.grown_.resize(level + 1);
     }
     if (needed < kTileWidth * kHashSize) {
       edge.partial_[level] = std::move(tile);
@@ -193,12 +195,17 @@ void TreeEdge::Append(const Bytes& record_hash) {
 void TreeEdge::AddToTile(uint32_t level, uint64_t index, const Bytes& hash) {
   if (partial_.size() <= level) {
     partial_.resize(level + 1);
+    grown_.resize(level + 1);
   }
   Bytes& tile = partial_[level];
   tile.insert(tile.end(), hash.begin(), hash.end());
-  changed_[{level, index / kTileWidth}] = tile;
-  if (tile.size() == kTileWidth * kHashSize) {
-    tile.clear();
+  grown_[level] = tile.size() < kTileWidth * kHashSize
+                      ? std::optional(index / kTileWidth)
+                      : std::nullopt;
+  if (!grown_[level]) {
+    full_.push_back({.level = level,
+                     .index = index / kTileWidth,
+                     .hashes = std::exchange(tile, {})});
   }
 }
 
@@ -213,13 +220,17 @@ Bytes TreeEdge::Root() const {
 }
 
 std::vector<TreeEdge::Changed> TreeEdge::TakeChanged() {
-  std::vector<Changed> changed;
-  for (auto& [place, hashes] : changed_) {
-    changed.push_back({.level = place.first,
-                       .index = place.second,
-                       .hashes = std::move(hashes)});
+  std::vector<Changed> changed = std::exchange(full_, {});
+  for (uint32_t level = 0; level < grown_.size(); ++level) {
+    if (const auto index = std::exchange(grown_[level], std::nullopt)) {
+      changed.push_back(
+          {.level = level, .index = *index, .hashes = partial_[level]});
+    }
   }
-  changed_.clear();
+  std::sort(changed.begin(), changed.end(),
+            [](const Changed& a, const Changed& b) {
+              return std::pair(a.level, a.index) < std::pair(b.level, b.index);
+            });
   return changed;
 }
 

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -70,7 +71,9 @@ class TreeEdge {
   uint64_t size_ = 0;
   std::vector<Bytes> complete_;  // by height; empty where size_ has a 0 bit
   std::vector<Bytes> partial_;   // by tile level: the newest, not full tile
-  std::map<std::pair<uint32_t, uint64_t>, Bytes> changed_;
+  std::vector<Changed> full_;    // since the last TakeChanged()
+  // The same of partial tiles: by tile level, the index of one that changed.
+  std::vector<std::optional<uint64_t>> grown_;
 };
 
 }  // namespace vmattest::tlog

@@ -67,6 +67,21 @@ struct BreakGlassEntry {
                          const BreakGlassEntry&) = default;
 };
 
+// One revision of a baseline of memory, as its approver signed it.
+struct BaselineEntry {
+  std::string name;
+  uint64_t revision = 0;
+  std::string subset;                 // "linux-kernel@1"
+  std::vector<std::string> vm_uuids;  // sorted; or "*"
+  int64_t not_before_unix_ms = 0;
+  int64_t not_after_unix_ms = 0;
+  std::string approver;
+  Bytes signer_key_id;
+  int64_t stored_unix_ms = 0;
+  Bytes document;  // the SignedDocument's bytes as they were received
+  friend bool operator==(const BaselineEntry&, const BaselineEntry&) = default;
+};
+
 // Something that happened, in one sequence: decisions, and changes of what
 // decisions rest on.
 struct DecisionEntry {
@@ -165,6 +180,35 @@ class VerifierStore {
   virtual absl::StatusOr<std::vector<ReferenceEntry>> ReferencesOf(
       const std::string& vm_uuid, int64_t now_unix_ms) = 0;
 
+  // A VM has one baseline of each subset: that of the newest revision that
+  // names it.
+  struct BaselineWrite {
+    BaselineEntry baseline;
+    Bytes pages;                 // a serialised SnapshotPages
+    uint64_t seen_revision = 0;  // the newest of that name; 0: none
+    std::optional<DecisionEntry> event;
+  };
+  static constexpr size_t kMostVmsOfBaseline = 48;
+  // ALREADY_EXISTS: one of its VMs has another baseline of that subset.
+  // INVALID_ARGUMENT: more VMs than kMostVmsOfBaseline. Returns the event's
+  // sequence, 0 without one.
+  virtual absl::StatusOr<uint64_t> PutBaseline(const BaselineWrite& write) = 0;
+  // `revision` 0: the newest.
+  virtual absl::StatusOr<std::optional<BaselineEntry>> FindBaseline(
+      const std::string& name, uint64_t revision) = 0;
+  // NOT_FOUND: there is no such revision.
+  virtual absl::StatusOr<Bytes> BaselinePages(const std::string& name,
+                                              uint64_t revision) = 0;
+  // The newest revision of each name, without its document, by name after
+  // `after`.
+  virtual absl::StatusOr<std::vector<BaselineEntry>> ListBaselines(
+      const std::string& after, size_t limit) = 0;
+  virtual absl::StatusOr<std::vector<uint64_t>> BaselineRevisions(
+      const std::string& name) = 0;
+  // That of this very VM (or "*"), valid or not.
+  virtual absl::StatusOr<std::optional<BaselineEntry>> BaselineOf(
+      const std::string& vm_uuid, const std::string& subset) = 0;
+
   struct BreakGlassWrite {
     BreakGlassEntry order;
     size_t most = 0;  // of its host, that have not run out
@@ -215,6 +259,12 @@ class VerifierStore {
     return decisions <= kMostAtOnce
                ? absl::OkStatus()
                : absl::InvalidArgumentError("too many decisions at once");
+  }
+  // kMostVmsOfBaseline, for PutBaseline().
+  static absl::Status CheckVms(const BaselineEntry& baseline) {
+    return baseline.vm_uuids.size() <= kMostVmsOfBaseline
+               ? absl::OkStatus()
+               : absl::InvalidArgumentError("a baseline of too many VMs");
   }
 };
 

@@ -10,15 +10,24 @@
 #include "crypto/digest.h"
 #include "document/key_files.h"
 #include "fmt/format.h"
+#include "ledger/copy_log.h"
+#include "ledger/etcd/etcd_log_store.h"
 #include "ledger/sqlite/sqlite_log_store.h"
 #include "ledger/sqlite/sqlite_witness_store.h"
+#include "ledger/tile_directory.h"
 #include "rpc/client/grpc_witness.h"
+#include "verifierd/etcd_connection.h"
 #include "verifierd/keys.h"
+#include "verifierd/ledger_keeper.h"
 
 namespace vmattest::verifierd {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr char kFile[] = "ledger.db";
+constexpr char kForkFile[] = "ledger-fork.proof";
+constexpr char kSeenFile[] = "ledger-etcd-seen";
 
 absl::StatusOr<SecretBytes> Seed(const fs::path& path) {
   return LoadOrMakeSecret(path, [] {
@@ -141,33 +150,48 @@ RemoteWitnesses(const config::LedgerSettings& settings,
   return witnesses;
 }
 
-}  // namespace
+absl::StatusOr<std::unique_ptr<ledger::LogStore>> OpenInEtcd(
+    etcd::KeyValues& values, const config::EtcdSettings& settings) {
+  ASSIGN_OR_RETURN(
+      std::unique_ptr<ledger::LogStore> store,
+      ledger::EtcdLogStore::Open(values, {.prefix = settings.prefix}));
+  return store;
+}
 
-absl::StatusOr<std::unique_ptr<ledger::LedgerNode>> OpenLedgerNode(
-    const fs::path& folder, const config::LedgerSettings& settings,
-    const document::PublicKey& authority, size_t max_watchers,
-    Executor& checkers, const Clock& clock) {
-  ASSIGN_OR_RETURN_WITH(std::vector<std::shared_ptr<tlog::NoteSigner>> signers,
-                        Signers(folder, settings.origin), "keys");
-  ASSIGN_OR_RETURN_WITH(
-      std::vector<std::unique_ptr<tlog::NoteSigner>> cosigners,
-      Cosigners(folder, settings.origin + "/witness"), "keys");
-  ASSIGN_OR_RETURN(auto store,
-                   ledger::SqliteLogStore::Open(folder / "ledger.db"));
-  ASSIGN_OR_RETURN(auto memory,
-                   ledger::SqliteWitnessStore::Open(folder / "ledger-node.db"));
-  ASSIGN_OR_RETURN(auto witness, ledger::SqliteWitnessStore::Open(
-                                     folder / "ledger-witness.db"));
-  ASSIGN_OR_RETURN(tlog::WitnessPolicy none,
-                   tlog::WitnessPolicy::Parse("quorum none\n"));
+absl::StatusOr<std::unique_ptr<ledger::LogStore>> OpenFile(
+    const fs::path& file) {
+  ASSIGN_OR_RETURN(std::unique_ptr<ledger::LogStore> store,
+                   ledger::SqliteLogStore::Open(file));
+  return store;
+}
+
+absl::StatusOr<std::optional<tlog::ForkProof>> KnownFork(const fs::path& file) {
+  const absl::StatusOr<Bytes> bytes = ReadFile(file, 2 * tlog::kMaxNoteSize);
+  if (absl::IsNotFound(bytes.status())) {
+    return std::nullopt;
+  }
+  RETURN_IF_ERROR(bytes.status());
+  return tlog::ParseForkProof(AsText(*bytes));
+}
+
+absl::StatusOr<ledger::LedgerNode::Parts> MakeParts(
+    const LedgerStack::Options& options, EtcdConnection* etcd) {
+  const config::LedgerSettings& settings = options.settings;
+  const fs::path& folder = options.folder;
   ledger::LedgerNode::Parts parts{
-      .store = std::move(store),
-      .memory = std::move(memory),
-      .witness = std::move(witness),
-      .policy = {.origin = settings.origin, .authorities = {authority}},
-      .witnesses = std::move(none),
-      .signers = std::move(signers),
-      .cosigners = std::move(cosigners)};
+      .policy = {.origin = settings.origin,
+                 .authorities = {options.authority}}};
+  ASSIGN_OR_RETURN_WITH(parts.signers, Signers(folder, settings.origin),
+                        "keys");
+  ASSIGN_OR_RETURN_WITH(
+      parts.cosigners, Cosigners(folder, settings.origin + "/witness"), "keys");
+  ASSIGN_OR_RETURN(parts.store, etcd == nullptr ? OpenFile(folder / kFile)
+                                                : OpenInEtcd(etcd->values(),
+                                                             *settings.etcd));
+  ASSIGN_OR_RETURN(parts.memory,
+                   ledger::SqliteWitnessStore::Open(folder / "ledger-node.db"));
+  ASSIGN_OR_RETURN(parts.witness, ledger::SqliteWitnessStore::Open(
+                                      folder / "ledger-witness.db"));
   const std::string own = OwnPolicy(parts);
   RETURN_IF_ERROR(WriteFileAtomic(folder / "ledger.policy", AsBytes(own)));
   ASSIGN_OR_RETURN_WITH(parts.witnesses, LoadPolicy(settings, own), "policy");
@@ -180,9 +204,101 @@ absl::StatusOr<std::unique_ptr<ledger::LedgerNode>> OpenLedgerNode(
             std::back_inserter(parts.policy.authorities));
   ASSIGN_OR_RETURN_WITH(parts.policy.owners,
                         document::LoadKeysIfAny(settings.owners), "owners");
-  return ledger::LedgerNode::Open(
-      std::move(parts), checkers, clock,
-      {.sequencer = {.self = settings.origin}, .max_watchers = max_watchers});
+  if (settings.archive) {
+    parts.archive = ledger::DirectorySource::Reader(settings.archive->folder);
+  }
+  ASSIGN_OR_RETURN_WITH(parts.fork, KnownFork(folder / kForkFile), kForkFile);
+  return parts;
+}
+
+}  // namespace
+
+LedgerStack::LedgerStack(fs::path folder) : folder_(std::move(folder)) {}
+LedgerStack::~LedgerStack() = default;
+
+absl::StatusOr<std::unique_ptr<LedgerStack>> LedgerStack::Open(
+    const Options& options, Executor& checkers, const Clock& clock) {
+  const config::LedgerSettings& settings = options.settings;
+  std::unique_ptr<LedgerStack> stack(new LedgerStack(options.folder));
+  if (settings.etcd) {
+    ASSIGN_OR_RETURN_WITH(
+        stack->etcd_,
+        EtcdConnection::Open(*settings.etcd, options.folder / kSeenFile),
+        "etcd");
+  }
+  ASSIGN_OR_RETURN(ledger::LedgerNode::Parts parts,
+                   MakeParts(options, stack->etcd_.get()));
+  ASSIGN_OR_RETURN(
+      stack->node_,
+      ledger::LedgerNode::Open(
+          std::move(parts), checkers, clock,
+          {.sequencer = {.self = settings.address.empty() ? settings.origin
+                                                          : settings.address},
+           .max_watchers = options.max_watchers}));
+  if (settings.archive) {
+    stack->keeper_ = std::make_unique<LedgerKeeper>(
+        *stack->node_, options.authority_key,
+        ledger::Retention::Options{.archive = settings.archive->folder,
+                                   .name = settings.address.empty()
+                                               ? settings.origin
+                                               : settings.address,
+                                   .keep = settings.archive->keep_records,
+                                   .others = settings.archive->others});
+  }
+  return stack;
+}
+
+absl::Status LedgerStack::Tick() {
+  const ledger::Checkpointer::State state = node_->checkpoint();
+  RETURN_IF_ERROR(NoteFork(state));
+  Tell(state);
+  if (etcd_ != nullptr) {
+    RETURN_IF_ERROR(etcd_->Note());
+  }
+  return node_->health();
+}
+
+// Before a restart, so that it is not forgotten by one.
+absl::Status LedgerStack::NoteFork(const ledger::Checkpointer::State& state) {
+  if (!state.fork || fork_noted_) {
+    return absl::OkStatus();
+  }
+  const fs::path file = folder_ / kForkFile;
+  log::Error("the ledger was forked", {{"proof", file.string()}});
+  RETURN_IF_ERROR(
+      WriteFileAtomic(file, AsBytes(tlog::EncodeForkProof(*state.fork))));
+  fork_noted_ = true;
+  return absl::OkStatus();
+}
+
+void LedgerStack::Tell(const ledger::Checkpointer::State& state) {
+  if (state.problems == told_) {
+    return;
+  }
+  for (const std::string& problem : state.problems) {
+    log::Warning("a witness of the ledger did not cosign", {{"why", problem}});
+  }
+  if (state.problems.empty()) {
+    log::Info("all witnesses of the ledger cosign", {});
+  }
+  told_ = state.problems;
+}
+
+absl::Status MoveLedgerToEtcd(
+    const fs::path& folder, const config::LedgerSettings& settings,
+    const std::function<void(uint64_t, uint64_t)>& progress) {
+  const fs::path file = folder / kFile;
+  if (std::error_code ignored; !fs::exists(file, ignored)) {
+    return absl::NotFoundError(fmt::format("there is no {}", file.string()));
+  }
+  ASSIGN_OR_RETURN(const auto from, OpenFile(file));
+  ASSIGN_OR_RETURN_WITH(
+      const auto connection,
+      EtcdConnection::Open(*settings.etcd, folder / kSeenFile), "ledger.etcd");
+  ASSIGN_OR_RETURN_WITH(const auto to,
+                        OpenInEtcd(connection->values(), *settings.etcd),
+                        "ledger.etcd");
+  return Annotate(ledger::CopyLog(*from, *to, progress), "ledger.etcd");
 }
 
 std::vector<ops::Metric> ToMetrics(const ledger::LedgerNode& node) {
@@ -204,6 +320,14 @@ std::vector<ops::Metric> ToMetrics(const ledger::LedgerNode& node) {
           metric("vmattest_ledger_witness_problems",
                  "Witnesses that did not cosign in the last round.",
                  Type::kGauge, checkpoint.problems.size()),
+          metric("vmattest_ledger_witnessed_time_seconds",
+                 "When the newest quorum had cosigned.", Type::kGauge,
+                 static_cast<uint64_t>(checkpoint.witnessed_unix_s)),
+          metric("vmattest_ledger_leads", "1: this node takes entries.",
+                 Type::kGauge, node.leadership().mine ? 1 : 0),
+          metric("vmattest_ledger_unwitnessed",
+                 "1: the policy asks for nobody's cosignature.", Type::kGauge,
+                 checkpoint.unwitnessed ? 1 : 0),
           metric("vmattest_ledger_queued_entries", "Entries that wait.",
                  Type::kGauge, stats.queued),
           metric("vmattest_ledger_refused_total", "Entries that were refused.",

@@ -178,6 +178,10 @@ const document::PublicKey& VerificationStack::authority() const {
   return owners_->keys.authority.public_key();
 }
 
+const document::PrivateKey& VerificationStack::authority_key() const {
+  return owners_->keys.authority;
+}
+
 verification::HostRegistry& VerificationStack::hosts() const {
   return owners_->hosts;
 }

@@ -41,6 +41,7 @@ class VerificationStack {
   [[nodiscard]] verification::HostRegistry& hosts() const;
   // Of the Trust Authority's key.
   [[nodiscard]] const document::PublicKey& authority() const;
+  [[nodiscard]] const document::PrivateKey& authority_key() const;
 
   // Reads the folders of approvers and of TPM manufacturers' certificates
   // again. What a key that is gone has signed before stays. An error names the

@@ -70,7 +70,7 @@ struct Verifierd::Owners {
   ops::CountedExecutor requests;
   ThreadPool watch;
   ThreadPool ledger_check;
-  std::unique_ptr<ledger::LedgerNode> ledger;  // null: not a ledger node
+  std::unique_ptr<LedgerStack> ledger;  // null: not a ledger node
   Mutex servers_mutex;  // health changes may come from other threads
   std::vector<std::unique_ptr<rpc::Server>> servers GUARDED_BY(servers_mutex);
   std::unique_ptr<ops::MetricsServer> metrics;
@@ -101,7 +101,7 @@ absl::Status Verifierd::Owners::Listen() {
     services = rpc::Together(
         std::move(services),
         rpc::LedgerServices(
-            {.node = *ledger, .requests = requests, .watch = watch}));
+            {.node = ledger->node(), .requests = requests, .watch = watch}));
   }
   ASSIGN_OR_RETURN_WITH(
       auto admin,
@@ -134,7 +134,7 @@ std::vector<ops::Metric> Verifierd::Owners::Metrics() {
   std::vector<ops::Metric> all =
       ToMetrics(stack->counters(), health.Get(kStore).ok());
   if (ledger != nullptr) {
-    const std::vector<ops::Metric> more = ToMetrics(*ledger);
+    const std::vector<ops::Metric> more = ToMetrics(ledger->node());
     all.insert(all.end(), more.begin(), more.end());
   }
   return all;
@@ -195,11 +195,14 @@ absl::StatusOr<std::unique_ptr<Verifierd>> Verifierd::Start(
   if (config.ledger) {
     ASSIGN_OR_RETURN_WITH(
         owners.ledger,
-        OpenLedgerNode(config.state_dir, *config.ledger,
-                       owners.stack->authority(), config.max_watchers,
-                       owners.ledger_check, owners.clock),
+        LedgerStack::Open({.folder = config.state_dir,
+                           .settings = *config.ledger,
+                           .authority = owners.stack->authority(),
+                           .authority_key = &owners.stack->authority_key(),
+                           .max_watchers = config.max_watchers},
+                          owners.ledger_check, owners.clock),
         "ledger");
-    owners.health.Set(kLedger, owners.ledger->health());
+    owners.health.Set(kLedger, owners.ledger->Tick());
   }
   RETURN_IF_ERROR(owners.ServeMetrics());
   RETURN_IF_ERROR(owners.Listen());
@@ -214,7 +217,7 @@ void Verifierd::Tick() {
   const absl::Status submitted = owners_->requests.Submit([this] {
     owners_->health.Set(kStore, owners_->stack->Tick());
     if (owners_->ledger != nullptr) {
-      owners_->health.Set(kLedger, owners_->ledger->health());
+      owners_->health.Set(kLedger, owners_->ledger->Tick());
     }
     owners_->ticking = false;
   });

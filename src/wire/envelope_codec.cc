@@ -45,7 +45,7 @@ v1::TpmQuoteSignature ToMessage(const evidence::TpmQuoteSignature& quote) {
   return message;
 }
 
-absl::StatusOr<PcrValues> FromMessage(const v1::PcrBank& message) {
+absl::StatusOr<PcrValues> ValuesOf(const v1::PcrBank& message) {
   RETURN_IF_ERROR(
       CheckCount("PcrBank.values", message.values_size(), kMaxPcrs));
   if (message.bank() > std::numeric_limits<uint16_t>::max()) {
@@ -65,7 +65,7 @@ absl::StatusOr<PcrValues> FromMessage(const v1::PcrBank& message) {
   return bank;
 }
 
-absl::StatusOr<evidence::TpmQuoteSignature> FromMessage(
+absl::StatusOr<evidence::TpmQuoteSignature> QuoteOf(
     const v1::TpmQuoteSignature& message) {
   RETURN_IF_ERROR(CheckCount("TpmQuoteSignature.pcr_banks",
                              message.pcr_banks_size(), kMaxBanks));
@@ -76,7 +76,7 @@ absl::StatusOr<evidence::TpmQuoteSignature> FromMessage(
   quote.quoted = FromField(message.quoted());
   quote.signature = FromField(message.signature());
   for (const v1::PcrBank& bank : message.pcr_banks()) {
-    ASSIGN_OR_RETURN(PcrValues values, FromMessage(bank));
+    ASSIGN_OR_RETURN(PcrValues values, ValuesOf(bank));
     quote.pcr_banks.push_back(std::move(values));
   }
   quote.batch.index = message.batch().index();
@@ -126,7 +126,7 @@ absl::StatusOr<evidence::Envelope> FromMessage(const v1::Envelope& message) {
     evidence::Signature added{.algorithm = signature.algorithm(), .body = {}};
     switch (signature.body_case()) {
       case v1::Signature::kTpmQuote: {
-        ASSIGN_OR_RETURN(added.body, FromMessage(signature.tpm_quote()));
+        ASSIGN_OR_RETURN(added.body, QuoteOf(signature.tpm_quote()));
         break;
       }
       case v1::Signature::kRaw:

@@ -131,6 +131,7 @@ Bytes EncodeStateStatement(const evidence::StateStatement& statement) {
   message.set_records_root(ToField(statement.records_root));
   message.set_record_count(statement.record_count);
   message.set_cpu_state(statement.cpu_state);
+  message.set_run(statement.run);
   return Serialize(message);
 }
 
@@ -179,6 +180,7 @@ absl::StatusOr<evidence::StateStatement> ParseStateStatement(ByteView bytes) {
   statement.records_root = FromField(message.records_root());
   statement.record_count = message.record_count();
   statement.cpu_state = message.cpu_state();
+  statement.run = message.run();
   RETURN_IF_ERROR(
       CheckCanonical(bytes, EncodeStateStatement(statement), "StateStatement"));
   return statement;

@@ -1,5 +1,5 @@
 // The LogStore contract over etcd, the fake one and real servers.
-#include "contract/log_store_contract.h"
+#include "contract/ledger_contract.h"
 #include "fakes/fake_key_values.h"
 #include "ledger/etcd/etcd_log_store.h"
 #ifdef VMATTEST_WITH_ETCD
@@ -57,6 +57,10 @@ const LogStoreBody kBody = {"FakeEtcd",
 INSTANTIATE_TEST_SUITE_P(Etcd, LogStoreContract, ::testing::Values(kBody),
                          LogStoreBodyName);
 INSTANTIATE_TEST_SUITE_P(Etcd, LogStoreNodesContract, ::testing::Values(kBody),
+                         LogStoreBodyName);
+INSTANTIATE_TEST_SUITE_P(Etcd, LedgerContract, ::testing::Values(kBody),
+                         LogStoreBodyName);
+INSTANTIATE_TEST_SUITE_P(Etcd, LedgerNodesContract, ::testing::Values(kBody),
                          LogStoreBodyName);
 
 }  // namespace

@@ -1,9 +1,11 @@
 # The claims, for the programs that run them over their bodies.
 set(log_store_contract_source
+  ${CMAKE_CURRENT_LIST_DIR}/ledger_contract.cc
   ${CMAKE_CURRENT_LIST_DIR}/log_store_contract.cc)
 
 vmattest_test(log_store_contract_test
   SOURCES ${log_store_contract_source}
           ${CMAKE_CURRENT_LIST_DIR}/log_store_contract_test.cc
-  LIBS vmattest::ledger_sqlite vmattest::fake_log_store
+  LIBS vmattest::ledger vmattest::ledger_sqlite vmattest::fake_log_store
+       vmattest::merkle
   LABELS contract)

@@ -1,5 +1,5 @@
 // The LogStore contract over the fake and over SQLite.
-#include "contract/log_store_contract.h"
+#include "contract/ledger_contract.h"
 #include "fakes/fake_log_store.h"
 #include "ledger/sqlite/sqlite_log_store.h"
 #include "support/temp_dir.h"
@@ -34,16 +34,17 @@ class SqliteBed final : public LogStoreBed {
   TempDir dir_;
 };
 
-INSTANTIATE_TEST_SUITE_P(
-    All, LogStoreContract,
-    ::testing::Values(
-        LogStoreBody{"Fake", [] { return std::make_unique<FakeBed>(); }},
-        LogStoreBody{"Sqlite", [] { return std::make_unique<SqliteBed>(); }}),
-    LogStoreBodyName);
-INSTANTIATE_TEST_SUITE_P(All, LogStoreNodesContract,
-                         ::testing::Values(LogStoreBody{
-                             "Fake",
-                             [] { return std::make_unique<FakeBed>(); }}),
+const LogStoreBody kFake = {"Fake", [] { return std::make_unique<FakeBed>(); }};
+const LogStoreBody kSqlite = {"Sqlite",
+                              [] { return std::make_unique<SqliteBed>(); }};
+
+INSTANTIATE_TEST_SUITE_P(All, LogStoreContract,
+                         ::testing::Values(kFake, kSqlite), LogStoreBodyName);
+INSTANTIATE_TEST_SUITE_P(All, LogStoreNodesContract, ::testing::Values(kFake),
+                         LogStoreBodyName);
+INSTANTIATE_TEST_SUITE_P(All, LedgerContract, ::testing::Values(kFake, kSqlite),
+                         LogStoreBodyName);
+INSTANTIATE_TEST_SUITE_P(All, LedgerNodesContract, ::testing::Values(kFake),
                          LogStoreBodyName);
 
 }  // namespace

@@ -12,6 +12,7 @@ using ::testing::Eq;
 using ::testing::IsEmpty;
 using ::testing::Optional;
 using ::testing::SizeIs;
+using verification::BaselineEntry;
 using verification::DecisionEntry;
 using verification::DecisionQuery;
 using verification::HostEntry;
@@ -285,6 +286,78 @@ TEST_P(VerifierStoreContract, ListsReferencesPageByPage) {
               ElementsAre(Headline(Reference("a", 1, {"a"})),
                           Headline(Reference("b", 1, {"b"}))));
   EXPECT_THAT(store_->ListReferences("b", 2).value(), SizeIs(1));
+}
+
+TEST_P(VerifierStoreContract, KeepsEveryRevisionOfABaselineWithItsPages) {
+  const BaselineEntry one = Baseline("web", 1, {"vm-1", "vm-2"});
+  const BaselineEntry five = Baseline("web", 5, {"vm-2"});
+  const Bytes pages(2'000'000, 3);
+  ASSERT_THAT(store_->PutBaseline({.baseline = one, .pages = pages}), IsOk());
+  ASSERT_THAT(store_->PutBaseline(
+                  {.baseline = five, .pages = Bytes(5), .seen_revision = 1}),
+              IsOk());
+  EXPECT_THAT(store_->FindBaseline("web", 1).value(), Optional(one));
+  EXPECT_THAT(store_->FindBaseline("web", 0).value(), Optional(five));
+  EXPECT_THAT(store_->FindBaseline("web", 2).value(), Eq(std::nullopt));
+  EXPECT_EQ(store_->BaselinePages("web", 1).value(), pages);
+  EXPECT_EQ(store_->BaselinePages("web", 5).value(), Bytes(5));
+  EXPECT_THAT(store_->BaselinePages("web", 2),
+              StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(store_->ListBaselines("", 10).value(),
+              ElementsAre(Headline(five)));
+  EXPECT_THAT(store_->ListBaselines("web", 10).value(), IsEmpty());
+  EXPECT_THAT(store_->BaselineRevisions("web").value(), ElementsAre(1, 5));
+  EXPECT_THAT(store_->BaselineRevisions("db").value(), IsEmpty());
+}
+
+TEST_P(VerifierStoreContract, ABaselineNeverGoesBack) {
+  ASSERT_THAT(store_->PutBaseline({.baseline = Baseline("web", 5, {"a"})}),
+              IsOk());
+  for (const uint64_t revision : {1, 5}) {
+    EXPECT_THAT(
+        store_->PutBaseline(
+            {.baseline = Baseline("web", revision, {"a"}), .seen_revision = 5}),
+        StatusIs(kAborted));
+  }
+  EXPECT_THAT(store_->PutBaseline(
+                  {.baseline = Baseline("web", 9, {"a"}), .seen_revision = 4}),
+              StatusIs(kAborted));
+}
+
+TEST_P(VerifierStoreContract, AVmHasOneBaselineOfASubset) {
+  const BaselineEntry web = Baseline("web", 1, {"a", "b"});
+  ASSERT_THAT(store_->PutBaseline({.baseline = web}), IsOk());
+  EXPECT_THAT(store_->PutBaseline({.baseline = Baseline("db", 1, {"b", "c"})}),
+              StatusIs(kExists));
+  BaselineEntry other = Baseline("db", 1, {"b", "c"});
+  other.subset = "ram@1";
+  ASSERT_THAT(store_->PutBaseline({.baseline = other}), IsOk());
+  EXPECT_THAT(store_->BaselineOf("b", "kernel@1").value(), Optional(web));
+  EXPECT_THAT(store_->BaselineOf("b", "ram@1").value(), Optional(other));
+  EXPECT_THAT(store_->BaselineOf("c", "kernel@1").value(), Eq(std::nullopt));
+  // What the newest revision no longer claims is free.
+  const BaselineEntry two = Baseline("web", 2, {"a"});
+  ASSERT_THAT(store_->PutBaseline({.baseline = two, .seen_revision = 1}),
+              IsOk());
+  EXPECT_THAT(store_->BaselineOf("b", "kernel@1").value(), Eq(std::nullopt));
+  EXPECT_THAT(store_->BaselineOf("a", "kernel@1").value(), Optional(two));
+  EXPECT_THAT(store_->PutBaseline({.baseline = Baseline("new", 1, {"b"})}),
+              IsOk());
+  EXPECT_THAT(
+      store_->PutBaseline(
+          {.baseline = Baseline("many", 1, std::vector<std::string>(49, "x"))}),
+      StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_P(VerifierStoreContract, ABaselinesEventIsInTheSequence) {
+  DecisionEntry event = Decision("a", true);
+  event.kind = DecisionEntry::Kind::kReference;
+  EXPECT_EQ(
+      store_
+          ->PutBaseline({.baseline = Baseline("web", 1, {"a"}), .event = event})
+          .value(),
+      1u);
+  EXPECT_THAT(store_->After(0, 10).value(), SizeIs(1));
 }
 
 TEST_P(VerifierStoreContract, ReturnsWhatWasDecided) {

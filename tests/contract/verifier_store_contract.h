@@ -61,10 +61,24 @@ class VerifierStoreContract
             .stored_unix_ms = 50,
             .document = Bytes(300, static_cast<uint8_t>(revision))};
   }
-  static verification::ReferenceEntry Headline(
-      verification::ReferenceEntry reference) {
-    reference.document.clear();
-    return reference;
+  static verification::BaselineEntry Baseline(const std::string& name,
+                                              uint64_t revision,
+                                              std::vector<std::string> vms) {
+    return {.name = name,
+            .revision = revision,
+            .subset = "kernel@1",
+            .vm_uuids = std::move(vms),
+            .not_before_unix_ms = 100,
+            .not_after_unix_ms = 1'000,
+            .approver = "alice",
+            .signer_key_id = Bytes(32, 7),
+            .stored_unix_ms = 50,
+            .document = Bytes(300, static_cast<uint8_t>(revision))};
+  }
+  template <class Entry>
+  static Entry Headline(Entry entry) {
+    entry.document.clear();
+    return entry;
   }
   static verification::DecisionEntry Decision(const std::string& vm,
                                               bool trusted) {

@@ -6,15 +6,16 @@ set(etcd_contract_sources
   ${log_store_contract_source} ${verifier_store_contract_source})
 vmattest_test(etcd_contract_test
   SOURCES ${etcd_contract_sources}
-  LIBS vmattest::fake_key_values vmattest::ledger_etcd
+  LIBS vmattest::fake_key_values vmattest::ledger vmattest::ledger_etcd
+       vmattest::merkle
        vmattest::verification_etcd
   LABELS contract)
 # ... and over real servers, which start once for all.
 if(TARGET vmattest::test_etcd)
   vmattest_test(etcd_servers_contract_test
     SOURCES ${etcd_contract_sources}
-    LIBS vmattest::fake_key_values vmattest::ledger_etcd
-         vmattest::verification_etcd vmattest::test_etcd vmattest::rpc_channel
+    LIBS vmattest::fake_key_values vmattest::ledger vmattest::ledger_etcd
+         vmattest::merkle vmattest::verification_etcd vmattest::test_etcd vmattest::rpc_channel
     LABELS contract integration rpc)
   target_compile_definitions(etcd_servers_contract_test
     PRIVATE VMATTEST_WITH_ETCD)

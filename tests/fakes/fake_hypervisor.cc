@@ -146,6 +146,12 @@ absl::Status FakeHypervisor::Become(const Uuid& uuid, DomainState state,
 }
 
 absl::Status FakeHypervisor::Suspend(const Uuid& uuid) {
+  {
+    const MutexLock lock(mutex_);
+    if (const auto pause = pauses_.find(uuid); pause != pauses_.end()) {
+      pause->second = true;
+    }
+  }
   return Become(uuid, DomainState::kPaused, LifecycleKind::kSuspended);
 }
 

@@ -3,10 +3,13 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "base/bytes.h"
 #include "base/mutex.h"
+#include "hypervisor/guest_control.h"
 #include "hypervisor/hypervisor.h"
 
 namespace vmattest::testing {
@@ -14,7 +17,8 @@ namespace vmattest::testing {
 // Domains in memory, behaving as libvirt's do: transient ones are gone when
 // they stop, an undefined running one lives on as transient. Verbs tell the
 // observer, on the caller's thread. Callable from any thread.
-class FakeHypervisor final : public hypervisor::Hypervisor {
+class FakeHypervisor final : public hypervisor::Hypervisor,
+                             public hypervisor::GuestControl {
  public:
   // Begins connected; tells `observer`, which may be null.
   void Start(hypervisor::HypervisorObserver* observer);
@@ -59,6 +63,20 @@ class FakeHypervisor final : public hypervisor::Hypervisor {
   // What of a running domain was asked to be changed.
   [[nodiscard]] std::vector<std::string> updated_devices() const;
 
+  absl::StatusOr<bool> BeginPause(const Uuid& uuid) override;
+  absl::Status EndPause(const Uuid& uuid) override;
+  // Every byte is the low byte of its page's number.
+  absl::Status PeekMemory(const Uuid& uuid, uint64_t address,
+                          std::span<uint8_t> buffer) override;
+  absl::Status CheckMemoryIsHere(const Uuid& uuid) override;
+  // Writes `state_stream`, in pieces, to whoever reads.
+  absl::StatusOr<std::chrono::microseconds> SaveState(
+      const Uuid& uuid, const std::string& pipe) override;
+  absl::Status AbortSave(const Uuid& uuid) override;
+  void AnswerSaveState(Bytes stream);
+  // Its memory is on two hosts from now on, or no more.
+  void SetPostcopy(const Uuid& uuid, bool postcopy);
+
   // A small domain's XML, as libvirt would take it; `extra` goes to its end.
   static std::string Xml(const std::string& name, const Uuid& uuid,
                          const std::string& extra = "");
@@ -71,10 +89,13 @@ class FakeHypervisor final : public hypervisor::Hypervisor {
     std::string live;
     std::string stored;
     std::vector<std::string> taints;
+    bool postcopy = false;
   };
   void Tell(const Uuid& uuid, const std::string& name,
             hypervisor::LifecycleKind kind);
   [[nodiscard]] absl::Status Reachable() const REQUIRES_LOCK(mutex_);
+  // Whether the guest of a pause that ends is to stand.
+  absl::StatusOr<bool> TakePause(const Uuid& uuid) REQUIRES_LOCK(mutex_);
   // Of a domain that has a process.
   absl::StatusOr<Entry*> Active(const Uuid& uuid) REQUIRES_LOCK(mutex_);
   // Puts an active domain into `state` and tells of it, unless it is there.
@@ -94,6 +115,10 @@ class FakeHypervisor final : public hypervisor::Hypervisor {
   absl::Status update_device_ GUARDED_BY(mutex_) =
       absl::FailedPreconditionError("devices cannot be changed here");
   std::vector<std::string> updated_devices_ GUARDED_BY(mutex_);
+  // True: it stays paused when the pause ends.
+  std::map<Uuid, bool> pauses_ GUARDED_BY(mutex_);
+  std::set<Uuid> aborted_ GUARDED_BY(mutex_);
+  Bytes state_stream_ GUARDED_BY(mutex_);
 };
 
 }  // namespace vmattest::testing

@@ -7,6 +7,7 @@
 
 namespace vmattest::testing {
 
+using verification::BaselineEntry;
 using verification::BreakGlassEntry;
 using verification::DecisionEntry;
 using verification::DecisionQuery;
@@ -219,6 +220,105 @@ absl::StatusOr<std::vector<ReferenceEntry>> FakeVerifierStore::ReferencesOf(
     all.push_back(reference);
   }
   return all;
+}
+
+const FakeVerifierStore::BaselineWrite* FakeVerifierStore::NewestBaseline(
+    const std::string& name) const {
+  const auto after = baselines_.upper_bound({name, ~uint64_t{0}});
+  if (after == baselines_.begin() || std::prev(after)->first.first != name) {
+    return nullptr;
+  }
+  return &std::prev(after)->second;
+}
+
+absl::StatusOr<uint64_t> FakeVerifierStore::PutBaseline(
+    const BaselineWrite& write) {
+  RETURN_IF_ERROR(CheckVms(write.baseline));
+  const MutexLock lock(mutex_);
+  RETURN_IF_ERROR(failure_);
+  const BaselineEntry& baseline = write.baseline;
+  const BaselineWrite* newest = NewestBaseline(baseline.name);
+  const uint64_t revision = newest == nullptr ? 0 : newest->baseline.revision;
+  if (revision != write.seen_revision || baseline.revision <= revision) {
+    return absl::AbortedError("the baseline changed meanwhile");
+  }
+  for (const auto& [key, unused] : baselines_) {
+    const BaselineEntry& other = NewestBaseline(key.first)->baseline;
+    for (const std::string& vm : baseline.vm_uuids) {
+      if (other.name != baseline.name && other.subset == baseline.subset &&
+          std::find(other.vm_uuids.begin(), other.vm_uuids.end(), vm) !=
+              other.vm_uuids.end()) {
+        return absl::AlreadyExistsError("the VM has a baseline already");
+      }
+    }
+  }
+  baselines_[{baseline.name, baseline.revision}] = write;
+  return write.event ? Add(*write.event) : 0;
+}
+
+absl::StatusOr<std::optional<BaselineEntry>> FakeVerifierStore::FindBaseline(
+    const std::string& name, uint64_t revision) {
+  const MutexLock lock(mutex_);
+  RETURN_IF_ERROR(failure_);
+  if (revision == 0) {
+    const BaselineWrite* newest = NewestBaseline(name);
+    return newest == nullptr ? std::nullopt : std::optional(newest->baseline);
+  }
+  const auto it = baselines_.find({name, revision});
+  return it == baselines_.end() ? std::nullopt
+                                : std::optional(it->second.baseline);
+}
+
+absl::StatusOr<Bytes> FakeVerifierStore::BaselinePages(const std::string& name,
+                                                       uint64_t revision) {
+  const MutexLock lock(mutex_);
+  RETURN_IF_ERROR(failure_);
+  const auto it = baselines_.find({name, revision});
+  if (it == baselines_.end()) {
+    return absl::NotFoundError("no such baseline");
+  }
+  return it->second.pages;
+}
+
+absl::StatusOr<std::vector<BaselineEntry>> FakeVerifierStore::ListBaselines(
+    const std::string& after, size_t limit) {
+  const MutexLock lock(mutex_);
+  RETURN_IF_ERROR(failure_);
+  std::vector<BaselineEntry> found;
+  for (auto it = baselines_.upper_bound({after, ~uint64_t{0}});
+       it != baselines_.end() && found.size() < limit;
+       it = baselines_.upper_bound({it->first.first, ~uint64_t{0}})) {
+    found.push_back(NewestBaseline(it->first.first)->baseline);
+    found.back().document.clear();
+  }
+  return found;
+}
+
+absl::StatusOr<std::vector<uint64_t>> FakeVerifierStore::BaselineRevisions(
+    const std::string& name) {
+  const MutexLock lock(mutex_);
+  RETURN_IF_ERROR(failure_);
+  std::vector<uint64_t> revisions;
+  for (auto it = baselines_.lower_bound({name, 0});
+       it != baselines_.end() && it->first.first == name; ++it) {
+    revisions.push_back(it->first.second);
+  }
+  return revisions;
+}
+
+absl::StatusOr<std::optional<BaselineEntry>> FakeVerifierStore::BaselineOf(
+    const std::string& vm_uuid, const std::string& subset) {
+  const MutexLock lock(mutex_);
+  RETURN_IF_ERROR(failure_);
+  for (const auto& [key, unused] : baselines_) {
+    const BaselineEntry& newest = NewestBaseline(key.first)->baseline;
+    if (newest.subset == subset &&
+        std::find(newest.vm_uuids.begin(), newest.vm_uuids.end(), vm_uuid) !=
+            newest.vm_uuids.end()) {
+      return newest;
+    }
+  }
+  return std::nullopt;
 }
 
 absl::StatusOr<uint64_t> FakeVerifierStore::PutBreakGlass(

@@ -36,6 +36,18 @@ class FakeVerifierStore final : public verification::VerifierStore {
   absl::StatusOr<std::vector<verification::ReferenceEntry>> ReferencesOf(
       const std::string& vm_uuid, int64_t now_unix_ms) override;
 
+  absl::StatusOr<uint64_t> PutBaseline(const BaselineWrite& write) override;
+  absl::StatusOr<std::optional<verification::BaselineEntry>> FindBaseline(
+      const std::string& name, uint64_t revision) override;
+  absl::StatusOr<Bytes> BaselinePages(const std::string& name,
+                                      uint64_t revision) override;
+  absl::StatusOr<std::vector<verification::BaselineEntry>> ListBaselines(
+      const std::string& after, size_t limit) override;
+  absl::StatusOr<std::vector<uint64_t>> BaselineRevisions(
+      const std::string& name) override;
+  absl::StatusOr<std::optional<verification::BaselineEntry>> BaselineOf(
+      const std::string& vm_uuid, const std::string& subset) override;
+
   absl::StatusOr<uint64_t> PutBreakGlass(const BreakGlassWrite& write) override;
   absl::StatusOr<std::vector<verification::BreakGlassEntry>> BreakGlassOf(
       const std::string& host_id, int64_t now_unix_ms) override;
@@ -63,6 +75,8 @@ class FakeVerifierStore final : public verification::VerifierStore {
  private:
   uint64_t Add(const verification::DecisionEntry& decision)
       REQUIRES_LOCK(mutex_);
+  [[nodiscard]] const BaselineWrite* NewestBaseline(
+      const std::string& name) const REQUIRES_LOCK(mutex_);
   [[nodiscard]] const verification::ReferenceEntry* Newest(
       const std::string& name) const REQUIRES_LOCK(mutex_);
 
@@ -73,6 +87,8 @@ class FakeVerifierStore final : public verification::VerifierStore {
   uint64_t epoch_ GUARDED_BY(mutex_) = 0;
   std::map<std::pair<std::string, uint64_t>, verification::ReferenceEntry>
       references_ GUARDED_BY(mutex_);
+  std::map<std::pair<std::string, uint64_t>, BaselineWrite> baselines_
+      GUARDED_BY(mutex_);
   std::map<Bytes, verification::BreakGlassEntry> orders_ GUARDED_BY(mutex_);
   std::map<uint64_t, verification::DecisionEntry> decisions_ GUARDED_BY(mutex_);
   std::map<uint64_t, verification::RecordedEvidence> evidence_

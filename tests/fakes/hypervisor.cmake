@@ -1,5 +1,5 @@
 add_library(vmattest_fake_hypervisor STATIC
-  ${CMAKE_CURRENT_LIST_DIR}/fake_hypervisor.cc)
+  ${CMAKE_CURRENT_LIST_DIR}/fake_guest_control.cc fake_hypervisor.cc)
 add_library(vmattest::fake_hypervisor ALIAS vmattest_fake_hypervisor)
 target_include_directories(vmattest_fake_hypervisor PUBLIC
   ${CMAKE_SOURCE_DIR}/tests ${CMAKE_SOURCE_DIR}/src)

@@ -26,7 +26,6 @@ void Run(ByteView bytes) {
   if (!entry.ok()) {
     return;
   }
-  Require(VmLinks(entry->body).ok());
   Require(!TypeName(entry->body).empty());
   Require(!LogState::Touches(*entry).empty());
   // Nobody is authorised: nothing may pass.

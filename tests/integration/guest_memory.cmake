@@ -1,6 +1,8 @@
 vmattest_test(guest_memory_test
   SOURCES ${CMAKE_CURRENT_LIST_DIR}/guest_memory_test.cc
-  LIBS vmattest::memory_worker_client vmattest::measurement
+          ${CMAKE_CURRENT_LIST_DIR}/guest_moment_test.cc
+  LIBS vmattest::memory_worker_client vmattest::memory_stream
+       vmattest::linuxguest vmattest::measurement
        vmattest::hypervisor_libvirt vmattest::kvm_linux vmattest::crypto
        vmattest::test_libvirt_host vmattest::fake_hypervisor fmt::fmt
   LABELS integration no-sanitizer)

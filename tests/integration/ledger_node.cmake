@@ -1,10 +1,21 @@
 vmattest_test(ledger_node_test
   SOURCES ${CMAKE_CURRENT_LIST_DIR}/ledger_node_test.cc
-  LIBS vmattest::ledger vmattest::cli_offline vmattest::proto_grpc
+  LIBS vmattest::ledger vmattest::cli_client vmattest::proto_grpc
        gRPC::grpc++ fmt::fmt
   LABELS integration rpc)
 add_dependencies(ledger_node_test vmattest-verifierd)
 target_compile_definitions(ledger_node_test PRIVATE
   VMATTEST_VERIFIERD_PROGRAM="$<TARGET_FILE:vmattest-verifierd>")
 set_target_properties(ledger_node_test PROPERTIES
+  DISABLE_PRECOMPILE_HEADERS ON)
+
+vmattest_test(ledger_cluster_test
+  SOURCES ${CMAKE_CURRENT_LIST_DIR}/ledger_cluster_test.cc
+  LIBS vmattest::ledger vmattest::cli_offline vmattest::test_etcd
+       vmattest::proto_grpc gRPC::grpc++ fmt::fmt
+  LABELS integration rpc COST 40)
+add_dependencies(ledger_cluster_test vmattest-verifierd)
+target_compile_definitions(ledger_cluster_test PRIVATE
+  VMATTEST_VERIFIERD_PROGRAM="$<TARGET_FILE:vmattest-verifierd>")
+set_target_properties(ledger_cluster_test PROPERTIES
   DISABLE_PRECOMPILE_HEADERS ON)

@@ -1,21 +1,16 @@
 // vmattest-verifierd as a ledger node: over gRPC, through kill -9, and audited
 // from its export.
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <csignal>
-#include <cstdio>
 #include <sstream>
 #include <thread>
 
 #include "base/clock.h"
 #include "cli/ledger_command.h"
+#include "cli/ledger_source.h"
 #include "document/key_files.h"
 #include "fmt/format.h"
 #include "gmock/gmock.h"
-#include "grpcpp/create_channel.h"
+#include "support/ledger_node_process.h"
 #include "support/ledger_rig.h"
-#include "support/temp_dir.h"
 #include "support/vectors.h"
 #include "tlog/witness.h"
 #include "vmattest/ledger/light_client.h"
@@ -26,50 +21,10 @@ namespace {
 
 using ::testing::HasSubstr;
 using testing::IsOk;
+using testing::LedgerNodeProcess;
 using testing::LedgerRig;
 using testing::LedgerVm;
 using testing::TempDir;
-
-// The program, with an admin socket and a ledger, in a folder of its own.
-class Node {
- public:
-  explicit Node(const TempDir& dir) : dir_(dir) {}
-  Node(const Node&) = delete;
-  Node& operator=(const Node&) = delete;
-  ~Node() { Kill(); }
-
-  void Start() {
-    pid_ = fork();
-    if (pid_ == 0) {
-      const std::string config = dir_.path() / "v.yaml";
-      const std::string log = dir_.path() / "log";
-      if (freopen(log.c_str(), "a", stderr) != nullptr) {
-        execl(VMATTEST_VERIFIERD_PROGRAM, VMATTEST_VERIFIERD_PROGRAM,
-              "--config", config.c_str(), nullptr);
-      }
-      _exit(127);
-    }
-  }
-  void Kill() {
-    if (pid_ > 0) {
-      kill(pid_, SIGKILL);
-      waitpid(std::exchange(pid_, -1), nullptr, 0);
-    }
-  }
-  // What it ends with by itself.
-  int Wait() {
-    int status = -1;
-    waitpid(std::exchange(pid_, -1), &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  }
-  [[nodiscard]] std::string log() const {
-    return testing::Slurp(dir_.path() / "log");
-  }
-
- private:
-  const TempDir& dir_;
-  pid_t pid_ = -1;
-};
 
 class LedgerNodeTest : public ::testing::Test {
  protected:
@@ -88,12 +43,7 @@ class LedgerNodeTest : public ::testing::Test {
     Start();
     rig_.time_ms = SystemClock().Now().time_since_epoch().count();
   }
-  void Start() {
-    node_.Start();
-    stub_ = v1::Ledger::NewStub(
-        grpc::CreateChannel("unix:" + (dir_.path() / "admin.sock").string(),
-                            grpc::InsecureChannelCredentials()));
-  }
+  void Start() { node_.Start(); }
   // Looks again until the node's next checkpoint shows it.
   void AwaitNewest(uint64_t index) {
     const auto until =
@@ -107,11 +57,7 @@ class LedgerNodeTest : public ::testing::Test {
   grpc::Status Call(grpc::Status (v1::Ledger::Stub::*method)(
                         grpc::ClientContext*, const Request&, Response*),
                     const Request& request, Response* response) {
-    grpc::ClientContext context;
-    context.set_wait_for_ready(true);
-    context.set_deadline(std::chrono::system_clock::now() +
-                         std::chrono::seconds(30));
-    return (stub_.get()->*method)(&context, request, response);
+    return node_.Call(method, request, response);
   }
   // "" or the refusal's code.
   std::string Submit(const Bytes& bytes) {
@@ -139,10 +85,9 @@ class LedgerNodeTest : public ::testing::Test {
     return dir_.path() / "state" / "ledger.policy";
   }
 
-  TempDir dir_;
+  LedgerNodeProcess node_;
+  TempDir& dir_ = node_.dir();
   LedgerRig rig_;
-  Node node_{dir_};
-  std::unique_ptr<v1::Ledger::Stub> stub_;
 };
 
 TEST_F(LedgerNodeTest, KeepsTrustThroughKill9AndStandsAnAudit) {
@@ -196,24 +141,31 @@ TEST_F(LedgerNodeTest, KeepsTrustThroughKill9AndStandsAnAudit) {
   EXPECT_EQ(items.items(1).index(), 6u);
   AwaitNewest(7);
 
-  node_.Kill();
+  // Audited while it runs, exported, and audited again; the export is
+  // continued from the node's file once that is at rest.
   std::ostringstream out;
   std::ostringstream err;
   const std::string folder = dir_.path() / "export";
-  ASSERT_EQ(cli::RunLedgerExport({.store = dir_.path() / "state" / "ledger.db",
-                                  .folder = folder,
-                                  .quiet = true},
-                                 out, err),
-            0)
-      << err.str();
-  EXPECT_EQ(cli::RunLedgerAudit({.folder = folder,
-                                 .policy = PolicyFile(),
-                                 .authorities = dir_.path() / "keys",
-                                 .quiet = true},
-                                out, err),
-            0)
-      << out.str() << err.str();
+  cli::LedgerAuditArgs audit{.policy = PolicyFile(),
+                             .authorities = dir_.path() / "keys",
+                             .quiet = true};
+  cli::VerifierArgs where;
+  where.socket = dir_.path() / "admin.sock";
+  ASSERT_OK_AND_ASSIGN(const auto live, cli::LiveLedgerSource::Open(where));
+  EXPECT_EQ(cli::RunLedgerAudit(audit, out, err, live.get()), 0) << out.str();
   EXPECT_THAT(out.str(), HasSubstr("8 of 8 records are good"));
+  cli::LedgerExportArgs exported{.folder = folder, .quiet = true};
+  ASSERT_EQ(cli::RunLedgerExport(exported, out, err, live.get()), 0)
+      << err.str();
+  ASSERT_EQ(Submit(rig_.Result("h1", 1, true)), "");
+  AwaitNewest(8);
+  node_.Kill();
+  EXPECT_NE(cli::RunLedgerAudit(audit, out, err, live.get()), 0);
+  exported.store = dir_.path() / "state" / "ledger.db";
+  ASSERT_EQ(cli::RunLedgerExport(exported, out, err), 0) << err.str();
+  audit.folder = folder;
+  EXPECT_EQ(cli::RunLedgerAudit(audit, out, err), 0) << out.str() << err.str();
+  EXPECT_THAT(out.str(), HasSubstr("9 of 9 records are good"));
 }
 
 TEST_F(LedgerNodeTest, WatchersSeeWhatIsThereAndThenWhatComes) {
@@ -227,7 +179,7 @@ TEST_F(LedgerNodeTest, WatchersSeeWhatIsThereAndThenWhatComes) {
   all_context.set_deadline(until);
   v1::WatchAllRequest all;
   all.set_begin(1);
-  const auto records = stub_->WatchAll(&all_context, all);
+  const auto records = node_.stub().WatchAll(&all_context, all);
   v1::WatchAllResponse record;
   for (const uint64_t index : {1, 2}) {
     ASSERT_TRUE(records->Read(&record));
@@ -237,7 +189,7 @@ TEST_F(LedgerNodeTest, WatchersSeeWhatIsThereAndThenWhatComes) {
   vm_context.set_deadline(until);
   v1::WatchVmRequest vm;
   vm.set_vm_uuid(ToString(LedgerVm(1)));
-  const auto trust = stub_->WatchVm(&vm_context, vm);
+  const auto trust = node_.stub().WatchVm(&vm_context, vm);
   v1::GetTrustResponse now;
   ASSERT_TRUE(trust->Read(&now));
   EXPECT_EQ(now.fails(), 0u);
@@ -264,7 +216,7 @@ TEST_F(LedgerNodeTest, WatchersSeeWhatIsThereAndThenWhatComes) {
   unknown_context.set_wait_for_ready(true);
   unknown_context.set_deadline(until);
   vm.set_vm_uuid(ToString(LedgerVm(9)));
-  const auto nobody = stub_->WatchVm(&unknown_context, vm);
+  const auto nobody = node_.stub().WatchVm(&unknown_context, vm);
   EXPECT_FALSE(nobody->Read(&now));
   EXPECT_EQ(nobody->Finish().error_code(), grpc::StatusCode::NOT_FOUND);
 }

@@ -7,8 +7,8 @@
 #include <map>
 #include <sstream>
 
+#include "baseline/record_difference.h"
 #include "crypto/digest.h"
-#include "linuxguest/difference.h"
 #include "linuxguest/inspection.h"
 #include "linuxguest/module_image.h"
 #include "linuxguest/regions.h"
@@ -30,6 +30,21 @@ using testing::IsOk;
 using testing::QemuGuest;
 using ::testing::StartsWith;
 
+using Difference = baseline::RecordDifference;
+
+std::vector<evidence::StateRecord> ToState(const std::vector<Record>& records) {
+  std::vector<evidence::StateRecord> state;
+  for (const Record& record : records) {
+    state.push_back({record.name, record.text});
+  }
+  return state;
+}
+
+std::vector<Difference> CompareRecords(const std::vector<Record>& before,
+                                       const std::vector<Record>& after) {
+  return baseline::CompareRecords(ToState(before), ToState(after));
+}
+
 std::string Shown(const Findings& findings) {
   std::string text;
   for (const Finding& finding : findings) {
@@ -42,10 +57,10 @@ std::string Shown(const Findings& findings) {
 std::string Shown(const std::vector<Difference>& differences) {
   std::string text;
   for (const Difference& difference : differences) {
-    text +=
-        fmt::format("{} {} {}: {} -> {}\n", SeverityName(difference.severity),
-                    KindName(difference.kind), difference.name,
-                    difference.before, difference.after);
+    text += fmt::format("{} {} {}: {} -> {}\n",
+                        snapshot::ToString(difference.severity),
+                        KindName(difference.kind), difference.name,
+                        difference.before, difference.after);
   }
   return text;
 }
@@ -294,7 +309,7 @@ TEST_P(LinuxGuestTest, HookedSystemCallIsNamed) {
   ASSERT_EQ(differences.size(), 1U) << Shown(differences);
   EXPECT_EQ(differences[0].name, "syscall/62");
   EXPECT_EQ(differences[0].before, "__x64_sys_kill");
-  EXPECT_EQ(differences[0].severity, Severity::kCritical);
+  EXPECT_EQ(differences[0].severity, snapshot::Severity::kCritical);
   Continue();
 }
 
@@ -431,7 +446,7 @@ TEST_P(LinuxGuestTest, ProcessMadeRootIsNamed) {
       CompareRecords(look.inspection.records, after.inspection.records);
   ASSERT_EQ(differences.size(), 1U) << Shown(differences);
   EXPECT_EQ(differences[0].name, fmt::format("process/{}", victim->pid));
-  EXPECT_EQ(differences[0].severity, Severity::kCritical);
+  EXPECT_EQ(differences[0].severity, snapshot::Severity::kCritical);
   EXPECT_THAT(differences[0].fields, ElementsAre("egid", "euid", "gid", "uid"));
   Continue();
 }
@@ -448,7 +463,7 @@ TEST_P(LinuxGuestTest, ChangedModprobePathIsNamed) {
   EXPECT_EQ(differences[0].name, "helper/modprobe_path");
   EXPECT_EQ(differences[0].before, "/sbin/modprobe");
   EXPECT_EQ(differences[0].after, "/tmp/x");
-  EXPECT_EQ(differences[0].severity, Severity::kHigh);
+  EXPECT_EQ(differences[0].severity, snapshot::Severity::kHigh);
   Continue();
 }
 

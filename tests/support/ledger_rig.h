@@ -98,6 +98,7 @@ class LedgerRig {
       message.set_ek_fingerprint("ek of " + id);
       message.set_key_spki(
           std::string(AsText(*EncodeSpki(keys_.at(id).public_key()))));
+      message.set_key_evidence_hash(std::string(32, 'k'));
     });
   }
   Bytes Register(uint8_t vm, const std::string& owner = "alice") const {
@@ -185,8 +186,7 @@ class LedgerRig {
     } else {
       hosts_.at(entry.body.host_id()).Accepted(entry);
     }
-    const auto links = ledger::VmLinks(entry.body);
-    for (const ledger::VmLink& link : *links) {
+    for (const ledger::VmLink& link : entry.links) {
       newest_[link.vm.bytes[15]] = entry.hash;
     }
   }

@@ -23,7 +23,7 @@ packages_bed=(
 )
 packages_test=(
   clang libclang-rt-dev lld llvm
-  libgtest-dev libgmock-dev libbenchmark-dev
+  libgtest-dev libgmock-dev libbenchmark-dev zlib1g-dev
   python3 e2fsprogs ovmf fsverity
   dosfstools fdisk gdisk mtools rpm sbsigntool sqlite3 xfsprogs btrfs-progs
   libguestfs-dev libguestfs-xfs guestfish squashfs-tools

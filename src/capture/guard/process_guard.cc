@@ -27,10 +27,16 @@ class ProcessGuard final : public PauseGuard {
     (void)process_.Wait(std::chrono::steady_clock::now() + kEnd);
   }
 
-  absl::Status Arm(const Uuid& uuid, const std::string& uri) {
+  absl::Status Arm(const Uuid& uuid, const std::string& uri,
+                   const std::filesystem::path& streams) {
     const MonotonicTime deadline = std::chrono::steady_clock::now() + kStart;
     RETURN_IF_ERROR(channel_.Send(
-        {ToBytes(fmt::format("{} {}", ToString(uuid), uri)), {}}, deadline));
+        {ToBytes(fmt::format("{} {}\n{}", ToString(uuid), uri,
+                             streams.empty()
+                                 ? std::string()
+                                 : (streams / ToString(uuid)).string())),
+         {}},
+        deadline));
     return channel_.Receive(deadline).status();
   }
   void Disarm() override {
@@ -45,8 +51,10 @@ class ProcessGuard final : public PauseGuard {
 
 }  // namespace
 
-PauseGuardMaker ProcessGuards(std::string program, std::string uri) {
-  return [program = std::move(program), uri = std::move(uri)](
+PauseGuardMaker ProcessGuards(std::string program, std::string uri,
+                              std::filesystem::path streams) {
+  return [program = std::move(program), uri = std::move(uri),
+          streams = std::move(streams)](
              const Uuid& uuid) -> absl::StatusOr<std::unique_ptr<PauseGuard>> {
     ipc::ChildOptions options;
     options.program = program;
@@ -55,7 +63,8 @@ PauseGuardMaker ProcessGuards(std::string program, std::string uri) {
     ASSIGN_OR_RETURN(ipc::ChildProcess::Spawned spawned,
                      ipc::ChildProcess::Spawn(options));
     auto guard = std::make_unique<ProcessGuard>(std::move(spawned));
-    RETURN_IF_ERROR_WITH(guard->Arm(uuid, uri), "vmattest-resume-guard");
+    RETURN_IF_ERROR_WITH(guard->Arm(uuid, uri, streams),
+                         "vmattest-resume-guard");
     return guard;
   };
 }

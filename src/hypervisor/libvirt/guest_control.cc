@@ -7,6 +7,16 @@
 
 namespace vmattest::hypervisor {
 
+absl::StatusOr<bool> LibvirtHypervisor::TakePause(const Uuid& uuid) {
+  const auto pause = pauses_.find(uuid);
+  if (pause == pauses_.end()) {
+    return absl::NotFoundError("it was not paused");
+  }
+  const bool stays = pause->second;
+  pauses_.erase(pause);
+  return stays;
+}
+
 absl::StatusOr<bool> LibvirtHypervisor::BeginPause(const Uuid& uuid) {
   ASSIGN_OR_RETURN(const ConnectHandle connect, link_->Get());
   const std::string clause = fmt::format("pausing {}", ToString(uuid));
@@ -40,12 +50,7 @@ absl::Status LibvirtHypervisor::EndPause(const Uuid& uuid) {
   const std::string clause = fmt::format("resuming {}", ToString(uuid));
   // Held over the call: a Suspend() comes before it, and is seen, or after it.
   const MutexLock lock(pauses_mutex_);
-  const auto pause = pauses_.find(uuid);
-  if (pause == pauses_.end()) {
-    return absl::NotFoundError(clause + ": it was not paused");
-  }
-  const bool stays = pause->second;
-  pauses_.erase(pause);
+  ASSIGN_OR_RETURN_WITH(const bool stays, TakePause(uuid), clause);
   if (stays) {
     return absl::OkStatus();
   }

@@ -60,9 +60,17 @@ class LibvirtHypervisor final : public Hypervisor, public GuestControl {
   absl::Status EndPause(const Uuid& uuid) override;
   absl::Status PeekMemory(const Uuid& uuid, uint64_t address,
                           std::span<uint8_t> buffer) override;
+  absl::Status CheckMemoryIsHere(const Uuid& uuid) override;
+  absl::StatusOr<std::chrono::microseconds> SaveState(
+      const Uuid& uuid, const std::string& pipe) override;
+  absl::Status AbortSave(const Uuid& uuid) override;
 
  private:
   class Link;
+  class SaveWatch;
+  // Takes the pause of BeginPause() or SaveState() back; whether the guest
+  // is to stand.
+  absl::StatusOr<bool> TakePause(const Uuid& uuid) REQUIRES_LOCK(pauses_mutex_);
   void KeepPaused(const Uuid& uuid) EXCLUDES_LOCK(pauses_mutex_);
 
   const std::unique_ptr<Link> link_;

@@ -171,7 +171,10 @@ absl::StatusOr<std::unique_ptr<Worker>> WorkerPool::Spawn() const {
   }
   child.cpu_time = options_.cpu_time;
   child.open_files = options_.open_files;
-  child.no_files = true;
+  child.no_files = options_.file_bytes == 0;
+  if (options_.file_bytes != 0) {
+    child.file_size = options_.file_bytes;
+  }
   child.own_namespaces = options_.own_namespaces;
   LauncherSetup setup;
   if (options_.launcher) {

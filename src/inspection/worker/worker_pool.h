@@ -34,6 +34,8 @@ struct WorkerPoolOptions {
   size_t max_reply = 32U << 20;
   bool own_namespaces = false;  // where the kernel lets us; takes milliseconds
   uint64_t open_files = 64;
+  // How long a file may get that it is handed to write to; 0: it writes none.
+  uint64_t file_bytes = 0;
   std::optional<LauncherOptions> launcher;  // it starts programs of others
 };
 

@@ -27,22 +27,46 @@ constexpr std::chrono::milliseconds kOftenEnough{50};
 constexpr std::chrono::milliseconds kLongestLook{20000};
 constexpr size_t kMaxReason = 200;
 
-// What was peeked at is one block, at the guest's own addresses.
+// Where the worker finds what it is to read.
+enum class From : uint8_t {
+  kBlocks,  // as the layout has them
+  kPeeked,  // one block, at the guest's own addresses
+  kSaved,   // one block, with the layout's one after the other
+};
+
+uint64_t BeginInOne(const RamLayout& layout, size_t block) {
+  uint64_t begin = 0;
+  for (size_t i = 0; i < block; ++i) {
+    begin += layout.blocks[i].bytes;
+  }
+  return begin;
+}
+
 template <class Message>
-void FillSections(const RamLayout& layout, bool peeks, Message& message) {
+void FillSections(const RamLayout& layout, From from, Message& message) {
   for (const RamSection& section : layout.sections) {
     internal::GuestSection& added = *message.add_sections();
     added.mutable_guest()->set_begin(section.guest.begin);
     added.mutable_guest()->set_end(section.guest.end);
-    added.set_block(peeks ? 0 : static_cast<uint32_t>(section.block));
-    added.set_offset(peeks ? section.guest.begin : section.offset);
+    switch (from) {
+      case From::kBlocks:
+        added.set_block(static_cast<uint32_t>(section.block));
+        added.set_offset(section.offset);
+        break;
+      case From::kPeeked:
+        added.set_offset(section.guest.begin);
+        break;
+      case From::kSaved:
+        added.set_offset(BeginInOne(layout, section.block) + section.offset);
+        break;
+    }
   }
 }
 
 template <class Message>
-void FillPlan(const MeasurePlan& plan, const RamLayout& layout, bool peeks,
+void FillPlan(const MeasurePlan& plan, const RamLayout& layout, From from,
               Message& message) {
-  FillSections(layout, peeks, message);
+  FillSections(layout, from, message);
   for (const std::vector<AddressRange>& ranges : plan.regions) {
     internal::GuestRegion& region = *message.add_regions();
     for (const AddressRange& range : ranges) {
@@ -196,7 +220,8 @@ absl::StatusOr<GuestMeaning> OpenGuest::Look(const MeaningRequest& request,
                                              const MeasureCall& call) {
   WorkerRequest message;
   internal::LookAtGuest& look = *message.mutable_look_at_guest();
-  FillSections(layout_, false, look);
+  FillSections(layout_, saved_.valid() ? From::kSaved : From::kBlocks, look);
+  look.set_from_saved(saved_.valid());
   for (const std::vector<MeaningQuery>& queries : request.regions) {
     internal::MeaningRegion& region = *look.add_regions();
     for (const MeaningQuery& query : queries) {
@@ -242,13 +267,15 @@ absl::StatusOr<GuestMeaning> OpenGuest::Look(const MeaningRequest& request,
 
 absl::StatusOr<GuestMeaning> OpenGuest::Understand(
     const MeaningRequest& request, const MeasureCall& call) {
-  if (peeks()) {
+  if (peeks() && !saved_.valid()) {
     return Unknown("read-by-peek: too slow to look for a kernel",
                    request.regions.size());
   }
   regions_looked_at_ = request.regions.size();
   ASSIGN_OR_RETURN(GuestMeaning first, Look(request, call));
-  if (first.findings.empty()) {
+  // A saved moment has no second one; in it nothing is in the middle of
+  // anything for longer than an instant.
+  if (first.findings.empty() || saved_.valid()) {
     return first;
   }
   RETURN_IF_ERROR(WaitABit(call));
@@ -277,7 +304,7 @@ absl::Status OpenGuest::PrepareCopy(const MeasurePlan& plan,
   }
   WorkerRequest request;
   request.mutable_copy_memory()->set_prepare(true);
-  FillPlan(plan, layout_, false, *request.mutable_copy_memory());
+  FillPlan(plan, layout_, From::kBlocks, *request.mutable_copy_memory());
   return Ask(request, call).status();
 }
 
@@ -289,7 +316,7 @@ absl::StatusOr<bool> OpenGuest::Copy(const MeasurePlan& plan,
   }
   WorkerRequest request;
   internal::CopyMemory& copy = *request.mutable_copy_memory();
-  FillPlan(plan, layout_, false, copy);
+  FillPlan(plan, layout_, From::kBlocks, copy);
   copy.set_budget_us(static_cast<uint64_t>(budget.count()));
   copy.set_threads(static_cast<uint32_t>(limits_.threads));
   ASSIGN_OR_RETURN(const WorkerReply reply, Ask(request, call));
@@ -320,7 +347,10 @@ absl::StatusOr<std::vector<uint8_t>> OpenGuest::FetchDigests(
 
 absl::StatusOr<std::vector<MeasuredRegion>> OpenGuest::Measure(
     const MeasurePlan& plan, const MeasureCall& call) {
-  if (peeks()) {
+  const From from = saved_.valid() ? From::kSaved
+                    : peeks()      ? From::kPeeked
+                                   : From::kBlocks;
+  if (from == From::kPeeked) {
     ASSIGN_OR_RETURN(const bool all, Peek(plan, call.deadline, call));
     if (!all) {
       return absl::DeadlineExceededError("peeking took too long");
@@ -328,13 +358,15 @@ absl::StatusOr<std::vector<MeasuredRegion>> OpenGuest::Measure(
   }
   WorkerRequest request;
   internal::MeasureMemory& measure = *request.mutable_measure_memory();
-  FillPlan(plan, layout_, peeks(), measure);
+  FillPlan(plan, layout_, from, measure);
   measure.set_algorithm(static_cast<v1::HashAlgorithm>(plan.algorithm));
   measure.set_page_bytes(plan.page_bytes);
-  measure.set_rereads(peeks() ? 0 : plan.rereads);
+  // What stands still cannot be torn.
+  measure.set_rereads(from == From::kBlocks ? plan.rereads : 0);
   measure.set_threads(static_cast<uint32_t>(limits_.threads));
   measure.set_incremental(plan.incremental);
-  measure.set_from_copy(!peeks());
+  measure.set_from_copy(from == From::kBlocks);
+  measure.set_from_saved(from == From::kSaved);
   ASSIGN_OR_RETURN(const WorkerReply reply, Ask(request, call));
   if (static_cast<size_t>(reply.measured().regions_size()) !=
       plan.regions.size()) {
@@ -361,7 +393,9 @@ absl::StatusOr<std::vector<MeasuredRegion>> OpenGuest::Measure(
     return ErrnoStatus(errno, "forgetting what was peeked at");
   }
   // A file outlives its process: what was read may be what it left.
-  RETURN_IF_ERROR(CheckAlive());
+  if (from != From::kSaved) {
+    RETURN_IF_ERROR(CheckAlive());
+  }
   return regions;
 }
 

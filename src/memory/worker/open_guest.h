@@ -1,6 +1,7 @@
 #ifndef VMATTEST_MEMORY_WORKER_OPEN_GUEST_H_
 #define VMATTEST_MEMORY_WORKER_OPEN_GUEST_H_
 
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,6 +23,10 @@ class OpenGuest final : public MeasuredGuest {
     std::filesystem::path proc;
     size_t threads = 2;
     uint64_t max_peek_bytes = 0;
+    // For SaveMoment(): where its FIFO is made, which the hypervisor must see;
+    // pages that are kept, 0: none may be.
+    std::filesystem::path streams;
+    uint64_t max_saved_bytes = 0;
   };
   OpenGuest(Guest guest, hypervisor::GuestControl& control, Limits limits)
       : guest_(std::move(guest)),
@@ -43,9 +48,12 @@ class OpenGuest final : public MeasuredGuest {
   absl::StatusOr<bool> Copy(const MeasurePlan& plan,
                             std::chrono::microseconds budget,
                             const MeasureCall& call) override;
+  absl::StatusOr<SavedMoment> SaveMoment(const MeasureCall& call) override;
   absl::StatusOr<std::vector<MeasuredRegion>> Measure(
       const MeasurePlan& plan, const MeasureCall& call) override;
 
+  // Gives the memory of a saved moment back.
+  void ForgetMoment();
   // OK while it is the same process and its memory is where it was.
   [[nodiscard]] absl::Status CheckAlive() const;
 
@@ -76,6 +84,7 @@ class OpenGuest final : public MeasuredGuest {
   size_t regions_looked_at_ = 0;
   UniqueFd peeked_;  // a file with what was shown, at the guest's addresses
   std::vector<AddressRange> peeked_ranges_;
+  UniqueFd saved_;  // the pages of a saved moment, while there is one
   std::unique_ptr<inspection::Worker> worker_;
 };
 

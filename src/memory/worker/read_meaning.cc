@@ -18,8 +18,8 @@ constexpr size_t kMaxFindings = 128;
 constexpr int kMaxNotes = 16;
 constexpr size_t kHashSize = 32;
 constexpr size_t kMaxBuildId = 64;
-constexpr std::array<std::string_view, 3> kContents = {"code", "constant",
-                                                       "data"};
+constexpr std::array<std::string_view, 4> kContents = {"text", "rodata",
+                                                       "ro_after_init", "data"};
 constexpr std::array<std::string_view, 5> kSeverities = {
     "info", "low", "medium", "high", "critical"};
 

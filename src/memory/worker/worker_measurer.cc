@@ -17,6 +17,8 @@ namespace vmattest::memory {
 namespace {
 
 constexpr std::chrono::hours kWorkerCpuTime{12};
+// Sparse: a saved moment's file has the size of the guest.
+constexpr uint64_t kMaxFile = uint64_t{1} << 46;
 
 bool SameMemory(const DomainMemory& a, const DomainMemory& b) {
   const auto same_device = [](const DomainMemory::Device& one,
@@ -50,6 +52,7 @@ class WorkerMeasurer::Lease final : public MeasuredGuest {
   Lease(const Lease&) = delete;
   Lease& operator=(const Lease&) = delete;
   ~Lease() override {
+    guest_->ForgetMoment();
     if (good_) {
       owner_.Keep(std::move(guest_));
     }
@@ -88,6 +91,13 @@ class WorkerMeasurer::Lease final : public MeasuredGuest {
                             const MeasureCall& call) override {
     absl::StatusOr<bool> result = guest_->Copy(plan, budget, call);
     good_ = good_ && result.ok();
+    return result;
+  }
+  absl::StatusOr<SavedMoment> SaveMoment(const MeasureCall& call) override {
+    absl::StatusOr<SavedMoment> result = guest_->SaveMoment(call);
+    // Whoever says why it is not possible is well.
+    good_ =
+        good_ && (result.ok() || absl::IsFailedPrecondition(result.status()));
     return result;
   }
   absl::StatusOr<std::vector<MeasuredRegion>> Measure(
@@ -148,7 +158,8 @@ absl::StatusOr<std::unique_ptr<OpenGuest>> WorkerMeasurer::Find(
   auto open = std::make_unique<OpenGuest>(
       guest, control_,
       OpenGuest::Limits{options_.proc, options_.threads,
-                        options_.max_peek_bytes});
+                        options_.max_peek_bytes, options_.streams,
+                        options_.max_saved_bytes});
   ASSIGN_OR_RETURN(open->layout_, LayOut(guest.memory));
   absl::Status direct = options_.only_peek
                             ? absl::FailedPreconditionError("configured")
@@ -267,6 +278,7 @@ inspection::WorkerPoolOptions ForMemory(inspection::WorkerPoolOptions options,
   options.cpu_time = kWorkerCpuTime;
   options.own_namespaces = true;
   options.open_files = 1024;
+  options.file_bytes = kMaxFile;
   return options;
 }
 

@@ -31,6 +31,11 @@ class WorkerMeasurer final : public GuestMeasurer {
     size_t max_kept = 8;
     size_t threads = 2;  // of one worker
     uint64_t max_peek_bytes = uint64_t{1} << 30;
+    // For moments (MeasuredGuest::SaveMoment): a folder that exists and that
+    // the hypervisor sees under the same path, in which there is a FIFO named
+    // as the VM's UUID meanwhile; how much of a guest's memory may be kept.
+    std::filesystem::path streams;
+    uint64_t max_saved_bytes = uint64_t{1} << 30;
     bool only_peek = false;  // for tests, and where ptrace is not allowed
   };
   // `pool` runs vmattest-memory-worker. Both outlive the object.

@@ -93,6 +93,41 @@ absl::Status EtcdVerifierStore::ImportReferences(VerifierStore& from) {
   }
 }
 
+absl::Status EtcdVerifierStore::ImportBaselines(VerifierStore& from) {
+  std::string after;
+  while (true) {
+    ASSIGN_OR_RETURN(const std::vector<BaselineEntry> newest,
+                     from.ListBaselines(after, kPage));
+    for (const BaselineEntry& entry : newest) {
+      ASSIGN_OR_RETURN(const std::vector<uint64_t> revisions,
+                       from.BaselineRevisions(entry.name));
+      uint64_t before = 0;
+      for (const uint64_t revision : revisions) {
+        ASSIGN_OR_RETURN(std::optional<BaselineEntry> baseline,
+                         from.FindBaseline(entry.name, revision));
+        ASSIGN_OR_RETURN(Bytes pages, from.BaselinePages(entry.name, revision));
+        if (!baseline) {
+          return absl::DataLossError(fmt::format(
+              "baseline {} lost its revision {}", entry.name, revision));
+        }
+        // What older revisions claimed may be another's by now.
+        if (revision != entry.revision) {
+          baseline->vm_uuids.clear();
+        }
+        RETURN_IF_ERROR(PutBaseline({.baseline = *std::move(baseline),
+                                     .pages = std::move(pages),
+                                     .seen_revision = before})
+                            .status());
+        before = revision;
+      }
+      after = entry.name;
+    }
+    if (newest.size() < kPage) {
+      return absl::OkStatus();
+    }
+  }
+}
+
 absl::Status EtcdVerifierStore::ImportDecisions(VerifierStore& from,
                                                 const Progress& progress) {
   ASSIGN_OR_RETURN(const uint64_t last, from.LastSequence());
@@ -151,6 +186,7 @@ absl::Status EtcdVerifierStore::Import(etcd::KeyValues& etcd,
   RETURN_IF_ERROR(store.Wipe());
   RETURN_IF_ERROR(store.ImportHosts(from));
   RETURN_IF_ERROR(store.ImportReferences(from));
+  RETURN_IF_ERROR(store.ImportBaselines(from));
   RETURN_IF_ERROR(store.ImportDecisions(from, progress));
   return store.table_.Apply([&](Change& change) {
     change.Put("format", "1");

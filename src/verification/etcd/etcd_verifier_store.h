@@ -61,6 +61,19 @@ class EtcdVerifierStore final : public VerifierStore {
   absl::StatusOr<std::vector<BreakGlassEntry>> BreakGlassOf(
       const std::string& host_id, int64_t now_unix_ms) override;
 
+  // etcd_baselines.cc
+  absl::StatusOr<uint64_t> PutBaseline(const BaselineWrite& write) override;
+  absl::StatusOr<std::optional<BaselineEntry>> FindBaseline(
+      const std::string& name, uint64_t revision) override;
+  absl::StatusOr<Bytes> BaselinePages(const std::string& name,
+                                      uint64_t revision) override;
+  absl::StatusOr<std::vector<BaselineEntry>> ListBaselines(
+      const std::string& after, size_t limit) override;
+  absl::StatusOr<std::vector<uint64_t>> BaselineRevisions(
+      const std::string& name) override;
+  absl::StatusOr<std::optional<BaselineEntry>> BaselineOf(
+      const std::string& vm_uuid, const std::string& subset) override;
+
   // etcd_decisions.cc
   absl::StatusOr<uint64_t> Append(const std::vector<DecisionWrite>& decisions,
                                   size_t keep_evidence) override;
@@ -119,6 +132,16 @@ class EtcdVerifierStore final : public VerifierStore {
   absl::Status DropExpiredOrders(Change& change, int64_t now_unix_ms,
                                  const std::string& but);
 
+  absl::StatusOr<std::optional<BaselineEntry>> NewestBaselineAt(
+      const Read& at, const std::string& name);
+  absl::StatusOr<Bytes> LoadAt(const Read& at, const std::string& key);
+  absl::Status CheckBaselineClaims(const Read& at,
+                                   const BaselineEntry& baseline);
+  static void WriteBaseline(const BaselineEntry& baseline,
+                            const std::optional<BaselineEntry>& before,
+                            const internal::StoredBytes& document,
+                            const internal::StoredBytes& pages, Change& change);
+
   absl::Status AddDecision(Change& change, const DecisionEntry& decision,
                            const internal::StoredBytes& stored);
   absl::Status AddEvidence(Change& change,
@@ -144,6 +167,7 @@ class EtcdVerifierStore final : public VerifierStore {
   absl::Status Wipe();
   absl::Status ImportHosts(VerifierStore& from);
   absl::Status ImportReferences(VerifierStore& from);
+  absl::Status ImportBaselines(VerifierStore& from);
   absl::Status ImportDecisions(VerifierStore& from, const Progress& progress);
 
   EtcdTable table_;

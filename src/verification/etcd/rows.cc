@@ -97,6 +97,38 @@ absl::StatusOr<ReferenceEntry> DecodeReference(std::string_view key,
       .document = {}};
 }
 
+std::string Encode(const BaselineEntry& baseline) {
+  internal::StoredBaseline row;
+  row.set_name(baseline.name);
+  row.set_revision(baseline.revision);
+  row.set_subset(baseline.subset);
+  row.mutable_vm_uuids()->Assign(baseline.vm_uuids.begin(),
+                                 baseline.vm_uuids.end());
+  row.set_not_before_unix_ms(baseline.not_before_unix_ms);
+  row.set_not_after_unix_ms(baseline.not_after_unix_ms);
+  row.set_approver(baseline.approver);
+  row.set_signer_key_id(Text(baseline.signer_key_id));
+  row.set_stored_unix_ms(baseline.stored_unix_ms);
+  return row.SerializeAsString();
+}
+
+absl::StatusOr<BaselineEntry> DecodeBaseline(std::string_view key,
+                                             const std::string& value) {
+  ASSIGN_OR_RETURN(const auto row,
+                   DecodeMessage<internal::StoredBaseline>(key, value));
+  return BaselineEntry{
+      .name = row.name(),
+      .revision = row.revision(),
+      .subset = row.subset(),
+      .vm_uuids = {row.vm_uuids().begin(), row.vm_uuids().end()},
+      .not_before_unix_ms = row.not_before_unix_ms(),
+      .not_after_unix_ms = row.not_after_unix_ms(),
+      .approver = row.approver(),
+      .signer_key_id = ToBytes(row.signer_key_id()),
+      .stored_unix_ms = row.stored_unix_ms(),
+      .document = {}};
+}
+
 std::string Encode(const BreakGlassEntry& order) {
   internal::StoredOrder row;
   row.set_serial(Text(order.serial));

@@ -25,6 +25,11 @@ std::string Encode(const ReferenceEntry& reference);
 absl::StatusOr<ReferenceEntry> DecodeReference(std::string_view key,
                                                const std::string& value);
 
+// Without its document.
+std::string Encode(const BaselineEntry& baseline);
+absl::StatusOr<BaselineEntry> DecodeBaseline(std::string_view key,
+                                             const std::string& value);
+
 std::string Encode(const BreakGlassEntry& order);
 absl::StatusOr<BreakGlassEntry> DecodeOrder(std::string_view key,
                                             const std::string& value);

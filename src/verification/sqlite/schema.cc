@@ -9,7 +9,7 @@ namespace {
 constexpr int kApplicationId = 0x564D4156;
 
 // kSteps[n] leads from version n to n + 1. Never changed once released.
-constexpr std::array<const char*, 2> kSteps = {R"sql(
+constexpr std::array<const char*, 3> kSteps = {R"sql(
 CREATE TABLE counter(
   id INTEGER PRIMARY KEY CHECK (id = 0),
   last_sequence INTEGER NOT NULL,
@@ -84,6 +84,27 @@ CREATE TABLE break_glass(
   stored_unix_ms INTEGER NOT NULL,
   document BLOB NOT NULL) STRICT, WITHOUT ROWID;
 CREATE INDEX break_glass_by_host ON break_glass(host_id, serial);
+)sql",
+                                               R"sql(
+CREATE TABLE baseline(
+  name TEXT NOT NULL,
+  revision INTEGER NOT NULL CHECK (revision > 0),
+  subset TEXT NOT NULL,
+  vm_uuids TEXT NOT NULL,
+  not_before_unix_ms INTEGER NOT NULL,
+  not_after_unix_ms INTEGER NOT NULL,
+  approver TEXT NOT NULL,
+  signer_key_id BLOB NOT NULL,
+  stored_unix_ms INTEGER NOT NULL,
+  document BLOB NOT NULL,
+  pages BLOB NOT NULL,
+  PRIMARY KEY (name, revision)) STRICT;
+CREATE TABLE baseline_claim(
+  vm_uuid TEXT NOT NULL,
+  subset TEXT NOT NULL,
+  name TEXT NOT NULL,
+  PRIMARY KEY (vm_uuid, subset)) STRICT, WITHOUT ROWID;
+CREATE INDEX baseline_claim_by_name ON baseline_claim(name);
 )sql"};
 
 constexpr std::pair<sqlite::StatementHandle Statements::*, const char*>
@@ -149,6 +170,34 @@ constexpr std::pair<sqlite::StatementHandle Statements::*, const char*>
          "ORDER BY serial"},
         {&Statements::drop_orders,
          "DELETE FROM break_glass WHERE not_after_unix_ms<?"},
+
+        {&Statements::newest_baseline,
+         "SELECT coalesce(max(revision),0) FROM baseline WHERE name=?"},
+        {&Statements::baseline_claimed_by_other,
+         "SELECT name FROM baseline_claim WHERE vm_uuid=? AND subset=? AND "
+         "name<>?"},
+        {&Statements::drop_baseline_claims,
+         "DELETE FROM baseline_claim WHERE name=?"},
+        {&Statements::put_baseline_claim,
+         "INSERT INTO baseline_claim VALUES(?,?,?)"},
+        {&Statements::put_baseline,
+         "INSERT INTO baseline VALUES(?,?,?,?,?,?,?,?,?,?,?)"},
+        {&Statements::find_baseline,
+         "SELECT name,revision,subset,vm_uuids,not_before_unix_ms,"
+         "not_after_unix_ms,approver,signer_key_id,stored_unix_ms,document "
+         "FROM baseline WHERE name=?1 AND revision=coalesce("
+         "nullif(?2,0),(SELECT max(revision) FROM baseline WHERE name=?1))"},
+        {&Statements::baseline_pages,
+         "SELECT pages FROM baseline WHERE name=? AND revision=?"},
+        {&Statements::list_baselines,
+         "SELECT name,revision,subset,vm_uuids,not_before_unix_ms,"
+         "not_after_unix_ms,approver,signer_key_id,stored_unix_ms,x'' "
+         "FROM baseline b WHERE name>? AND revision=(SELECT max(revision) FROM "
+         "baseline WHERE name=b.name) ORDER BY name LIMIT ?"},
+        {&Statements::baseline_revisions,
+         "SELECT revision FROM baseline WHERE name=? ORDER BY revision"},
+        {&Statements::baseline_of,
+         "SELECT name FROM baseline_claim WHERE vm_uuid=? AND subset=?"},
 
         {&Statements::next_sequence,
          "UPDATE counter SET last_sequence=last_sequence+1 "

@@ -36,6 +36,17 @@ struct Statements {
   sqlite::StatementHandle orders_of;
   sqlite::StatementHandle drop_orders;
 
+  sqlite::StatementHandle newest_baseline;
+  sqlite::StatementHandle baseline_claimed_by_other;
+  sqlite::StatementHandle drop_baseline_claims;
+  sqlite::StatementHandle put_baseline_claim;
+  sqlite::StatementHandle put_baseline;
+  sqlite::StatementHandle find_baseline;
+  sqlite::StatementHandle baseline_pages;
+  sqlite::StatementHandle list_baselines;
+  sqlite::StatementHandle baseline_revisions;
+  sqlite::StatementHandle baseline_of;
+
   sqlite::StatementHandle next_sequence;
   sqlite::StatementHandle last_sequence;
   sqlite::StatementHandle add_decision;

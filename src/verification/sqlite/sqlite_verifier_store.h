@@ -51,6 +51,19 @@ class SqliteVerifierStore final : public VerifierStore {
   absl::StatusOr<std::vector<BreakGlassEntry>> BreakGlassOf(
       const std::string& host_id, int64_t now_unix_ms) override;
 
+  // sqlite_baselines.cc
+  absl::StatusOr<uint64_t> PutBaseline(const BaselineWrite& write) override;
+  absl::StatusOr<std::optional<BaselineEntry>> FindBaseline(
+      const std::string& name, uint64_t revision) override;
+  absl::StatusOr<Bytes> BaselinePages(const std::string& name,
+                                      uint64_t revision) override;
+  absl::StatusOr<std::vector<BaselineEntry>> ListBaselines(
+      const std::string& after, size_t limit) override;
+  absl::StatusOr<std::vector<uint64_t>> BaselineRevisions(
+      const std::string& name) override;
+  absl::StatusOr<std::optional<BaselineEntry>> BaselineOf(
+      const std::string& vm_uuid, const std::string& subset) override;
+
   // sqlite_decisions.cc
   absl::StatusOr<uint64_t> Append(const std::vector<DecisionWrite>& decisions,
                                   size_t keep_evidence) override;
@@ -85,6 +98,8 @@ class SqliteVerifierStore final : public VerifierStore {
       REQUIRES_LOCK(mutex_);
   absl::StatusOr<std::vector<BreakGlassEntry>> Orders(
       const std::string& host_id, int64_t now_unix_ms) REQUIRES_LOCK(mutex_);
+  absl::Status CheckBaseline(const BaselineWrite& write) REQUIRES_LOCK(mutex_);
+  absl::Status WriteBaseline(const BaselineWrite& write) REQUIRES_LOCK(mutex_);
   absl::StatusOr<uint64_t> AddDecision(const DecisionEntry& decision)
       REQUIRES_LOCK(mutex_);
   absl::StatusOr<uint64_t> AddEvent(const std::optional<DecisionEntry>& event)

@@ -9,25 +9,10 @@
 namespace vmattest::worker {
 namespace {
 
-using linuxguest::Content;
-
 constexpr size_t kMaxFindings = 128;
 constexpr size_t kMaxRecordBytes = 16 << 20;
 constexpr size_t kMaxParts = 65536;
 constexpr size_t kMaxRuns = 262144;
-
-std::string_view NameOf(Content content) {
-  switch (content) {
-    case Content::kCode:
-      return "code";
-    case Content::kReadOnly:
-    case Content::kReadOnlyAfterInit:
-      return "constant";
-    case Content::kData:
-      break;
-  }
-  return "data";
-}
 
 // Of a process's line ("pid=1 parent=0 ...") what the policy wants to see.
 std::string Only(std::string_view line,
@@ -143,7 +128,7 @@ bool AddParts(const std::vector<linuxguest::Region>& found, MeaningReply& reply,
   for (auto& [name, one] : named) {
     auto& part = *region.add_parts();
     part.set_name(std::move(name));
-    part.set_content(std::string(NameOf(one->content)));
+    part.set_content(std::string(linuxguest::ContentName(one->content)));
     part.set_address(one->address);
     part.set_size(one->size);
     part.set_absent(one->absent);

@@ -14,6 +14,8 @@
 #include "crypto/page_hash.h"
 #include "fmt/format.h"
 #include "memory/guest_meaning.h"
+#include "memory/stream/device_state.h"
+#include "memory/stream/saved_ram.h"
 #include "worker/memory/view_memory.h"
 
 namespace vmattest::worker {
@@ -26,6 +28,7 @@ using memory::RamSection;
 constexpr size_t kMaxBlocks = 256;
 constexpr uint32_t kMaxThreads = 64;
 constexpr size_t kMaxFetch = size_t{16} << 20;
+constexpr uint64_t kMaxBlockBytes = uint64_t{1} << 46;
 constexpr uint32_t kMaxPageBytes = 2u << 20;
 constexpr size_t kMaxKernelFile = size_t{128} << 20;
 constexpr size_t kFilePiece = size_t{1} << 20;
@@ -94,6 +97,8 @@ absl::StatusOr<WorkerReply> MemorySession::Handle(
       return Copy(request.copy_memory());
     case internal::WorkerRequest::kMeasureMemory:
       return Measure(request.measure_memory(), progress);
+    case internal::WorkerRequest::kReadSavedState:
+      return ReadSaved(request.read_saved_state(), std::move(descriptors));
     case internal::WorkerRequest::kFetchDigests:
       return Fetch(request.fetch_digests());
     case internal::WorkerRequest::kLookAtGuest:
@@ -155,6 +160,50 @@ absl::StatusOr<WorkerReply> MemorySession::Copy(
   return reply;
 }
 
+absl::StatusOr<WorkerReply> MemorySession::ReadSaved(
+    const internal::ReadSavedState& request,
+    std::vector<UniqueFd> descriptors) {
+  look_.reset();
+  saved_.clear();
+  vcpus_.clear();
+  std::vector<memory::RamLayout::Block> blocks;
+  for (const internal::SavedBlock& block : request.blocks()) {
+    if (block.bytes() == 0 || block.bytes() % memory::kPageSize != 0 ||
+        block.bytes() > kMaxBlockBytes) {
+      return Malformed("block");
+    }
+    blocks.push_back({block.name(), block.bytes()});
+  }
+  if (descriptors.size() != 3 || blocks.empty() || blocks.size() > kMaxBlocks) {
+    return Malformed("saved state");
+  }
+  memory::FdStream stream(std::move(descriptors[0]));
+  memory::SavedRam ram(std::move(descriptors[1]), blocks, request.max_bytes());
+  memory::SavedStateLimits limits;
+  limits.stream_bytes = request.max_stream_bytes();
+  ASSIGN_OR_RETURN(const memory::SavedState state,
+                   memory::ReadSavedState(stream, ram, limits));
+  RETURN_IF_ERROR(ram.Finish());
+  memory::RamSource source;
+  source.way = memory::RamSource::Way::kFile;
+  source.bytes = memory::SavedRamBytes(blocks);
+  source.mappable = true;
+  source.memory = std::move(descriptors[2]);
+  saved_.push_back(std::make_unique<memory::RamBlock>(std::move(source)));
+  WorkerReply reply;
+  WorkerReply::SavedState& saved = *reply.mutable_saved_state();
+  saved.set_stream_bytes(state.bytes);
+  saved.set_kept_bytes(ram.bytes());
+  auto vcpus = memory::ReadVcpuStates(state.devices);
+  if (vcpus.ok()) {
+    vcpus_ = *std::move(vcpus);
+    saved.set_vcpus(static_cast<uint32_t>(vcpus_.size()));
+  } else {
+    saved.set_vcpu_problem(std::string(vcpus.status().message()));
+  }
+  return reply;
+}
+
 RegionPages& MemorySession::RegionOf(const internal::MeasureMemory& request,
                                      int number) {
   const internal::GuestRegion& region = request.regions(number);
@@ -187,7 +236,8 @@ absl::StatusOr<WorkerReply> MemorySession::Measure(
     return Malformed("algorithm or page size");
   }
   ASSIGN_OR_RETURN(const GuestView view,
-                   GuestView::Make(blocks_, ToSections(request.sections())));
+                   GuestView::Make(request.from_saved() ? saved_ : blocks_,
+                                   ToSections(request.sections())));
   for (const internal::GuestRegion& region : request.regions()) {
     RETURN_IF_ERROR(ToRanges(region).status());
   }
@@ -262,7 +312,9 @@ absl::StatusOr<WorkerReply> MemorySession::Look(
     }
   }
   const std::vector<RamSection> sections = ToSections(request.sections());
-  ASSIGN_OR_RETURN(GuestView view, GuestView::Make(blocks_, sections));
+  ASSIGN_OR_RETURN(
+      GuestView view,
+      GuestView::Make(request.from_saved() ? saved_ : blocks_, sections));
   const absl::StatusOr<Bytes> image =
       request.kernel_file()
           ? ReadAll(descriptors[0])
@@ -272,7 +324,11 @@ absl::StatusOr<WorkerReply> MemorySession::Look(
       std::make_unique<ViewMemory>(std::move(view), RamOf(sections)));
   WorkerReply reply;
   ASSIGN_OR_RETURN(*reply.mutable_meaning(),
-                   look_->Look(request, vcpus_, image));
+                   look_->Look(request,
+                               request.from_saved()
+                                   ? std::span<const memory::VcpuState>(vcpus_)
+                                   : std::span<const memory::VcpuState>(),
+                               image));
   return reply;
 }
 

@@ -36,6 +36,9 @@ class MemorySession {
   absl::StatusOr<internal::WorkerReply> Measure(
       const internal::MeasureMemory& request,
       const WorkerProgram::SendProgress& progress);
+  absl::StatusOr<internal::WorkerReply> ReadSaved(
+      const internal::ReadSavedState& request,
+      std::vector<UniqueFd> descriptors);
   absl::StatusOr<internal::WorkerReply> Fetch(
       const internal::FetchDigests& request) const;
   absl::StatusOr<internal::WorkerReply> Look(
@@ -46,9 +49,10 @@ class MemorySession {
 
   const SecretBytes key_;
   RamBlocks blocks_;
-  std::unique_ptr<GuestCopy> copy_;
-  // Registers of all vCPUs, where the way of reading tells them.
+  // Of the moment that was saved last: all blocks in one, and its registers.
+  RamBlocks saved_;
   std::vector<memory::VcpuState> vcpus_;
+  std::unique_ptr<GuestCopy> copy_;
   std::unique_ptr<GuestLook> look_;  // between Look and LookAgain
   // By algorithm, page size and addresses.
   std::map<std::string, std::unique_ptr<RegionPages>> kept_;

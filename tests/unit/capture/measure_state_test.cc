@@ -1,5 +1,7 @@
 #include "capture/measure_state.h"
 
+#include <deque>
+
 #include "crypto/digest.h"
 #include "fakes/fake_hypervisor.h"
 #include "gmock/gmock.h"
@@ -36,8 +38,24 @@ class Control final : public hypervisor::GuestControl {
                           std::span<uint8_t> /*buffer*/) override {
     return absl::UnimplementedError("");
   }
+  absl::Status CheckMemoryIsHere(const Uuid& /*uuid*/) override {
+    if (here.empty()) {
+      return absl::OkStatus();
+    }
+    const absl::Status answer = here.front();
+    here.pop_front();
+    return answer;
+  }
+  absl::StatusOr<std::chrono::microseconds> SaveState(
+      const Uuid& /*uuid*/, const std::string& /*pipe*/) override {
+    return absl::UnimplementedError("");
+  }
+  absl::Status AbortSave(const Uuid& /*uuid*/) override {
+    return absl::UnimplementedError("");
+  }
   absl::StatusOr<bool> begin = true;
   absl::Status end;
+  std::deque<absl::Status> here;  // then it is
 
  private:
   Story& story_;
@@ -62,6 +80,13 @@ class Guest final : public memory::MeasuredGuest {
   struct Script {
     absl::StatusOr<bool> copied = true;
     absl::Status measured;
+    absl::StatusOr<memory::SavedMoment> saved =
+        memory::SavedMoment{.stream_bytes = 9000,
+                            .kept_bytes = 4096,
+                            .took = std::chrono::milliseconds(20),
+                            .stood = std::chrono::microseconds(700),
+                            .vcpus = 1,
+                            .vcpu_problem = {}};
     std::vector<std::string> notes;
     memory::GuestMeaning meaning;
     std::vector<uint64_t> moved = {0};
@@ -94,6 +119,11 @@ class Guest final : public memory::MeasuredGuest {
                             const memory::MeasureCall& /*call*/) override {
     story_.emplace_back("copy");
     return script_.copied;
+  }
+  absl::StatusOr<memory::SavedMoment> SaveMoment(
+      const memory::MeasureCall& /*call*/) override {
+    story_.emplace_back("save");
+    return script_.saved;
   }
   absl::StatusOr<std::vector<memory::MeasuredRegion>> Measure(
       const memory::MeasurePlan& plan,
@@ -162,7 +192,7 @@ class MeasureStateTest : public ::testing::Test {
     script_.meaning.kernel_release = "6.1.0";
     script_.meaning.regions = {
         {{{"kernel/text",
-           "code",
+           "text",
            0xffffffff81000000,
            0x3800,
            0x1000,
@@ -241,7 +271,7 @@ TEST_F(MeasureStateTest, JoinsWhatTheKernelSaysWithItsBytes) {
   EXPECT_THAT(
       state.pages.regions[1].parts,
       ElementsAre(evidence::SnapshotPages::Part{
-          "kernel/text", "code", 0xffffffff81000000, 0x3800, 0x1000, 0, 3}));
+          "kernel/text", "text", 0xffffffff81000000, 0x3800, 0x1000, 0, 3}));
   ASSERT_EQ(statement.findings.size(), 1U);
   EXPECT_EQ(statement.findings[0].code, "syscall-hooked");
   EXPECT_EQ(statement.record_count, 2U);
@@ -254,7 +284,8 @@ TEST_F(MeasureStateTest, JoinsWhatTheKernelSaysWithItsBytes) {
 TEST_F(MeasureStateTest, SaysWhichPartsMovedMeanwhile) {
   script_.moved = {1};
   ASSERT_OK_AND_ASSIGN(const MeasuredState state, Measure());
-  EXPECT_THAT(state.statement.notes, ElementsAre(HasSubstr("moved: text (1 of 1")));
+  EXPECT_THAT(state.statement.notes,
+              ElementsAre(HasSubstr("moved: text (1 of 1")));
 }
 
 TEST_F(MeasureStateTest, MakesTasksARegionOfTheirRecords) {
@@ -320,6 +351,66 @@ TEST_F(MeasureStateTest, S23_IsNoPauseWhereDevicesGoOnWriting) {
   ASSERT_OK_AND_ASSIGN(const MeasuredState state, Measure());
   EXPECT_EQ(state.statement.consistency, "live");
   EXPECT_THAT(state.statement.notes, Contains(HasSubstr("downgraded")));
+}
+
+TEST_F(MeasureStateTest, S23_IsNoMomentWhereDevicesGoOnWriting) {
+  policy_.consistency = snapshot::Consistency::kPointInTime;
+  script_.notes = {"also-mapped: virtiofsd"};
+  ASSERT_OK_AND_ASSIGN(const MeasuredState state, Measure());
+  EXPECT_EQ(state.statement.consistency, "live");
+  EXPECT_THAT(state.statement.notes, Contains(HasSubstr("downgraded")));
+}
+
+TEST_F(MeasureStateTest, MeasuresAMomentAndSaysWhatItCost) {
+  policy_.consistency = snapshot::Consistency::kPointInTime;
+  ASSERT_OK_AND_ASSIGN(const MeasuredState state, Measure());
+  EXPECT_THAT(story_, ElementsAre("guard", "save", "guard-off", "understand ",
+                                  "measure"));
+  EXPECT_EQ(state.statement.consistency, "point-in-time");
+  EXPECT_EQ(state.statement.pause_us, 700U);
+  EXPECT_THAT(state.statement.notes,
+              ElementsAre(HasSubstr("9000 bytes streamed in 20 ms")));
+}
+
+TEST_F(MeasureStateTest, PausesWhereAMomentCannotBeHadAndSaysWhy) {
+  policy_.consistency = snapshot::Consistency::kPointInTime;
+  for (const absl::Status& why :
+       {absl::FailedPreconditionError("cannot migrate a domain with VFIO"),
+        absl::ResourceExhaustedError("cannot migrate: too large"),
+        absl::AbortedError("cannot migrate in time"),
+        absl::UnimplementedError("cannot migrate compressed")}) {
+    story_.clear();
+    script_.saved = why;
+    ASSERT_OK_AND_ASSIGN(const MeasuredState state, Measure());
+    EXPECT_THAT(story_,
+                ElementsAre("guard", "save", "guard-off", "understand ",
+                            "prepare", "guard", "pause", "copy", "resume",
+                            "guard-off", "look-again", "measure"));
+    EXPECT_EQ(state.statement.consistency, "paused");
+    EXPECT_EQ(state.statement.consistency_requested, "point-in-time");
+    EXPECT_THAT(state.statement.notes,
+                Contains(HasSubstr("no-point-in-time: cannot migrate")));
+  }
+}
+
+TEST_F(MeasureStateTest, LeavesResumingToTheGuardWhenLibvirtIsGone) {
+  policy_.consistency = snapshot::Consistency::kPointInTime;
+  script_.saved = absl::UnavailableError("libvirtd died");
+  EXPECT_THAT(Measure(), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(story_, ElementsAre("guard", "save", "guard-fires"));
+}
+
+TEST_F(MeasureStateTest, S23_RefusesMemoryThatIsOnTwoHosts) {
+  const absl::Status away = absl::FailedPreconditionError("post-copy: away");
+  control_.here = {away};
+  EXPECT_THAT(Measure(), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                  HasSubstr("post-copy")));
+  EXPECT_THAT(story_, IsEmpty());
+  // It began while it was measured.
+  control_.here = {absl::OkStatus(), away};
+  EXPECT_THAT(Measure(), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                  HasSubstr("post-copy")));
+  EXPECT_THAT(story_, ElementsAre("understand ", "measure", "look-again"));
 }
 
 TEST_F(MeasureStateTest, NeedsAGuestThatRuns) {

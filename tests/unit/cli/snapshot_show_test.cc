@@ -19,11 +19,11 @@ using ::testing::Not;
 class SnapshotShowTest : public ::testing::Test {
  protected:
   SnapshotShowTest() {
-    pages_.regions = {
-        {"tables",
-         {{0x1a00200, 0x1a00e00}},
-         Bytes(32, 5),
-         {{"syscall_table", "constant", 0xffffffff82200200, 0xc00, 0, 0, 1}}}};
+    pages_.regions = {{"tables",
+                       {{0x1a00200, 0x1a00e00}},
+                       Bytes(32, 5),
+                       {{"syscall_table", "ro_after_init", 0xffffffff82200200,
+                         0xc00, 0, 0, 1}}}};
     pages_.records = {{"syscall/62", "evil\x1b[2J"}};
     statement_.policy_id = "linux";
     statement_.policy_version = 1;
@@ -66,7 +66,7 @@ TEST_F(SnapshotShowTest, NamesFindingsPartsAndRecords) {
   EXPECT_THAT(out_.str(), HasSubstr("kernel      linux 6.1.0"));
   EXPECT_THAT(out_.str(), HasSubstr("finding     critical syscall-hooked "
                                     "sys_call_table[62]: expected a, found b"));
-  EXPECT_THAT(out_.str(), HasSubstr("tables: syscall_table (constant) "
+  EXPECT_THAT(out_.str(), HasSubstr("tables: syscall_table (ro_after_init) "
                                     "0xffffffff82200200, 3072 bytes, RAM "
                                     "0x1a00200"));
   EXPECT_THAT(out_.str(), HasSubstr("syscall/62 = "));

@@ -104,8 +104,43 @@ TEST_F(AuditTest, AnExportHasTheLayoutOfTheSpecification) {
         "tile/entries/000", "tile/entries/001.p/44"}) {
     EXPECT_TRUE(std::filesystem::is_regular_file(folder / file)) << file;
   }
-  EXPECT_THAT(ExportLog(store_, Note(300), folder),
+  dir_.Write("other/file", "of somebody's");
+  EXPECT_THAT(ExportLog(store_, Note(300), dir_.path() / "other"),
               StatusIs(absl::StatusCode::kAlreadyExists));
+}
+
+TEST_F(AuditTest, AnExportIsContinuedWithWhatItLacks) {
+  Grow(600);
+  const std::filesystem::path folder = Export(300);
+  uint64_t asked_from = UINT64_MAX;
+  const auto read = [&](uint64_t begin, size_t limit) {
+    asked_from = std::min(asked_from, begin);
+    return store_.Records(begin, limit);
+  };
+  for (const uint64_t size : {301, 301, 512, 599}) {
+    ASSERT_THAT(ExportLog(read, Note(size), folder), IsOk());
+    const AuditReport report = Run(folder);
+    EXPECT_THAT(report.findings, IsEmpty());
+    EXPECT_EQ(report.checked, size);
+  }
+  EXPECT_EQ(asked_from, 300u);
+  // The same files as one that was made at once, but for empty folders.
+  const std::filesystem::path whole = Export(599, "whole");
+  for (const auto& entry :
+       std::filesystem::recursive_directory_iterator(folder)) {
+    if (entry.is_regular_file() && entry.path().filename() != "checkpoint") {
+      const auto path = std::filesystem::relative(entry.path(), folder);
+      EXPECT_EQ(*ReadFile(entry.path(), 64u << 20),
+                *ReadFile(whole / path, 64u << 20))
+          << path;
+    }
+  }
+  // A log that went back, and a copy that was changed.
+  EXPECT_THAT(ExportLog(store_, Note(400), folder),
+              StatusIs(absl::StatusCode::kDataLoss));
+  Damage(folder / "tile/0/002.p/87", 3);
+  EXPECT_THAT(ExportLog(store_, Note(600), folder),
+              StatusIs(absl::StatusCode::kDataLoss));
 }
 
 TEST_F(AuditTest, NamesWhatWasTamperedWith) {

@@ -123,6 +123,38 @@ TEST_F(CheckpointerTest, ANodeThatForgotWhatTheWitnessesHoldAsksThem) {
   EXPECT_EQ(checkpointer_->state().witnessed, log_->head().size);
 }
 
+TEST_F(CheckpointerTest, AFollowerTakesOverWhatTheLeaderKeptAndNothingElse) {
+  FakeLogStore there(store_.shared());
+  ASSERT_OK_AND_ASSIGN(const auto log, Log::Open(there, rig_.Policy(), {}));
+  FakeWitnessStore memory;
+  Checkpointer follower({.log = *log,
+                         .policy = *policy_,
+                         .signers = {Signer()},
+                         .memory = memory,
+                         .clock = clock_});
+  ASSERT_THAT(follower.Adopt(), IsOk());  // none yet
+  EXPECT_EQ(follower.state().witnessed, 0u);
+  ASSERT_THAT(checkpointer_->Round(), IsOk());
+  ASSERT_THAT(follower.Adopt(), IsOk());
+  EXPECT_EQ(follower.state().witnessed, log->head().size);
+  EXPECT_EQ(follower.state().note, checkpointer_->state().note);
+  EXPECT_EQ(memory.Find(LedgerRig::kOrigin)->root, log->head().root);
+  // It waits until it has read as far as the checkpoint goes.
+  ASSERT_EQ(rig_.Submit(*log_, rig_.Result("h1", 1, true)), "");
+  ASSERT_THAT(checkpointer_->Round(), IsOk());
+  ASSERT_THAT(follower.Adopt(), IsOk());
+  EXPECT_EQ(follower.state().witnessed, log->head().size);
+  ASSERT_THAT(log->CatchUp(), IsOk());
+  // Without a quorum it is none.
+  std::string bare = checkpointer_->state().note;
+  bare.resize(bare.find("w1") - std::string("\xE2\x80\x94 ").size());
+  ASSERT_THAT(store_.PutCheckpoint({.size = log->head().size, .note = bare}),
+              IsOk());
+  ASSERT_THAT(follower.Adopt(), IsOk());
+  EXPECT_LT(follower.state().witnessed, log->head().size);
+  EXPECT_THAT(follower.state().problems, ElementsAre(HasSubstr("quorum")));
+}
+
 TEST_F(CheckpointerTest, SignsNothingOnceTheLogIsAnother) {
   ASSERT_THAT(checkpointer_->Round(), IsOk());
   // All data of the store copied back, and written on.
@@ -159,7 +191,7 @@ TEST_F(CheckpointerTest, AForkedNodeIsCaughtByAWitnessWithProof) {
                        .witnesses = {witnesses_[0], witnesses_[1]},
                        .memory = wiped,
                        .clock = clock_});
-  ASSERT_THAT(forked.Round(), IsOk());
+  EXPECT_THAT(forked.Round(), StatusIs(absl::StatusCode::kDataLoss));
   EXPECT_EQ(forked.state().witnessed, 0u);
   ASSERT_TRUE(forked.state().fork.has_value());
   const std::vector<tlog::NoteVerifier> logs = {

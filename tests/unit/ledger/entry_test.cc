@@ -38,7 +38,7 @@ TEST_F(EntryTest, KeepsBytesAsTheyAre) {
   EXPECT_EQ(entry.hash, Hash(HashAlgorithm::kSha256, bytes));
   EXPECT_EQ(entry.Writer(), "h1");
   EXPECT_EQ(TypeName(entry.body), "attest-result");
-  EXPECT_THAT(*VmLinks(entry.body), SizeIs(1));
+  EXPECT_THAT(entry.links, SizeIs(1));
 }
 
 TEST_F(EntryTest, NamesTheSignerOfADocument) {

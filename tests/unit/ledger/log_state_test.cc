@@ -96,6 +96,7 @@ TEST_F(LogStateTest, ADelegatedKeySignsUntilItExpires) {
               message.set_key_spki(
                   std::string(AsText(*EncodeSpki(other.public_key()))));
               message.set_not_after_unix_ms(rig_.time_ms + 3'600'000);
+              message.set_key_evidence_hash(std::string(32, 'e'));
             }),
             "");
   EXPECT_EQ(Submit(rig_.Result("h1", 1, true)), "ledger-signature");
@@ -274,6 +275,32 @@ TEST_F(LogStateTest, S20_AVmHasOneHome) {
   EXPECT_EQ(Submit(rig_.Launch("h2", 1)), "ledger-vm-home");
   EXPECT_EQ(Submit(rig_.Launch("h2", 1, false)), "");  // a refusal is told
   EXPECT_EQ(Submit(rig_.Launch("h1", 1)), "");
+}
+
+TEST_F(LogStateTest, ARefusedLaunchIsAFailureUnlessTheVmLivesElsewhere) {
+  EXPECT_EQ(Submit(rig_.Launch("h2", 1, false)), "");
+  EXPECT_EQ(Milli(1), 100'000);
+  EXPECT_EQ(Submit(rig_.Launch("h1", 1, false)), "");
+  EXPECT_EQ(Milli(1), 80'000);
+  EXPECT_EQ(Submit(rig_.Register(9)), "");  // never started anywhere
+  EXPECT_EQ(Submit(rig_.Launch("h2", 9, false)), "");
+  EXPECT_EQ(Milli(9), 80'000);
+}
+
+TEST_F(LogStateTest, S33_AKeyWithoutEvidenceIsNone) {
+  const std::string spki(
+      AsText(*EncodeSpki(EcPrivateKey::Generate().public_key())));
+  EXPECT_EQ(Order([&](v1::LedgerEntryBody& body) {
+              body.mutable_key_delegate()->set_host_id("h1");
+              body.mutable_key_delegate()->set_key_spki(spki);
+            }),
+            "ledger-malformed");
+  EXPECT_EQ(Order([&](v1::LedgerEntryBody& body) {
+              body.mutable_host_authorise()->set_host_id("h9");
+              body.mutable_host_authorise()->set_key_spki(spki);
+              body.mutable_host_authorise()->set_key_evidence_hash("short");
+            }),
+            "ledger-malformed");
 }
 
 TEST_F(LogStateTest, S36_HandOverTakesBothHostsAndTheEpoch) {

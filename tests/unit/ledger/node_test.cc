@@ -1,6 +1,7 @@
 #include "ledger/node.h"
 
 #include <atomic>
+#include <future>
 
 #include "fakes/fake_log_store.h"
 #include "fakes/fake_witness_store.h"
@@ -157,6 +158,69 @@ TEST_F(NodeTest, TellsWhoWatchesAndHowManyMay) {
   while (told == before) {
     std::this_thread::yield();
   }
+}
+
+TEST_F(NodeTest, S30_AClockThatJumpsTenMinutesEitherWayRaisesNoTrust) {
+  constexpr std::chrono::minutes kJump{10};
+  const auto node = Open();
+  AwaitWitnessed(*node, size_);
+  int64_t newest_ms = 0;
+  const auto pass = [&] {
+    const Bytes entry = rig_.Result("h1", 1, true);
+    std::promise<absl::StatusOr<Sequencer::Submitted>> promise;
+    EXPECT_THAT(node->Submit(entry,
+                             [&](absl::StatusOr<Sequencer::Submitted> got) {
+                               promise.set_value(std::move(got));
+                             }),
+                IsOk());
+    const auto got = promise.get_future().get();
+    EXPECT_THAT(got, IsOk());
+    EXPECT_FALSE(got->refusal.has_value());
+    rig_.Accepted(*ParseEntry(entry));
+    AwaitWitnessed(*node, got->index + 1);
+    EXPECT_GE(got->time_ms, newest_ms);  // never back
+    newest_ms = got->time_ms;
+  };
+  const auto milli = [&] { return node->GetScore(LedgerVm(1))->reading.milli; };
+  int64_t before = milli();
+  clock_.Advance(kJump);
+  EXPECT_LE(milli(), before);
+  before = milli();
+  pass();  // ten minutes old by the node's clock
+  EXPECT_LE(milli(), before);
+  EXPECT_EQ(newest_ms, LedgerRig::kStart + 600'000);
+  before = milli();
+  clock_.Advance(-kJump);
+  EXPECT_LE(milli(), before);
+  pass();
+  EXPECT_LE(milli(), before);
+  // Time has caught up: passes count again.
+  clock_.Advance(kJump);
+  rig_.time_ms += 600'000;
+  before = milli();
+  pass();
+  EXPECT_GT(milli(), before);
+}
+
+TEST_F(NodeTest, AForkThatIsKnownEndsTrustAndTakesNoEntries) {
+  const std::shared_ptr<tlog::NoteSigner> signer =
+      *tlog::EcdsaNoteSigner(LedgerRig::kOrigin, key_);
+  ASSERT_OK_AND_ASSIGN(
+      const auto node,
+      LedgerNode::Open({.store = std::make_unique<FakeLogStore>(shared_),
+                        .memory = std::make_unique<FakeWitnessStore>(),
+                        .witness = std::make_unique<FakeWitnessStore>(),
+                        .policy = rig_.Policy(),
+                        .witnesses = *tlog::WitnessPolicy::Parse(fmt::format(
+                            "log {}\nquorum none\n", signer->vkey())),
+                        .signers = {signer},
+                        .fork = tlog::ForkProof{.first = "a", .second = "b"}},
+                       checkers_, clock_, {}));
+  EXPECT_THAT(node->GetScore(LedgerVm(1)),
+              StatusIs(absl::StatusCode::kDataLoss));
+  EXPECT_THAT(node->Submit(rig_.Result("h1", 1, true), [](auto) {}),
+              StatusIs(absl::StatusCode::kDataLoss));
+  EXPECT_THAT(node->log().Read(0), IsOk());
 }
 
 }  // namespace

@@ -77,7 +77,7 @@ TEST_F(GuestLookTest, FindsWhatThePolicyWants) {
   EXPECT_EQ(reply.regions(0).parts(0).runs(0).begin(),
             SmallKernel::Physical("modprobe_path"));
   EXPECT_EQ(reply.regions(1).parts(0).name(), "module/small/text");
-  EXPECT_EQ(reply.regions(1).parts(0).content(), "code");
+  EXPECT_EQ(reply.regions(1).parts(0).content(), "text");
   EXPECT_THAT(reply.regions(2).unavailable(), StartsWith("not-found"));
   EXPECT_EQ(reply.regions(3).unavailable(), "");
   EXPECT_EQ(reply.code_hash_state(), "unavailable: no file");

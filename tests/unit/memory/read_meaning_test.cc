@@ -22,7 +22,7 @@ Message Good() {
   message.set_code_hash(std::string(32, 'h'));
   auto& part = *message.add_regions()->add_parts();
   part.set_name("kernel/text");
-  part.set_content("code");
+  part.set_content("text");
   part.set_address(0xffffffff81000000);
   part.set_size(0x3000);
   part.set_absent(0x1000);

@@ -1,17 +1,17 @@
-#ifndef VMATTEST_LINUXGUEST_DIFFERENCE_H_
-#define VMATTEST_LINUXGUEST_DIFFERENCE_H_
+#ifndef VMATTEST_BASELINE_RECORD_DIFFERENCE_H_
+#define VMATTEST_BASELINE_RECORD_DIFFERENCE_H_
 
 #include <span>
 #include <string>
 #include <vector>
 
-#include "linuxguest/finding.h"
-#include "linuxguest/records.h"
+#include "evidence/statement.h"
+#include "snapshot/policy.h"
 
-namespace vmattest::linuxguest {
+namespace vmattest::baseline {
 
 // What changed between two looks at one kernel, or at two boots of it.
-struct Difference {
+struct RecordDifference {
   enum class Kind {
     kExpected,  // what running systems do: processes come, modules load
     kData,      // a setting, an identity
@@ -21,22 +21,23 @@ struct Difference {
   std::string before;  // empty: it was not there
   std::string after;   // empty: it is gone
   Kind kind = Kind::kData;
-  Severity severity = Severity::kInfo;
+  snapshot::Severity severity = snapshot::Severity::kInfo;
   std::vector<std::string> fields;  // of a process: those that differ
 };
 
-// By name; both must be sorted by name, as InspectKernel leaves them.
+// By name; both must be sorted by name, as a snapshot has them. Pure.
 //   critical  a handler of a system call or interrupt; a process of the same
 //             pid, program and parent that has become root or gained
 //             capabilities
 //   high      a helper that the kernel starts; a descriptor; a module hidden
 //   medium    a module of another size under the same name
 //   info      processes and modules that came or went
-std::vector<Difference> CompareRecords(std::span<const Record> before,
-                                       std::span<const Record> after);
+std::vector<RecordDifference> CompareRecords(
+    std::span<const evidence::StateRecord> before,
+    std::span<const evidence::StateRecord> after);
 
-std::string_view KindName(Difference::Kind kind);
+std::string_view KindName(RecordDifference::Kind kind);
 
-}  // namespace vmattest::linuxguest
+}  // namespace vmattest::baseline
 
-#endif  // VMATTEST_LINUXGUEST_DIFFERENCE_H_
+#endif  // VMATTEST_BASELINE_RECORD_DIFFERENCE_H_

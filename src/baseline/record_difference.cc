@@ -1,13 +1,15 @@
-#include "linuxguest/difference.h"
+#include "baseline/record_difference.h"
 
 #include <algorithm>
 #include <charconv>
 #include <map>
 
-namespace vmattest::linuxguest {
+namespace vmattest::baseline {
 namespace {
 
-using Kind = Difference::Kind;
+using evidence::StateRecord;
+using snapshot::Severity;
+using Kind = RecordDifference::Kind;
 
 bool IsOf(std::string_view name, std::string_view family) {
   return name.substr(0, family.size()) == family;
@@ -53,7 +55,7 @@ bool BecameRoot(Fields& before, Fields& after) {
   return false;
 }
 
-void JudgeProcess(Difference& difference) {
+void JudgeProcess(RecordDifference& difference) {
   Fields before = FieldsOf(difference.before);
   Fields after = FieldsOf(difference.after);
   for (const auto& [name, value] : before) {
@@ -71,7 +73,7 @@ void JudgeProcess(Difference& difference) {
                                        : Severity::kLow;
 }
 
-void JudgeModule(Difference& difference) {
+void JudgeModule(RecordDifference& difference) {
   const bool hidden = IsOf(difference.after, "hidden");
   const bool both = !difference.before.empty() && !difference.after.empty();
   difference.kind = hidden || both ? Kind::kCode : Kind::kExpected;
@@ -80,7 +82,7 @@ void JudgeModule(Difference& difference) {
                                : Severity::kInfo;
 }
 
-void Judge(Difference& difference) {
+void Judge(RecordDifference& difference) {
   const bool both = !difference.before.empty() && !difference.after.empty();
   if (IsOf(difference.name, "process/")) {
     if (both) {
@@ -102,7 +104,7 @@ void Judge(Difference& difference) {
 
 }  // namespace
 
-std::string_view KindName(Difference::Kind kind) {
+std::string_view KindName(RecordDifference::Kind kind) {
   switch (kind) {
     case Kind::kExpected:
       return "expected";
@@ -114,12 +116,12 @@ std::string_view KindName(Difference::Kind kind) {
   return "code";
 }
 
-std::vector<Difference> CompareRecords(std::span<const Record> before,
-                                       std::span<const Record> after) {
-  std::vector<Difference> out;
+std::vector<RecordDifference> CompareRecords(
+    std::span<const StateRecord> before, std::span<const StateRecord> after) {
+  std::vector<RecordDifference> out;
   const auto add = [&out](const std::string& name, std::string old_text,
                           std::string new_text) {
-    Difference difference;
+    RecordDifference difference;
     difference.name = name;
     difference.before = std::move(old_text);
     difference.after = std::move(new_text);
@@ -147,4 +149,4 @@ std::vector<Difference> CompareRecords(std::span<const Record> before,
   return out;
 }
 
-}  // namespace vmattest::linuxguest
+}  // namespace vmattest::baseline

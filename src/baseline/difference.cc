@@ -1,0 +1,402 @@
+#include "baseline/difference.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "baseline/reason_codes.h"
+#include "baseline/record_difference.h"
+#include "fmt/format.h"
+#include "fmt/ranges.h"
+
+namespace vmattest::baseline {
+namespace {
+
+using evidence::StateFinding;
+using evidence::StateStatement;
+using snapshot::Severity;
+using Part = evidence::SnapshotPages::Part;
+using PagesRegion = evidence::SnapshotPages::Region;
+
+constexpr Severity kSeverities[] = {Severity::kInfo, Severity::kLow,
+                                    Severity::kMedium, Severity::kHigh,
+                                    Severity::kCritical};
+
+// A document was checked; what nobody knows counts as the worst.
+Severity SeverityOf(std::string_view name) {
+  const absl::StatusOr<Severity> severity = ParseSeverity(name);
+  return severity.ok() ? *severity : Severity::kCritical;
+}
+
+bool SameCode(const Baseline& baseline, const StateStatement& statement) {
+  return !baseline.code_hash.empty() &&
+         baseline.code_hash == statement.code_hash;
+}
+
+Kind KindOf(const Part& part, bool same_code) {
+  if (part.content == "text") {
+    return same_code ? Kind::kSelfModified : Kind::kCode;
+  }
+  return part.content == "data" ? Kind::kData : Kind::kConstant;
+}
+
+// What processes run is not in the code hash, nor are modules, whose files the
+// host does not know.
+bool IsHashedCode(const Part& part) {
+  return part.name.rfind("kernel/", 0) == 0 ||
+         part.name.rfind("symbol/", 0) == 0;
+}
+
+std::string PagesText(uint64_t pages) {
+  return fmt::format("{} page{}", pages, pages == 1 ? "" : "s");
+}
+
+// One region's change, page by page, gathered by part or run.
+class RegionNamer {
+ public:
+  RegionNamer(const LoadedBaseline& baseline, const StateStatement& statement,
+              const RegionChange& change)
+      : baseline_(baseline.baseline()),
+        region_(baseline_.regions[change.region]),
+        before_(baseline.pages(change.region)),
+        same_code_(SameCode(baseline_, statement)),
+        tree_(baseline.tree(change.region)),
+        change_(change) {}
+
+  std::vector<Difference> Run() {
+    if (change_.moved) {
+      Moved();
+    } else {
+      InPlace(change_.pages);
+    }
+    if (unnamed_ > 0) {
+      out_.push_back(Make(reason::kMemory, unnamed_kind_, "more", unnamed_));
+    }
+    return std::move(out_);
+  }
+
+ private:
+  Difference Make(std::string_view code, Kind kind, std::string_view what,
+                  uint64_t extent) const {
+    Difference difference;
+    difference.code = code;
+    difference.kind = kind;
+    const bool harmless = kind == Kind::kSelfModified ||
+                          kind == Kind::kPerBoot || kind == Kind::kExpected;
+    difference.severity =
+        harmless ? Severity::kInfo : SeverityOf(region_.severity);
+    difference.extent = extent;
+    difference.group = "region/" + region_.name;
+    difference.element = fmt::format("{}: {}", region_.name, what);
+    difference.expected = "as in " + baseline_.id();
+    difference.found = PagesText(extent) + " changed";
+    return difference;
+  }
+
+  void Add(Difference difference) {
+    if (out_.size() < kMostNamed) {
+      out_.push_back(std::move(difference));
+      return;
+    }
+    // What harms least cannot hide what harms more.
+    if (difference.severity != Severity::kInfo) {
+      unnamed_ += difference.extent;
+      unnamed_kind_ = difference.kind;
+    }
+  }
+
+  void InPlace(const std::vector<uint64_t>& pages) {
+    auto page = pages.begin();
+    for (const Part& part : before_.parts) {
+      page = std::lower_bound(page, pages.end(), part.first_page);
+      const auto end =
+          std::lower_bound(page, pages.end(), part.first_page + part.pages);
+      if (page != end) {
+        AddPart(part, *page - part.first_page,
+                static_cast<uint64_t>(end - page));
+      }
+      page = end;
+    }
+    if (before_.parts.empty()) {
+      AddRuns(pages);
+    }
+  }
+
+  void AddPart(const Part& part, uint64_t first, uint64_t count) {
+    const bool same_code = same_code_ && IsHashedCode(part);
+    // The first page of a part is cut at its beginning.
+    const uint64_t page = baseline_.page_bytes;
+    const uint64_t offset = first == 0 ? 0 : first * page - part.address % page;
+    Add(Make(reason::kMemory, KindOf(part, same_code),
+             fmt::format("{}+{:#x}", part.name, offset), count));
+  }
+
+  void AddRuns(const std::vector<uint64_t>& pages) {
+    for (size_t i = 0; i < pages.size();) {
+      size_t end = i + 1;
+      while (end < pages.size() && pages[end] == pages[end - 1] + 1) {
+        ++end;
+      }
+      Add(Make(reason::kMemory, Kind::kData,
+               fmt::format("physical {:#x}", AddressOf(pages[i])), end - i));
+      i = end;
+    }
+  }
+
+  // The guest-physical address of a page of the baseline.
+  [[nodiscard]] uint64_t AddressOf(uint64_t page) const {
+    for (const evidence::PhysicalRange& range : before_.ranges) {
+      const uint64_t first = range.begin / baseline_.page_bytes;
+      const uint64_t count =
+          (range.end + baseline_.page_bytes - 1) / baseline_.page_bytes - first;
+      if (page < count) {
+        return std::max(range.begin, (first + page) * baseline_.page_bytes);
+      }
+      page -= count;
+    }
+    return 0;
+  }
+
+  // Parts of one name and size are compared page by page.
+  void Moved() {
+    if (before_.parts.empty() || change_.now.parts.empty()) {
+      Add(Make(reason::kMoved, Kind::kUnmeasured, "lies elsewhere", 1));
+      return;
+    }
+    std::map<std::string_view, const Part*> now;
+    bool rebooted = false;
+    for (const Part& part : change_.now.parts) {
+      now.emplace(part.name, &part);
+    }
+    for (const Part& part : before_.parts) {
+      const auto found = now.find(part.name);
+      rebooted |= found != now.end() && part.name.rfind("kernel/", 0) == 0 &&
+                  part.address != found->second->address;
+    }
+    for (const Part& part : before_.parts) {
+      const auto found = now.find(part.name);
+      if (found == now.end()) {
+        Gone(part);
+        continue;
+      }
+      CompareParts(part, *found->second, rebooted);
+      now.erase(found);
+    }
+    for (const auto& [name, part] : now) {
+      Came(*part);
+    }
+  }
+
+  void Gone(const Part& part) {
+    Difference difference =
+        Make(reason::kMoved, Kind::kExpected, part.name, part.pages);
+    difference.found = "";
+    Add(std::move(difference));
+  }
+
+  void Came(const Part& part) {
+    Difference difference =
+        Make(reason::kMoved, Kind::kExpected, part.name, part.pages);
+    difference.expected = "";
+    difference.found = PagesText(part.pages);
+    Add(std::move(difference));
+  }
+
+  void CompareParts(const Part& before, const Part& after, bool rebooted) {
+    const size_t size = DigestSize(baseline_.algorithm);
+    const uint64_t common = std::min(before.pages, after.pages);
+    uint64_t differ = std::max(before.pages, after.pages) - common;
+    std::optional<uint64_t> first;
+    for (uint64_t i = 0; i < common; ++i) {
+      const ByteView old = tree_.Node(0, before.first_page + i);
+      const uint8_t* fresh =
+          change_.now.digests.data() + (after.first_page + i) * size;
+      if (!std::equal(old.begin(), old.end(), fresh)) {
+        ++differ;
+        first = first ? first : i;
+      }
+    }
+    if (differ == 0) {
+      return;
+    }
+    if (!rebooted) {
+      AddPart(before, first.value_or(common), differ);
+      return;
+    }
+    // Relocated: only the code hash tells of text.
+    const bool proved =
+        before.content != "text" || !IsHashedCode(before) || same_code_;
+    Difference difference =
+        Make(reason::kMemory, proved ? Kind::kPerBoot : Kind::kUnmeasured,
+             before.name, differ);
+    if (!proved) {
+      difference.found = "another boot, and no code hash of both";
+    }
+    Add(std::move(difference));
+  }
+
+  const Baseline& baseline_;
+  const Region& region_;
+  const PagesRegion& before_;
+  const bool same_code_;
+  const DigestTree& tree_;
+  const RegionChange& change_;
+  std::vector<Difference> out_;
+  uint64_t unnamed_ = 0;
+  Kind unnamed_kind_ = Kind::kData;
+};
+
+Kind ToKind(RecordDifference::Kind kind) {
+  switch (kind) {
+    case RecordDifference::Kind::kExpected:
+      return Kind::kExpected;
+    case RecordDifference::Kind::kData:
+      return Kind::kData;
+    case RecordDifference::Kind::kCode:
+      break;
+  }
+  return Kind::kCode;
+}
+
+void CompareAllRecords(const LoadedBaseline& baseline,
+                       const StateStatement& statement, const Applied& applied,
+                       std::vector<Difference>& out) {
+  if (baseline.baseline().records_root.empty()) {
+    return;
+  }
+  if (statement.records_root.empty()) {
+    out.push_back({reason::kUnavailable, Kind::kUnmeasured, Severity::kHigh, 1,
+                   "records", "records", "measured", statement.semantics});
+    return;
+  }
+  for (RecordDifference& change :
+       CompareRecords(baseline.records(), applied.records)) {
+    const std::string family = change.name.substr(0, change.name.find('/'));
+    const std::string fields =
+        change.fields.empty()
+            ? ""
+            : fmt::format(" ({})", fmt::join(change.fields, ", "));
+    out.push_back({reason::kRecord, ToKind(change.kind), change.severity, 1,
+                   "records/" + family, change.name + fields,
+                   std::move(change.before), std::move(change.after)});
+  }
+}
+
+bool IsAccepted(const Baseline& baseline, const StateFinding& finding) {
+  return std::any_of(baseline.accepted.begin(), baseline.accepted.end(),
+                     [&](const AcceptedFinding& accepted) {
+                       return accepted.code == finding.code &&
+                              accepted.element == finding.element;
+                     });
+}
+
+void TakeOverFindings(const Baseline& baseline, const StateStatement& statement,
+                      std::vector<Difference>& out) {
+  for (const StateFinding& finding : statement.findings) {
+    if (!IsAccepted(baseline, finding)) {
+      out.push_back({reason::kFinding, Kind::kCode,
+                     SeverityOf(finding.severity), 1, "finding/" + finding.code,
+                     fmt::format("{} {}", finding.code, finding.element),
+                     finding.expected, finding.found});
+    }
+  }
+}
+
+void CompareKernel(const Baseline& baseline, const StateStatement& statement,
+                   std::vector<Difference>& out) {
+  if (!baseline.kernel_build_id.empty() &&
+      (baseline.kernel_build_id != statement.kernel_build_id ||
+       baseline.kernel_release != statement.kernel_release)) {
+    out.push_back({reason::kKernel, Kind::kCode, Severity::kHigh, 1, "kernel",
+                   "kernel",
+                   fmt::format("{} {}", baseline.kernel_release,
+                               ToHex(baseline.kernel_build_id)),
+                   fmt::format("{} {}", statement.kernel_release,
+                               ToHex(statement.kernel_build_id))});
+  }
+  if (baseline.code_hash.empty() || baseline.code_hash == statement.code_hash) {
+    return;
+  }
+  const bool measured = !statement.code_hash.empty();
+  out.push_back(
+      {measured ? reason::kCodeHash : reason::kUnavailable,
+       measured ? Kind::kCode : Kind::kUnmeasured,
+       measured ? Severity::kCritical : Severity::kHigh, 1, "code-hash",
+       "code_hash", ToHex(baseline.code_hash),
+       measured ? ToHex(statement.code_hash) : statement.code_hash_state});
+}
+
+void TellUnavailable(const Baseline& baseline, const StateStatement& statement,
+                     std::vector<Difference>& out) {
+  for (const Region& region : baseline.regions) {
+    const auto state =
+        std::find_if(statement.regions.begin(), statement.regions.end(),
+                     [&](const auto& one) { return one.name == region.name; });
+    const bool there = state != statement.regions.end();
+    if (there && state->unavailable.empty()) {
+      continue;
+    }
+    out.push_back({reason::kUnavailable, Kind::kUnmeasured,
+                   SeverityOf(region.severity), 1, "region/" + region.name,
+                   region.name, "measured",
+                   there ? state->unavailable : "not in the snapshot"});
+  }
+}
+
+}  // namespace
+
+std::string_view ToString(Kind kind) {
+  switch (kind) {
+    case Kind::kCode:
+      return "code";
+    case Kind::kConstant:
+      return "constant";
+    case Kind::kData:
+      return "data";
+    case Kind::kSelfModified:
+      return "self-modified";
+    case Kind::kPerBoot:
+      return "per-boot";
+    case Kind::kExpected:
+      return "expected";
+    case Kind::kUnmeasured:
+      return "unmeasured";
+    case Kind::kContradiction:
+      break;
+  }
+  return "contradiction";
+}
+
+absl::StatusOr<Severity> ParseSeverity(std::string_view name) {
+  for (const Severity severity : kSeverities) {
+    if (snapshot::ToString(severity) == name) {
+      return severity;
+    }
+  }
+  return absl::InvalidArgumentError(fmt::format("no severity '{}'", name));
+}
+
+void SortByGravity(std::vector<Difference>& differences) {
+  std::stable_sort(differences.begin(), differences.end(),
+                   [](const Difference& a, const Difference& b) {
+                     return a.severity > b.severity;
+                   });
+}
+
+std::vector<Difference> CompareSnapshot(const LoadedBaseline& baseline,
+                                        const StateStatement& statement,
+                                        const Applied& applied) {
+  std::vector<Difference> out;
+  TakeOverFindings(baseline.baseline(), statement, out);
+  CompareKernel(baseline.baseline(), statement, out);
+  TellUnavailable(baseline.baseline(), statement, out);
+  for (const RegionChange& change : applied.regions) {
+    std::vector<Difference> named =
+        RegionNamer(baseline, statement, change).Run();
+    std::move(named.begin(), named.end(), std::back_inserter(out));
+  }
+  CompareAllRecords(baseline, statement, applied, out);
+  return out;
+}
+
+}  // namespace vmattest::baseline

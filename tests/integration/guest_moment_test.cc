@@ -1,0 +1,265 @@
+// One moment of a real guest, out of libvirt's live snapshot of its memory.
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "integration/guest_memory_bed.h"
+#include "linuxguest/cpu_check.h"
+#include "linuxguest/inspection.h"
+#include "memory/stream/device_state.h"
+#include "memory/stream/saved_ram.h"
+#include "support/run_command.h"
+
+namespace vmattest::memory {
+namespace {
+
+using hypervisor::DomainState;
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::Field;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using testing::IsOk;
+using ::testing::Not;
+using testing::RunCommand;
+using testing::StatusIs;
+
+class GuestMomentTest : public GuestMemoryBed {
+ protected:
+  static DomainState State(const Guest& guest) {
+    return hypervisor_->FindDomain(guest.uuid)->state;
+  }
+  static std::string Virsh(std::vector<std::string> words) {
+    return host_->Virsh(std::move(words)).value_or("?");
+  }
+  // Nothing that a snapshot may leave: overlays, files, entries, jobs.
+  static void ExpectNoTraces(const Guest& guest) {
+    EXPECT_THAT(Virsh({"domblklist", guest.name}), Not(HasSubstr("overlay")));
+    EXPECT_THAT(Virsh({"snapshot-list", "--name", guest.name}),
+                ::testing::MatchesRegex("\\s*"));
+    EXPECT_THAT(Virsh({"domjobinfo", guest.name}), HasSubstr("None"));
+    EXPECT_TRUE(std::filesystem::is_empty(Options().streams));
+    EXPECT_THAT(hypervisor_->GetTaints(guest.uuid).value(),
+                Not(Contains(HasSubstr("monitor"))));
+  }
+  static std::string Disk() {
+    const std::string path = host_->folder() / "moment.qcow2";
+    EXPECT_THAT(
+        RunCommand({"qemu-img", "create", "-q", "-f", "qcow2", path, "64M"})
+            .status(),
+        IsOk());
+    return path + ":qcow2";
+  }
+  // A moment in this process, where its registers can be looked at.
+  struct Moment {
+    std::unique_ptr<SavedMemory> memory;
+    std::vector<VcpuState> vcpus;
+  };
+  static absl::StatusOr<Moment> Save(const Guest& guest) {
+    const std::string pipe = Options().streams / "test";
+    if (mkfifo(pipe.c_str(), S_IRUSR | S_IWUSR) != 0) {
+      return ErrnoStatus(errno, pipe);
+    }
+    UniqueFd reader(open(pipe.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+    UniqueFd writer(open(pipe.c_str(), O_WRONLY | O_CLOEXEC));
+    fcntl(reader.get(), F_SETFL, 0);
+    absl::StatusOr<std::chrono::microseconds> stood =
+        absl::UnknownError("not begun");
+    std::thread save([&] {
+      stood = hypervisor_->SaveState(guest.uuid, pipe);
+      writer.Reset();
+    });
+    ASSIGN_OR_RETURN(const RamLayout layout, LayOut(guest.memory));
+    const uint64_t bytes = SavedRamBytes(layout.blocks);
+    UniqueFd file(memfd_create("moment", MFD_CLOEXEC));
+    (void)ftruncate(file.get(), static_cast<off_t>(bytes));
+    SavedRam ram(UniqueFd(dup(file.get())), layout.blocks, bytes);
+    FdStream stream(std::move(reader));
+    const absl::StatusOr<SavedState> state = ReadSavedState(stream, ram);
+    save.join();
+    unlink(pipe.c_str());
+    RETURN_IF_ERROR(stood.status());
+    RETURN_IF_ERROR(state.status());
+    RETURN_IF_ERROR(ram.Finish());
+    Moment moment;
+    moment.memory =
+        std::make_unique<SavedMemory>(std::move(file), layout, true);
+    ASSIGN_OR_RETURN(moment.vcpus, ReadVcpuStates(state->devices));
+    return moment;
+  }
+  static linuxguest::Inspection Inspect(Moment& moment) {
+    linuxguest::PhysicalReader reader(*moment.memory, {});
+    absl::StatusOr<linuxguest::Discovery> found =
+        linuxguest::DiscoverKernel(reader);
+    EXPECT_THAT(found, IsOk());
+    EXPECT_NE(found->kernel, nullptr) << found->reason;
+    return linuxguest::InspectKernel(*found->kernel, moment.vcpus).value();
+  }
+};
+
+TEST_F(GuestMomentTest, IsWhatQemuShowsAndLeavesNoTrace) {
+  const Guest guest =
+      Start("moment", {"backing=memfd", "mem=256", "cpus=2", "disk=" + Disk()});
+  const std::string disks = Virsh({"domblklist", "moment"});
+  WorkerMeasurer measurer(*pool_, *hypervisor_, Options());
+  ASSERT_OK_AND_ASSIGN(auto open, measurer.Open(guest, Call()));
+  ASSERT_OK_AND_ASSIGN(const SavedMoment moment, open->SaveMoment(Call()));
+  EXPECT_EQ(State(guest), DomainState::kRunning);
+  EXPECT_GT(moment.stood.count(), 0);
+  EXPECT_LT(moment.stood, moment.took);
+  EXPECT_GT(moment.stream_bytes, moment.kept_bytes);
+  EXPECT_GT(moment.kept_bytes, 32 * kMiB);
+  EXPECT_EQ(moment.vcpus, 2U) << moment.vcpu_problem;
+  ExpectNoTraces(guest);
+  EXPECT_EQ(Virsh({"domblklist", "moment"}), disks);
+  // It does not change any more, though the guest runs.
+  const MeasurePlan all = Plan(open->ram(true));
+  ASSERT_OK_AND_ASSIGN(const auto first, open->Measure(all, Call()));
+  ASSERT_OK_AND_ASSIGN(const auto second, open->Measure(all, Call()));
+  EXPECT_EQ(first[0].digests, second[0].digests);
+  EXPECT_EQ(first[0].torn, 0U);
+
+  // Of a guest that stands, it is what libvirt shows; and it goes on standing.
+  ASSERT_THAT(hypervisor_->Suspend(guest.uuid), IsOk());
+  ASSERT_OK_AND_ASSIGN(const SavedMoment standing, open->SaveMoment(Call()));
+  EXPECT_EQ(standing.stood.count(), 0);
+  EXPECT_EQ(State(guest), DomainState::kPaused);
+  const MeasurePlan plan =
+      Plan({{0, 0xA0000}, {16 * kMiB, 24 * kMiB}, {255 * kMiB, 256 * kMiB}});
+  ASSERT_OK_AND_ASSIGN(const auto saved, open->Measure(plan, Call()));
+  WorkerMeasurer::Options peek = Options();
+  peek.only_peek = true;
+  ASSERT_OK_AND_ASSIGN(const MeasuredRegion peeked, Measure(guest, peek, plan));
+  EXPECT_EQ(saved[0].digests, peeked.digests);
+  EXPECT_GT(saved[0].present_bytes, 4 * kMiB);
+  ExpectNoTraces(guest);
+  ASSERT_THAT(host_->Virsh({"destroy", "moment"}), IsOk());
+}
+
+TEST_F(GuestMomentTest, EndsEarlyAndLeavesTheGuestAsItWas) {
+  const Guest guest = Start("early", {"mem=256"});
+  WorkerMeasurer::Options small = Options();
+  small.max_saved_bytes = 4 * kMiB;
+  WorkerMeasurer tight(*pool_, *hypervisor_, small);
+  ASSERT_OK_AND_ASSIGN(auto open, tight.Open(guest, Call()));
+  EXPECT_THAT(open->SaveMoment(Call()),
+              StatusIs(absl::StatusCode::kResourceExhausted,
+                       HasSubstr("4194304 bytes")));
+  EXPECT_EQ(State(guest), DomainState::kRunning);
+  ExpectNoTraces(guest);
+  // The worker is as good as before.
+  EXPECT_THAT(open->Measure(Plan({{0, 0xA0000}}), Call()), IsOk());
+
+  WorkerMeasurer measurer(*pool_, *hypervisor_, Options());
+  ASSERT_OK_AND_ASSIGN(open, measurer.Open(guest, Call()));
+  MeasureCall hasty = Call();
+  hasty.deadline = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+  EXPECT_FALSE(open->SaveMoment(hasty).ok());
+  EXPECT_EQ(State(guest), DomainState::kRunning);
+  ExpectNoTraces(guest);
+
+  small = Options();
+  small.max_saved_bytes = 0;
+  WorkerMeasurer off(*pool_, *hypervisor_, small);
+  ASSERT_OK_AND_ASSIGN(open, off.Open(guest, Call()));
+  EXPECT_THAT(open->SaveMoment(Call()),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
+  ASSERT_THAT(host_->Virsh({"destroy", "early"}), IsOk());
+}
+
+// libvirt lets a guest run that ran when its snapshot began.
+TEST_F(GuestMomentTest, StaysPausedIfSomebodySuspendsItMeanwhile) {
+  const Guest guest = Start("meanwhile", {"mem=256"});
+  const std::string pipe = Options().streams / "slow";
+  ASSERT_EQ(mkfifo(pipe.c_str(), S_IRUSR | S_IWUSR), 0);
+  const UniqueFd reader(open(pipe.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  const UniqueFd writer(open(pipe.c_str(), O_WRONLY | O_CLOEXEC));
+  fcntl(reader.get(), F_SETFL, 0);
+  absl::StatusOr<std::chrono::microseconds> stood = absl::UnknownError("");
+  std::thread save([&] { stood = hypervisor_->SaveState(guest.uuid, pipe); });
+  char buffer[1 << 16];
+  ASSERT_GT(read(reader.get(), buffer, sizeof buffer), 0);
+  EXPECT_THAT(hypervisor_->BeginPause(guest.uuid),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_THAT(hypervisor_->Suspend(guest.uuid), IsOk());
+  std::atomic<bool> over = false;
+  std::thread drain([&] {
+    while (!over && read(reader.get(), buffer, sizeof buffer) > 0) {
+    }
+  });
+  save.join();
+  over = true;
+  ASSERT_EQ(write(writer.get(), "", 1), 1);
+  drain.join();
+  unlink(pipe.c_str());
+  EXPECT_THAT(stood, IsOk());
+  EXPECT_EQ(State(guest), DomainState::kPaused);
+  ASSERT_THAT(host_->Virsh({"destroy", "meanwhile"}), IsOk());
+}
+
+TEST_F(GuestMomentTest, OfAGuestThatCannotMigrateIsRefusedWithLibvirtsReason) {
+  const Guest guest =
+      Start("fixed",
+            {"kernel=none", "mem=64",
+             "devices=<shmem name='vmattest-moment'><model type='ivshmem-plain'"
+             "/><size unit='M'>4</size></shmem>"},
+            false);
+  WorkerMeasurer measurer(*pool_, *hypervisor_, Options());
+  ASSERT_OK_AND_ASSIGN(auto open, measurer.Open(guest, Call()));
+  EXPECT_THAT(
+      open->SaveMoment(Call()),
+      StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("shmem")));
+  EXPECT_EQ(State(guest), DomainState::kRunning);
+  ExpectNoTraces(guest);
+  ASSERT_THAT(host_->Virsh({"destroy", "fixed"}), IsOk());
+}
+
+// Writes LSTAR of the second processor, on which nothing is to run.
+constexpr std::string_view kSetLstar = R"sh(#!/bin/sh
+taskset -p 1 $$
+echo @MODULE@ | base64 -d >/msr.ko
+insmod /msr.ko
+lstar=3221225602
+set -- $(dd if=/dev/cpu/1/msr bs=8 count=1 skip=$lstar iflag=skip_bytes | od -An -tu1)
+printf "$(printf '\\%03o' $(($1 + 4)) $2 $3 $4 $5 $6 $7 $8)" |
+  dd of=/dev/cpu/1/msr bs=8 count=1 seek=$lstar oflag=seek_bytes conv=notrunc &&
+  echo LSTAR-CHANGED
+)sh";
+
+TEST_F(GuestMomentTest, S21_LstarThatLeadsElsewhereIsNamed) {
+  const Guest healthy = Start("healthy", {"mem=256", "cpus=2"});
+  ASSERT_OK_AND_ASSIGN(Moment moment, Save(healthy));
+  ASSERT_EQ(moment.vcpus.size(), 2U);
+  const linuxguest::Inspection before = Inspect(moment);
+  EXPECT_THAT(before.findings, IsEmpty()) << before.findings[0].element;
+  EXPECT_THAT(before.absent, IsEmpty()) << "the stream has all registers";
+  ASSERT_THAT(host_->Virsh({"destroy", "healthy"}), IsOk());
+
+  ASSERT_OK_AND_ASSIGN(
+      const std::string module,
+      RunCommand({"sh", "-c",
+                  "dpkg-deb --fsys-tarfile " VMATTEST_GUEST_FOLDER
+                  "/packages/linux-image*.deb | tar -xO --wildcards "
+                  "'*/x86/kernel/msr.ko' | base64 -w0"}));
+  std::string script(kSetLstar);
+  script.replace(script.find("@MODULE@"), 8, module);
+  ASSERT_OK_AND_ASSIGN(const std::string initrd, host_->AddJob(script, {}));
+  const Guest attacked =
+      Start("attacked",
+            {"mem=256", "cpus=2", "cmdline=isolcpus=1", "initrd=" + initrd});
+  ASSERT_TRUE(host_->AwaitConsole("attacked", "LSTAR-CHANGED"));
+  ASSERT_OK_AND_ASSIGN(moment, Save(attacked));
+  const linuxguest::Inspection after = Inspect(moment);
+  ASSERT_EQ(after.findings.size(), 1U);
+  EXPECT_EQ(after.findings[0].code, "cpu-entry");
+  EXPECT_THAT(after.findings[0].element, HasSubstr("cpu 1 lstar"));
+  EXPECT_THAT(after.findings[0].found, HasSubstr("entry_SYSCALL_64+0x4"));
+  ASSERT_THAT(host_->Virsh({"destroy", "attacked"}), IsOk());
+}
+
+}  // namespace
+}  // namespace vmattest::memory

@@ -1,0 +1,356 @@
+// Several vmattest-verifierd as ledger nodes: over one etcd cluster, and as
+// each other's witnesses over TLS.
+#include <filesystem>
+#include <sstream>
+#include <thread>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "cli/ledger_command.h"
+#include "document/key_files.h"
+#include "fmt/format.h"
+#include "gmock/gmock.h"
+#include "merkle/tree.h"
+#include "support/etcd_cluster.h"
+#include "support/ledger_node_process.h"
+#include "support/ledger_rig.h"
+#include "support/test_node.h"
+#include "support/test_pki.h"
+#include "tlog/policy.h"
+#include "tlog/witness.h"
+#include "vmattest/ledger/light_client.h"
+
+namespace vmattest::testing {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+namespace fs = std::filesystem;
+
+constexpr std::chrono::seconds kLimit{60};
+
+MonotonicTime Limit() { return std::chrono::steady_clock::now() + kLimit; }
+
+// The lines of a node's own policy that begin with `word`.
+std::string PolicyLines(const LedgerNodeProcess& node, std::string_view word) {
+  std::istringstream file(Slurp(node.state() / "ledger.policy"));
+  std::string lines;
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with(word)) {
+      lines += line + "\n";
+    }
+  }
+  return lines;
+}
+
+class LedgerNodes : public ::testing::Test {
+ protected:
+  LedgerNodes() {
+    rig_.time_ms = SystemClock().Now().time_since_epoch().count();
+  }
+  // `more`: of the section `ledger`.
+  void Configure(LedgerNodeProcess& node, const std::string& origin,
+                 const std::string& listen, const std::string& more) const {
+    node.dir().Write("keys/test.pub", document::PublicKeyToJson(
+                                          rig_.authority_key().public_key()));
+    node.dir().Write(
+        "v.yaml",
+        fmt::format("state_dir: {0}/state\n"
+                    "listen:\n  admin_socket: {0}/admin.sock\n{2}"
+                    "verification: {{ek_roots: {0}/none, approvers: {0}/none, "
+                    "post_quantum: \"off\"}}\n"
+                    "ledger:\n  node: true\n  origin: \"{1}\"\n"
+                    "  authorities: {0}/keys\n{3}",
+                    node.dir().path().string(), origin, listen, more));
+  }
+  // Its keys, which other nodes' policies name.
+  void MakeKeys(LedgerNodeProcess& node) {
+    node.Start();
+    EXPECT_THAT(Checkpoint(node).problems(), IsEmpty());
+    node.Kill();
+  }
+  static v1::GetCheckpointResponse Checkpoint(const LedgerNodeProcess& node) {
+    v1::GetCheckpointResponse checkpoint;
+    const grpc::Status status =
+        node.Call(&v1::Ledger::Stub::GetCheckpoint, v1::GetCheckpointRequest(),
+                  &checkpoint);
+    EXPECT_TRUE(status.ok()) << status.error_message() << node.log();
+    return checkpoint;
+  }
+  static bool AwaitWitnessed(const LedgerNodeProcess& node, uint64_t size) {
+    for (const MonotonicTime until = Limit();
+         std::chrono::steady_clock::now() < until;) {
+      if (Checkpoint(node).witnessed() >= size) {
+        return true;
+      }
+    }
+    return false;
+  }
+  static grpc::Status TrySubmit(const LedgerNodeProcess& node,
+                                const Bytes& entry,
+                                v1::SubmitResponse& response) {
+    v1::SubmitRequest request;
+    request.set_entry(std::string(AsText(entry)));
+    return node.Call(&v1::Ledger::Stub::Submit, request, &response);
+  }
+  // As an outbox does: the same bytes, to whoever takes them. The index.
+  uint64_t Submit(const std::vector<const LedgerNodeProcess*>& nodes,
+                  const Bytes& entry) {
+    v1::SubmitResponse response;
+    grpc::Status status;
+    const MonotonicTime until = Limit();
+    for (size_t i = 0; std::chrono::steady_clock::now() < until; ++i) {
+      status = TrySubmit(*nodes[i % nodes.size()], entry, response);
+      if (status.ok()) {
+        EXPECT_TRUE(response.committed()) << response.refusal().code();
+        rig_.Accepted(*ledger::ParseEntry(entry));
+        return response.index();
+      }
+    }
+    ADD_FAILURE() << status.error_message();
+    return UINT64_MAX;
+  }
+  uint64_t Submit(const LedgerNodeProcess& node, const Bytes& entry) {
+    return Submit(std::vector{&node}, entry);
+  }
+  static grpc::Status Trust(const LedgerNodeProcess& node,
+                            v1::GetTrustResponse& trust) {
+    v1::GetTrustRequest request;
+    request.set_vm_uuid(ToString(LedgerVm(1)));
+    return node.Call(&v1::Ledger::Stub::GetTrust, request, &trust);
+  }
+  Bytes Notice() const {
+    return rig_.ByHost("h1", [](v1::LedgerEntryBody& body) {
+      body.mutable_notice()->set_kind(v1::LedgerNotice::KIND_HOST_EVENT);
+    });
+  }
+
+  LedgerRig rig_;
+};
+
+class LedgerCluster : public LedgerNodes {
+ protected:
+  std::string EtcdYaml(const fs::path& policy, int node) {
+    const etcd::GrpcKeyValues::Options options = cluster_.Client();
+    std::string endpoints;
+    for (const std::string& endpoint : options.endpoints) {
+      endpoints += fmt::format("\"{}\", ", endpoint);
+    }
+    return fmt::format(
+        "  policy: {}\n"
+        "  address: \"node-{}.example:9444\"\n"
+        "  etcd: {{endpoints: [{}], certificate: {}, private_key: {}, ca: {}, "
+        "allow_unsafe_version: true}}\n",
+        policy.string(), node, endpoints, options.certificate.string(),
+        options.private_key.string(), options.ca.string());
+  }
+
+  EtcdCluster cluster_;
+  LedgerNodeProcess one_;
+  LedgerNodeProcess two_;
+};
+
+TEST_F(LedgerCluster, MovesToEtcdAndAnotherNodeTakesOverAfterKill9) {
+  const std::string origin = LedgerRig::kOrigin;
+  Configure(two_, origin, "", "");
+  MakeKeys(two_);
+  Configure(one_, origin, "", "");
+  one_.Start();
+  Submit(one_, rig_.Authorise("h1"));
+  Submit(one_, rig_.Register(1));
+  Submit(one_, rig_.Launch("h1", 1));
+  const uint64_t last = Submit(one_, rig_.Result("h1", 1, false));
+  ASSERT_TRUE(AwaitWitnessed(one_, last + 1));
+  v1::GetTrustResponse before;
+  ASSERT_TRUE(Trust(one_, before).ok());
+  one_.Kill();
+
+  const std::string policy_text =
+      PolicyLines(one_, "log ") + PolicyLines(two_, "log ") + "quorum none\n";
+  const fs::path policy = one_.dir().Write("policy", policy_text);
+  Configure(one_, origin, "", EtcdYaml(policy, 1));
+  Configure(two_, origin, "", EtcdYaml(policy, 2));
+  ASSERT_EQ(one_.RunTask("--move-ledger-to-etcd"), 0) << one_.log();
+  one_.Start();
+  const Bytes moved = Notice();
+  EXPECT_EQ(Submit(one_, moved), last + 1);
+  // What was proved before the move is proved in what is there now.
+  ASSERT_TRUE(AwaitWitnessed(one_, last + 2));
+  const tlog::WitnessPolicy parsed = *tlog::WitnessPolicy::Parse(policy_text);
+  const auto opened = [&](const std::string& note) {
+    return tlog::OpenCheckpoint(note, parsed)->checkpoint;
+  };
+  const tlog::Checkpoint old = opened(before.newest().checkpoint());
+  const tlog::Checkpoint now = opened(Checkpoint(one_).checkpoint());
+  v1::GetConsistencyProofRequest pair;
+  pair.set_old_size(old.size);
+  pair.set_size(now.size);
+  v1::GetConsistencyProofResponse proof;
+  ASSERT_TRUE(
+      one_.Call(&v1::Ledger::Stub::GetConsistencyProof, pair, &proof).ok());
+  std::vector<Bytes> path;
+  for (const std::string& hash : proof.path()) {
+    path.push_back(ToBytes(hash));
+  }
+  EXPECT_TRUE(merkle::VerifyConsistency(HashAlgorithm::kSha256, old.size,
+                                        now.size, old.root, now.root, path));
+
+  // A second node reads along, and says who leads.
+  two_.Start();
+  const Bytes refused = Notice();
+  v1::SubmitResponse response;
+  EXPECT_EQ(TrySubmit(two_, refused, response).error_code(),
+            grpc::StatusCode::ABORTED);
+  ASSERT_TRUE(AwaitWitnessed(two_, last + 2));
+  v1::GetTrustResponse there;
+  ASSERT_TRUE(Trust(two_, there).ok());
+  EXPECT_EQ(there.fails(), 1u);
+
+  // The leader dies without a word; clients go on with the same bytes.
+  uint64_t next = last + 2;
+  for (; next < last + 5; ++next) {
+    EXPECT_EQ(Submit({&one_, &two_}, Notice()), next);
+  }
+  one_.Kill();
+  for (; next < last + 8; ++next) {
+    EXPECT_EQ(Submit(two_, Notice()), next);
+  }
+  ASSERT_TRUE(AwaitWitnessed(two_, next));
+  one_.Start();
+  ASSERT_TRUE(AwaitWitnessed(one_, next));
+  EXPECT_EQ(Submit({&one_, &two_}, Notice()), next);
+  EXPECT_THAT(one_.log(), Not(HasSubstr("not serving")));
+}
+
+class LedgerWitnesses : public LedgerNodes {
+ protected:
+  static constexpr char kOther[] = "ledger.example/other";
+
+  std::string Listen(uint16_t port) {
+    const CertificateFiles server =
+        pki_.Issue(fmt::format("server-{}", port), {"IP:127.0.0.1"});
+    return fmt::format(
+        "  tcp:\n    address: 127.0.0.1:{}\n    certificate: {}\n"
+        "    private_key: {}\n    client_ca: {}\n"
+        "    clients: [{{identity: \"spiffe://t/node\", role: host}}]\n",
+        port, server.certificate.string(), server.private_key.string(),
+        pki_.ca().string());
+  }
+  // Each trusts what the other cosigns, at its address.
+  std::string WitnessYaml(LedgerNodeProcess& node,
+                          const LedgerNodeProcess& other, uint16_t port) {
+    std::istringstream key(PolicyLines(other, "witness node-0"));
+    std::string word;
+    std::string vkey;
+    key >> word >> word >> vkey;
+    const fs::path policy = node.dir().Write(
+        "policy",
+        fmt::format("{}{}witness other {} 127.0.0.1:{}\nquorum other\n",
+                    PolicyLines(node, "log "), PolicyLines(other, "log "), vkey,
+                    port));
+    const CertificateFiles client = pki_.IssueClient("node", "spiffe://t/node");
+    return fmt::format(
+        "  policy: {}\n"
+        "  witness_tls: {{certificate: {}, private_key: {}, ca: {}}}\n",
+        policy.string(), client.certificate.string(),
+        client.private_key.string(), pki_.ca().string());
+  }
+  void SaveState(const std::string& name) {
+    fs::copy(one_.state(), one_.dir().path() / name,
+             fs::copy_options::recursive);
+  }
+  void RestoreState(const std::string& name) {
+    fs::remove_all(one_.state());
+    fs::rename(one_.dir().path() / name, one_.state());
+  }
+
+  TestPki pki_;
+  const uint16_t port_one_ = UnusedPort();
+  const uint16_t port_two_ = UnusedPort();
+  LedgerNodeProcess one_;
+  LedgerNodeProcess two_;
+};
+
+TEST_F(LedgerWitnesses, CosignEachOtherAndConvictANodeThatTellsTwoStories) {
+  const std::string listen_one = Listen(port_one_);
+  const std::string listen_two = Listen(port_two_);
+  Configure(one_, LedgerRig::kOrigin, listen_one, "");
+  Configure(two_, kOther, listen_two, "");
+  MakeKeys(one_);
+  MakeKeys(two_);
+  Configure(one_, LedgerRig::kOrigin, listen_one,
+            WitnessYaml(one_, two_, port_two_));
+  Configure(two_, kOther, listen_two, WitnessYaml(two_, one_, port_one_));
+
+  // Without the other there is no quorum, and the node says so.
+  one_.Start();
+  Submit(one_, rig_.Authorise("h1"));
+  Submit(one_, rig_.Register(1));
+  Submit(one_, rig_.Launch("h1", 1));
+  v1::GetCheckpointResponse alone;
+  for (const MonotonicTime until = Limit();
+       alone.problems().empty() && std::chrono::steady_clock::now() < until;) {
+    alone = Checkpoint(one_);
+  }
+  EXPECT_EQ(alone.witnessed(), 0u);
+  ASSERT_THAT(alone.problems(), Not(IsEmpty()));
+  EXPECT_THAT(alone.problems(0), HasSubstr("other"));
+
+  two_.Start();
+  ASSERT_TRUE(AwaitWitnessed(one_, 3)) << one_.log() << two_.log();
+  EXPECT_THAT(one_.log(), HasSubstr("a witness of the ledger did not cosign"));
+  const tlog::WitnessPolicy policy =
+      *tlog::WitnessPolicy::Parse(Slurp(one_.dir().path() / "policy"));
+  EXPECT_THAT(tlog::OpenCheckpoint(Checkpoint(one_).checkpoint(), policy),
+              IsOk());
+  v1::GetTrustResponse trust;
+  ASSERT_TRUE(Trust(one_, trust).ok());
+  EXPECT_FALSE(trust.unwitnessed_ledger());
+
+  // Its whole disk goes back, keys and memory with it, and it says otherwise.
+  one_.Kill();
+  SaveState("before");
+  one_.Start();
+  const LedgerRig fork = rig_;
+  Submit(one_, rig_.Result("h1", 1, false));
+  ASSERT_TRUE(AwaitWitnessed(one_, 4));
+  one_.Kill();
+  RestoreState("before");
+  rig_ = fork;
+  one_.Start();
+  Submit(one_, rig_.Result("h1", 1, true));
+  for (const MonotonicTime until = Limit();
+       Checkpoint(one_).fork_proof().empty() &&
+       std::chrono::steady_clock::now() < until;) {
+  }
+  const std::string proof = Checkpoint(one_).fork_proof();
+  ASSERT_FALSE(proof.empty()) << one_.log();
+  const fs::path file = one_.dir().Write("proof", proof);
+  std::ostringstream out;
+  EXPECT_EQ(
+      cli::RunLedgerCheckProof(
+          {.file = file, .policy = one_.dir().path() / "policy"}, out, out),
+      0)
+      << out.str();
+  EXPECT_THAT(out.str(), HasSubstr("told two stories of 4 records"));
+
+  // Nobody is told to trust by it any more, also after a restart.
+  EXPECT_EQ(Trust(one_, trust).error_code(), grpc::StatusCode::DATA_LOSS);
+  v1::SubmitResponse response;
+  EXPECT_EQ(TrySubmit(one_, Notice(), response).error_code(),
+            grpc::StatusCode::DATA_LOSS);
+  for (const MonotonicTime until = Limit();
+       !fs::exists(one_.state() / "ledger-fork.proof") &&
+       std::chrono::steady_clock::now() < until;) {
+    (void)Checkpoint(one_);
+  }
+  one_.Kill();
+  one_.Start();
+  EXPECT_EQ(Trust(one_, trust).error_code(), grpc::StatusCode::DATA_LOSS);
+  EXPECT_THAT(one_.log(), HasSubstr("the ledger was forked"));
+  EXPECT_EQ(Slurp(one_.state() / "ledger-fork.proof"), proof);
+}
+
+}  // namespace
+}  // namespace vmattest::testing

@@ -1,0 +1,228 @@
+#include "baseline/difference.h"
+
+#include <gmock/gmock.h>
+
+#include "support/made_snapshot.h"
+#include "support/matchers.h"
+
+namespace vmattest::baseline {
+namespace {
+
+using snapshot::Severity;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+// Kernel text of 20 pages, read-only data of 5, settings of 1.
+MadeSnapshot Kernel() {
+  MadeSnapshot made;
+  auto& region = made.AddRegion("kernel", 26, 0x1000000, "critical");
+  region.parts = {{.name = "kernel/text",
+                   .content = "text",
+                   .address = 0xffffffff81000000,
+                   .size = 20 * 4096,
+                   .first_page = 0,
+                   .pages = 20},
+                  {.name = "kernel/rodata",
+                   .content = "rodata",
+                   .address = 0xffffffff82000000,
+                   .size = 5 * 4096,
+                   .first_page = 20,
+                   .pages = 5},
+                  {.name = "symbol/modprobe_path",
+                   .content = "data",
+                   .address = 0xffffffff82a00100,
+                   .size = 256,
+                   .first_page = 25,
+                   .pages = 1}};
+  made.statement.code_hash = DigestBytes(32, 7);
+  made.statement.kernel_release = "6.1.0-13-amd64";
+  made.statement.kernel_build_id = Bytes(20, 9);
+  made.statement.semantics = "linux";
+  made.pages.records = {{"syscall/62", "__x64_sys_kill"},
+                        {"module/virtio", "listed text=1"}};
+  made.Seal();
+  return made;
+}
+
+std::vector<Difference> Compare(const MadeSnapshot& before,
+                                const MadeSnapshot& now) {
+  const auto baseline = before.Load();
+  const Applied applied =
+      ApplyDelta(*baseline, now.statement, DeltaOf(*baseline, now));
+  EXPECT_FALSE(applied.refused);
+  return CompareSnapshot(*baseline, now.statement, applied);
+}
+
+TEST(CompareSnapshotTest, NothingChangedIsNothing) {
+  EXPECT_THAT(Compare(Kernel(), Kernel()), IsEmpty());
+}
+
+TEST(CompareSnapshotTest, TextThatTheCodeHashProvesIsTheKernelsOwnChange) {
+  MadeSnapshot now = Kernel();
+  now.ChangePage(0, 3);
+  now.ChangePage(0, 4);
+  now.Seal();
+  const auto same = Compare(Kernel(), now);
+  ASSERT_THAT(same, SizeIs(1));
+  EXPECT_EQ(same[0].kind, Kind::kSelfModified);
+  EXPECT_EQ(same[0].severity, Severity::kInfo);
+  EXPECT_EQ(same[0].extent, 2U);
+  EXPECT_EQ(same[0].element, "kernel: kernel/text+0x3000");
+  now.statement.code_hash = DigestBytes(32, 8);
+  auto other = Compare(Kernel(), now);
+  SortByGravity(other);
+  ASSERT_THAT(other, SizeIs(2));
+  EXPECT_EQ(other[0].code, "code-hash");
+  EXPECT_EQ(other[1].kind, Kind::kCode);
+  EXPECT_EQ(other[1].severity, Severity::kCritical);
+}
+
+TEST(CompareSnapshotTest, NamesDataByItsSymbol) {
+  MadeSnapshot now = Kernel();
+  now.ChangePage(0, 25);
+  now.ChangePage(0, 22);
+  now.Seal();
+  const auto found = Compare(Kernel(), now);
+  ASSERT_THAT(found, SizeIs(2));
+  EXPECT_EQ(found[0].element, "kernel: kernel/rodata+0x2000");
+  EXPECT_EQ(found[0].kind, Kind::kConstant);
+  EXPECT_EQ(found[1].element, "kernel: symbol/modprobe_path+0x0");
+  EXPECT_EQ(found[1].kind, Kind::kData);
+  EXPECT_EQ(found[1].severity, Severity::kCritical);
+}
+
+TEST(CompareSnapshotTest, PhysicalPagesAreNamedByAddress) {
+  MadeSnapshot before;
+  before.AddRegion("ram", 100, 0x100000, "low");
+  before.Seal();
+  MadeSnapshot now = before;
+  now.ChangePage(0, 16);
+  now.ChangePage(0, 17);
+  now.ChangePage(0, 50);
+  now.Seal();
+  const auto found = Compare(before, now);
+  ASSERT_THAT(found, SizeIs(2));
+  EXPECT_EQ(found[0].element, "ram: physical 0x110000");
+  EXPECT_EQ(found[0].extent, 2U);
+  EXPECT_EQ(found[1].element, "ram: physical 0x132000");
+}
+
+TEST(CompareSnapshotTest, ManyDifferencesOfARegionAreCounted) {
+  MadeSnapshot before;
+  before.AddRegion("ram", 1000);
+  before.Seal();
+  MadeSnapshot now = before;
+  for (uint64_t page = 0; page < 1000; page += 2) {
+    now.ChangePage(0, page, 5'000 + page);
+  }
+  now.Seal();
+  const auto found = Compare(before, now);
+  ASSERT_THAT(found, SizeIs(kMostNamed + 1));
+  EXPECT_EQ(found.back().extent, 500 - kMostNamed);
+}
+
+TEST(CompareSnapshotTest, AfterARebootOnlyTheCodeHashTellsOfText) {
+  MadeSnapshot now = Kernel();
+  for (auto& part : now.pages.regions[0].parts) {
+    part.address += 0x1200000;
+  }
+  now.pages.regions[0].ranges = {{0x2000000, 0x2000000 + 26 * 4096}};
+  for (uint64_t page = 0; page < 26; ++page) {
+    now.ChangePage(0, page, 9'000 + page);
+  }
+  now.Seal();
+  for (const Difference& difference : Compare(Kernel(), now)) {
+    EXPECT_EQ(difference.kind, Kind::kPerBoot) << difference.element;
+    EXPECT_EQ(difference.severity, Severity::kInfo);
+  }
+  now.statement.code_hash.clear();
+  now.statement.code_hash_state = "no-image";
+  auto unproved = Compare(Kernel(), now);
+  SortByGravity(unproved);
+  EXPECT_EQ(unproved[0].kind, Kind::kUnmeasured);
+  EXPECT_EQ(unproved[0].severity, Severity::kCritical);
+  EXPECT_EQ(unproved[0].element, "kernel: kernel/text");
+  EXPECT_EQ(unproved[1].found, "no-image");
+}
+
+TEST(CompareSnapshotTest, ModulesMayComeAndTheirPartsMove) {
+  MadeSnapshot now = Kernel();
+  auto& region = now.pages.regions[0];
+  region.ranges.push_back({0x5000000, 0x5001000});
+  const DigestBytes digest = MadeSnapshot::DigestOf(77);
+  region.digests.insert(region.digests.end(), digest.begin(), digest.end());
+  region.parts.push_back({.name = "module/fresh/text",
+                          .content = "text",
+                          .address = 0xffffffffc0000000,
+                          .size = 4096,
+                          .first_page = 26,
+                          .pages = 1});
+  now.ChangePage(0, 25);
+  now.Seal();
+  auto found = Compare(Kernel(), now);
+  SortByGravity(found);
+  ASSERT_THAT(found, SizeIs(2));
+  EXPECT_EQ(found[0].element, "kernel: symbol/modprobe_path+0x0");
+  EXPECT_EQ(found[1].element, "kernel: module/fresh/text");
+  EXPECT_EQ(found[1].kind, Kind::kExpected);
+}
+
+TEST(CompareSnapshotTest, RecordsAreNamedByEntryAndField) {
+  MadeSnapshot now = Kernel();
+  now.pages.records[1].text = "0xffffffffc0001000";
+  now.Seal();
+  const auto found = Compare(Kernel(), now);
+  ASSERT_THAT(found, SizeIs(1));
+  EXPECT_EQ(found[0].element, "syscall/62");
+  EXPECT_EQ(found[0].code, "record-changed");
+  EXPECT_EQ(found[0].severity, Severity::kCritical);
+  EXPECT_EQ(found[0].group, "records/syscall");
+  EXPECT_EQ(found[0].found, "0xffffffffc0001000");
+}
+
+TEST(CompareSnapshotTest, FindingsAreTakenOverUnlessAccepted) {
+  MadeSnapshot now = Kernel();
+  now.statement.findings = {
+      {"syscall-hooked", "critical", "syscall/62", "a", "b"},
+      {"process-code-writable", "medium", "process/7/jit", "", "rwx"}};
+  EXPECT_THAT(Compare(Kernel(), now), SizeIs(2));
+  Baseline accepting = Kernel().ToBaseline();
+  accepting.accepted = {{"process-code-writable", "process/7/jit"}};
+  const auto loaded = LoadedBaseline::Load(
+      accepting, wire::EncodeSnapshotPages(Kernel().pages));
+  const auto found = CompareSnapshot(
+      **loaded, now.statement,
+      ApplyDelta(**loaded, now.statement, DeltaOf(**loaded, now)));
+  ASSERT_THAT(found, SizeIs(1));
+  EXPECT_EQ(found[0].element, "syscall-hooked syscall/62");
+  EXPECT_EQ(found[0].severity, Severity::kCritical);
+}
+
+TEST(CompareSnapshotTest, WhatCannotBeLookedAtIsNoPass) {
+  MadeSnapshot now = Kernel();
+  now.pages.records.clear();
+  now.Seal();
+  now.statement.regions[0] = {.name = "kernel",
+                              .severity = "critical",
+                              .unavailable = "guest-structures-inconsistent"};
+  now.statement.semantics = "guest-structures-inconsistent";
+  auto found = Compare(Kernel(), now);
+  SortByGravity(found);
+  ASSERT_THAT(found, SizeIs(2));
+  EXPECT_EQ(found[0].code, "memory-unavailable");
+  EXPECT_EQ(found[0].severity, Severity::kCritical);
+  EXPECT_EQ(found[1].element, "records");
+}
+
+TEST(CompareSnapshotTest, AnotherKernelIsSaid) {
+  MadeSnapshot now = Kernel();
+  now.statement.kernel_release = "6.12.0";
+  const auto found = Compare(Kernel(), now);
+  ASSERT_THAT(found, SizeIs(1));
+  EXPECT_EQ(found[0].code, "kernel-changed");
+  EXPECT_THAT(found[0].found, HasSubstr("6.12.0"));
+}
+
+}  // namespace
+}  // namespace vmattest::baseline
