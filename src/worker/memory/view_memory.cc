@@ -17,18 +17,7 @@ absl::Status ViewMemory::ReadAt(uint64_t address, std::span<uint8_t> buffer) {
     return absl::OutOfRangeError(
         fmt::format("{:#x} to {:#x} is not RAM", range.begin, range.end));
   }
-  ASSIGN_OR_RETURN(const std::vector<AddressRange> extents,
-                   view_.Extents(range));
-  std::fill(buffer.begin(), buffer.end(), uint8_t{0});
-  for (const AddressRange& extent : extents) {
-    const AddressRange part{std::max(extent.begin, range.begin),
-                            std::min(extent.end, range.end)};
-    if (part.begin < part.end) {
-      RETURN_IF_ERROR(view_.Read(part, buffer.subspan(part.begin - range.begin,
-                                                      part.end - part.begin)));
-    }
-  }
-  return absl::OkStatus();
+  return view_.ReadUsed(range, buffer);
 }
 
 std::vector<AddressRange> RamOf(
