@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include "base/file.h"
-#include "base/log.h"
 #include "cli/exit_code.h"
+#include "cli/print.h"
 #include "memory/page_grid.h"
 #include "snapshot/page_check.h"
 #include "wire/codec.h"
@@ -21,36 +21,36 @@ void Line(std::ostream& out, std::string_view label, const std::string& text) {
 void PrintStatement(const evidence::StateStatement& statement,
                     std::ostream& out) {
   Line(out, "vm",
-       fmt::format("{} {}", log::Quote(statement.header.vm_name),
-                   log::Quote(statement.header.vm_uuid)));
+       fmt::format("{} {}", Printable(statement.header.vm_name),
+                   Printable(statement.header.vm_uuid)));
   Line(out, "subset",
-       fmt::format("{}@{} sha256:{}", log::Quote(statement.policy_id),
+       fmt::format("{}@{} sha256:{}", Printable(statement.policy_id),
                    statement.policy_version, ToHex(statement.policy_digest)));
   Line(out, "consistency",
-       fmt::format("{}, pause {} us", log::Quote(statement.consistency),
+       fmt::format("{}, pause {} us", Printable(statement.consistency),
                    statement.pause_us));
   for (const evidence::RegionState& region : statement.regions) {
     Line(out, "region",
          region.unavailable.empty()
              ? fmt::format("{} ({}) {}, {} pages, {} unreadable, {} torn",
-                           log::Quote(region.name), log::Quote(region.severity),
+                           Printable(region.name), Printable(region.severity),
                            ToHex(region.root), region.pages,
                            region.unreadable_pages, region.torn_pages)
-             : fmt::format("{} unavailable: {}", log::Quote(region.name),
-                           log::Quote(region.unavailable)));
+             : fmt::format("{} unavailable: {}", Printable(region.name),
+                           Printable(region.unavailable)));
   }
   PrintFindings(statement.semantics, statement.kernel_release,
                 statement.findings, out);
   Line(out, "build id", ToHex(statement.kernel_build_id));
   Line(out, "code hash",
        fmt::format("{} ({})", ToHex(statement.code_hash),
-                   log::Quote(statement.code_hash_state)));
-  Line(out, "cpu state", log::Quote(statement.cpu_state));
+                   Printable(statement.code_hash_state)));
+  Line(out, "cpu state", Printable(statement.cpu_state));
   Line(out, "records",
        fmt::format("{} {}", statement.record_count,
                    ToHex(statement.records_root)));
   for (const std::string& note : statement.notes) {
-    Line(out, "note", log::Quote(note));
+    Line(out, "note", Printable(note));
   }
 }
 
@@ -88,7 +88,7 @@ absl::StatusOr<int> Show(const SnapshotShowArgs& args, std::ostream& out,
       snapshot::CheckPages(statement, pages);
   for (const std::string& problem : problems) {
     err << fmt::format("{}: not this snapshot's: {}\n", args.pages,
-                       log::Quote(problem));
+                       Printable(problem));
   }
   if (!problems.empty()) {
     return kExitNotTrustworthy;
@@ -97,8 +97,8 @@ absl::StatusOr<int> Show(const SnapshotShowArgs& args, std::ostream& out,
   for (const evidence::StateRecord& record : pages.records) {
     if (args.records) {
       Line(out, "record",
-           fmt::format("{} = {}", log::Quote(record.name),
-                       log::Quote(record.text)));
+           fmt::format("{} = {}", Printable(record.name),
+                       Printable(record.text)));
     }
   }
   return kExitGood;
@@ -126,14 +126,14 @@ void PrintFindings(const std::string& semantics, const std::string& release,
                    std::ostream& out) {
   Line(out, "kernel",
        release.empty()
-           ? log::Quote(semantics)
-           : fmt::format("{} {}", log::Quote(semantics), log::Quote(release)));
+           ? Printable(semantics)
+           : fmt::format("{} {}", Printable(semantics), Printable(release)));
   for (const evidence::StateFinding& finding : findings) {
     Line(out, "finding",
          fmt::format("{} {} {}: expected {}, found {}",
-                     log::Quote(finding.severity), log::Quote(finding.code),
-                     log::Quote(finding.element), log::Quote(finding.expected),
-                     log::Quote(finding.found)));
+                     Printable(finding.severity), Printable(finding.code),
+                     Printable(finding.element), Printable(finding.expected),
+                     Printable(finding.found)));
   }
 }
 
@@ -145,15 +145,15 @@ void PrintParts(const evidence::SnapshotPages& pages, size_t most,
     for (const evidence::SnapshotPages::Part& part : region.parts) {
       if (shown++ == most) {
         Line(out, "part",
-             fmt::format("{}: {} more", log::Quote(region.name),
+             fmt::format("{}: {} more", Printable(region.name),
                          region.parts.size() - most));
         break;
       }
       Line(
           out, "part",
           fmt::format(
-              "{}: {} ({}) {:#x}, {} bytes{}{}", log::Quote(region.name),
-              log::Quote(part.name), log::Quote(part.content), part.address,
+              "{}: {} ({}) {:#x}, {} bytes{}{}", Printable(region.name),
+              Printable(part.name), Printable(part.content), part.address,
               part.size,
               part.pages == 0
                   ? ""
@@ -170,7 +170,7 @@ int RunSnapshotShow(const SnapshotShowArgs& args, std::ostream& out,
     return *code;
   }
   err << "vmattest snapshot show: "
-      << log::Quote(std::string(code.status().message())) << "\n";
+      << Printable(std::string(code.status().message())) << "\n";
   return kExitUsage;
 }
 

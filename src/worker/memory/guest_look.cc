@@ -137,7 +137,7 @@ absl::Status AddCodeHash(linuxguest::Kernel& kernel,
 std::string CpuState(std::span<const memory::VcpuState> cpus,
                      const std::vector<std::string>& absent) {
   if (cpus.empty()) {
-    return "unavailable: this way of reading tells no registers";
+    return "unavailable: no registers (a point-in-time snapshot has them)";
   }
   return absent.empty() ? "measured"
                         : Printable(fmt::format("partly: without {}",
