@@ -38,10 +38,12 @@ add_library(vmattest::options ALIAS vmattest_options)
 # a precompiled header.
 target_link_libraries(vmattest_options INTERFACE fmt::fmt)
 target_compile_options(vmattest_options INTERFACE
-  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic
     -Wnon-virtual-dtor -Woverloaded-virtual -Wimplicit-fallthrough
     -Wno-missing-field-initializers -Werror=unused-result -Werror=switch
     -Werror=return-type>
+  # One source's local names shadow another's of file scope, when compiled together.
+  $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<NOT:$<BOOL:${VMATTEST_UNITY}>>>:-Wshadow>
   $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:Clang>>:-Wthread-safety>
   $<$<BOOL:${VMATTEST_WERROR}>:-Werror>)
 target_compile_definitions(vmattest_options INTERFACE
