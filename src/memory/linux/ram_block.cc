@@ -120,8 +120,8 @@ std::vector<AddressRange> RamBlock::FileExtents(uint64_t begin,
     if (data >= last) {
       break;
     }
-    const off_t until = page_by_page ? PageAfter(data, base)
-                                     : HoleAfter(fd, data, last);
+    const off_t until =
+        page_by_page ? PageAfter(data, base) : HoleAfter(fd, data, last);
     Append(PageFloor(static_cast<uint64_t>(data - base)),
            std::min(end, PageCeil(static_cast<uint64_t>(until - base))),
            extents);
