@@ -40,9 +40,11 @@ Kind KindOf(const Part& part, bool same_code) {
   return part.content == "data" ? Kind::kData : Kind::kConstant;
 }
 
-// What processes run is not in the code hash.
+// What processes run is not in the code hash, nor are modules, whose files the
+// host does not know.
 bool IsHashedCode(const Part& part) {
-  return part.name.rfind("process/", 0) != 0;
+  return part.name.rfind("kernel/", 0) == 0 ||
+         part.name.rfind("symbol/", 0) == 0;
 }
 
 std::string PagesText(uint64_t pages) {

@@ -43,6 +43,18 @@ absl::StatusOr<hypervisor::Domain> Capturer::FindVm(const std::string& vm) {
                    : parts_.state.hypervisor.FindDomainByName(vm);
 }
 
+absl::StatusOr<StateEstimate> Capturer::Estimate(
+    const hypervisor::Domain& domain, const snapshot::Policy& policy,
+    MonotonicTime deadline) {
+  // Samples are as large whatever they are drawn by.
+  return EstimateState(parts_.state, policy,
+                       {.domain = domain,
+                        .nonce = Bytes(evidence::kMinNonceSize),
+                        .cause = "",
+                        .call = {deadline, {}, {}},
+                        .progress = {}});
+}
+
 void Capturer::Capture(CaptureRequest request, Done done) {
   {
     const MutexLock lock(mutex_);

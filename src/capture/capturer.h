@@ -63,6 +63,11 @@ class Capturer {
 
   // Block on libvirt or the disk.
   absl::StatusOr<hypervisor::Domain> FindVm(const std::string& vm);
+  // What `policy` would select of a VM; blocks for a second or two. Errors as
+  // EstimateState().
+  absl::StatusOr<StateEstimate> Estimate(const hypervisor::Domain& domain,
+                                         const snapshot::Policy& policy,
+                                         MonotonicTime deadline);
   SnapshotStore& store() { return parts_.store; }
 
   [[nodiscard]] const std::vector<snapshot::Policy>& policies() const {

@@ -2,11 +2,14 @@
 
 #include <atomic>
 #include <chrono>
+#include <memory>
+#include <optional>
 
 #include "base/log.h"
+#include "capture/state_statement.h"
 #include "fmt/format.h"
 #include "measurement/domain_memory.h"
-#include "snapshot/page_tree.h"
+#include "snapshot/selection.h"
 
 namespace vmattest::capture {
 namespace {
@@ -14,8 +17,7 @@ namespace {
 using snapshot::Consistency;
 
 constexpr uint32_t kPointInTimeBudgetMs = 1000;
-constexpr std::string_view kNoCodeHash =
-    "unavailable: not-resolved: the guest's kernel was not looked for";
+constexpr size_t kMaxNote = 1024;
 
 // The vCPUs stand while it lives.
 class Pause {
@@ -146,6 +148,7 @@ absl::StatusOr<bool> SaveMoment(const StateParts& parts,
         "no-point-in-time: {}", std::string(moment.status().message())));
     return false;
   }
+  statement.reader = guest.reader();
   statement.pause_us = static_cast<uint64_t>(moment->stood.count());
   statement.notes.push_back(fmt::format(
       "point-in-time: {} bytes streamed in {} ms, {} bytes kept, the guest "
@@ -161,77 +164,18 @@ absl::StatusOr<bool> SaveMoment(const StateParts& parts,
   return true;
 }
 
-memory::MeasurePlan PlanOf(
-    const snapshot::Policy& policy,
-    const std::vector<snapshot::SelectedRegion>& regions) {
-  memory::MeasurePlan plan;
-  plan.algorithm = policy.algorithm;
-  plan.page_bytes = policy.page_bytes;
-  plan.rereads = policy.rereads;
-  plan.incremental = true;
-  for (const snapshot::SelectedRegion& region : regions) {
-    if (region.unavailable.empty()) {
-      plan.regions.push_back(region.ranges);
-    }
-  }
-  return plan;
-}
+// A guest, and what the policy selects of it.
+struct OpenedGuest {
+  std::unique_ptr<memory::MeasuredGuest> guest;
+  std::string kernel_file;
+  std::vector<memory::AddressRange> ram;
+  std::optional<memory::GuestMeaning> meaning;  // none: nothing asks for it
+  std::vector<snapshot::SelectedRegion> selected;
+};
 
-void Fill(const snapshot::Policy& policy,
-          const std::vector<snapshot::SelectedRegion>& selected,
-          std::vector<memory::MeasuredRegion> measured, MeasuredState& state) {
-  auto next = measured.begin();
-  for (const snapshot::SelectedRegion& region : selected) {
-    evidence::RegionState told;
-    told.name = region.name;
-    told.severity = ToString(region.severity);
-    told.unavailable = region.unavailable;
-    if (region.unavailable.empty()) {
-      told.bytes = region.bytes();
-      told.pages = next->pages;
-      told.selection =
-          snapshot::SelectionDigest(policy.algorithm, region.ranges);
-      told.root = snapshot::PageTreeRoot(policy.algorithm, next->digests);
-      told.unreadable_pages = next->unreadable;
-      told.torn_pages = next->torn;
-      evidence::SnapshotPages::Region pages{region.name, {}, {}, {}};
-      for (const memory::AddressRange& range : region.ranges) {
-        pages.ranges.push_back({range.begin, range.end});
-      }
-      pages.digests = std::move(next->digests);
-      state.pages.regions.push_back(std::move(pages));
-      ++next;
-    }
-    state.statement.regions.push_back(std::move(told));
-  }
-  state.statement.root =
-      evidence::StateRoot(policy.algorithm, state.statement.regions);
-}
-
-evidence::StateStatement Begin(const snapshot::Policy& policy,
-                               const StateRequest& request) {
-  evidence::StateStatement statement;
-  statement.header.vm_uuid = ToString(request.domain.uuid);
-  statement.header.vm_name = request.domain.name;
-  statement.header.nonce = request.nonce;
-  statement.algorithm = policy.algorithm;
-  statement.page_bytes = policy.page_bytes;
-  statement.policy_id = policy.id;
-  statement.policy_version = policy.version;
-  statement.policy_digest = policy.digest;
-  statement.cause = request.cause;
-  statement.vm_state = ToString(request.domain.state);
-  statement.consistency_requested = ToString(policy.consistency);
-  statement.consistency = ToString(Consistency::kLive);
-  statement.code_hash_state = kNoCodeHash;
-  return statement;
-}
-
-}  // namespace
-
-absl::StatusOr<MeasuredState> MeasureState(const StateParts& parts,
-                                           const snapshot::Policy& policy,
-                                           const StateRequest& request) {
+absl::StatusOr<OpenedGuest> Open(const StateParts& parts,
+                                 const snapshot::Policy& policy,
+                                 const StateRequest& request) {
   if (!IsActive(request.domain.state)) {
     return absl::FailedPreconditionError(
         fmt::format("not-running: {} is {}", request.domain.name,
@@ -243,31 +187,83 @@ absl::StatusOr<MeasuredState> MeasureState(const StateParts& parts,
   memory::Guest guest{request.domain.uuid, request.domain.name, {}};
   ASSIGN_OR_RETURN_WITH(guest.memory, measurement::ParseDomainMemory(xml.xml),
                         "its definition");
+  OpenedGuest opened;
+  ASSIGN_OR_RETURN(opened.guest, parts.measurer.Open(guest, request.call));
+  opened.kernel_file = measurement::DirectBootKernel(xml.xml);
+  opened.ram = opened.guest->ram(policy.rom_shadow);
+  return opened;
+}
+
+// In the moment that was saved, if one was.
+absl::Status SelectIn(OpenedGuest& opened, const snapshot::Policy& policy,
+                      const StateRequest& request) {
+  if (std::optional<memory::MeaningRequest> wanted =
+          snapshot::WantedMeaning(policy)) {
+    wanted->kernel_file = opened.kernel_file;
+    ASSIGN_OR_RETURN(opened.meaning,
+                     opened.guest->Understand(*wanted, request.call));
+  }
+  ASSIGN_OR_RETURN(
+      opened.selected,
+      snapshot::Select(policy, opened.ram, request.nonce,
+                       opened.meaning ? &*opened.meaning : nullptr));
+  return absl::OkStatus();
+}
+
+// Page tables may have changed since the parts were found: what was measured is
+// then what was there before.
+absl::Status TellWhatMoved(
+    const std::vector<snapshot::SelectedRegion>& selected,
+    const memory::MeasureCall& call, memory::MeasuredGuest& guest,
+    evidence::StateStatement& statement) {
+  ASSIGN_OR_RETURN(const std::vector<uint64_t> moved, guest.CountMoved(call));
+  size_t next = 0;
+  std::string note;
+  for (const snapshot::SelectedRegion& region : selected) {
+    if (!region.meant) {
+      continue;
+    }
+    if (next < moved.size() && moved[next] != 0 && note.size() < kMaxNote) {
+      note += fmt::format("{} {} ({} of {} parts)", note.empty() ? "" : ",",
+                          region.name, moved[next], region.parts.size());
+    }
+    ++next;
+  }
+  if (!note.empty()) {
+    statement.notes.push_back(
+        fmt::format("moved:{}: not where they were found any more", note));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<MeasuredState> MeasureState(const StateParts& parts,
+                                           const snapshot::Policy& policy,
+                                           const StateRequest& request) {
   memory::MeasureCall call = request.call;
-  ASSIGN_OR_RETURN(const std::unique_ptr<memory::MeasuredGuest> open,
-                   parts.measurer.Open(guest, call));
+  ASSIGN_OR_RETURN(OpenedGuest opened, Open(parts, policy, request));
+  memory::MeasuredGuest& guest = *opened.guest;
   MeasuredState state;
-  state.statement = Begin(policy, request);
-  state.statement.reader = open->reader();
-  state.statement.map_proof = open->map_proof();
-  state.statement.notes = open->notes();
+  state.statement = BeginStatement(policy, request);
+  state.statement.reader = guest.reader();
+  state.statement.map_proof = guest.map_proof();
+  state.statement.notes = guest.notes();
   bool saved = false;
   if (policy.consistency == Consistency::kPointInTime) {
     ASSIGN_OR_RETURN(saved,
-                     SaveMoment(parts, request, call, *open, state.statement));
+                     SaveMoment(parts, request, call, guest, state.statement));
   }
-  const std::vector<memory::AddressRange> ram = open->ram(policy.rom_shadow);
-  std::unique_ptr<snapshot::RegionResolver> resolver;
-  if (parts.make_resolver) {
-    resolver = parts.make_resolver(request.domain);
-  }
-  ASSIGN_OR_RETURN(
-      const std::vector<snapshot::SelectedRegion> selected,
-      snapshot::Select(policy, ram, request.nonce, resolver.get()));
+  RETURN_IF_ERROR(SelectIn(opened, policy, request));
+  const std::vector<snapshot::SelectedRegion>& selected = opened.selected;
+  const memory::GuestMeaning* const meaning =
+      opened.meaning ? &*opened.meaning : nullptr;
   const memory::MeasurePlan plan = PlanOf(policy, selected);
-  for (const memory::AddressRange& range : ram) {
+
+  for (const memory::AddressRange& range : opened.ram) {
     state.statement.ram.push_back({range.begin, range.end});
   }
+  AddMeaning(policy, meaning, state);
   uint64_t total = 0;
   for (const snapshot::SelectedRegion& region : selected) {
     total += region.bytes();
@@ -278,16 +274,39 @@ absl::StatusOr<MeasuredState> MeasureState(const StateParts& parts,
       request.progress({"reading", std::min(total, done += bytes), total});
     };
   }
-  if (policy.consistency != Consistency::kLive && !saved) {
+  const bool live = policy.consistency == Consistency::kLive;
+  const bool may_move = meaning != nullptr && meaning->understood() && !saved;
+  if (!live && !saved) {
     RETURN_IF_ERROR(
-        CopyPaused(parts, policy, request, plan, call, *open, state.statement));
+        CopyPaused(parts, policy, request, plan, call, guest, state.statement));
+  }
+  if (may_move && !live) {
+    RETURN_IF_ERROR(TellWhatMoved(selected, call, guest, state.statement));
   }
   ASSIGN_OR_RETURN(std::vector<memory::MeasuredRegion> measured,
-                   open->Measure(plan, call));
+                   guest.Measure(plan, call));
+  if (may_move && live) {
+    RETURN_IF_ERROR(TellWhatMoved(selected, call, guest, state.statement));
+  }
   // A migration may have begun meanwhile.
   RETURN_IF_ERROR(parts.control.CheckMemoryIsHere(request.domain.uuid));
-  Fill(policy, selected, std::move(measured), state);
+  AddRegions(policy, selected, std::move(measured), state);
   return state;
+}
+
+absl::StatusOr<StateEstimate> EstimateState(const StateParts& parts,
+                                            const snapshot::Policy& policy,
+                                            const StateRequest& request) {
+  ASSIGN_OR_RETURN(OpenedGuest opened, Open(parts, policy, request));
+  RETURN_IF_ERROR(SelectIn(opened, policy, request));
+  StateEstimate estimate;
+  estimate.reader = opened.guest->reader();
+  if (opened.meaning) {
+    estimate.semantics = opened.meaning->semantics;
+    estimate.kernel_release = opened.meaning->kernel_release;
+  }
+  estimate.regions = std::move(opened.selected);
+  return estimate;
 }
 
 }  // namespace vmattest::capture

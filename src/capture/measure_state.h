@@ -2,8 +2,8 @@
 #define VMATTEST_CAPTURE_MEASURE_STATE_H_
 
 #include <functional>
-#include <memory>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 #include "capture/pause_guard.h"
@@ -28,10 +28,6 @@ struct StateParts {
   hypervisor::GuestControl& control;
   memory::GuestMeasurer& measurer;
   PauseGuardMaker make_guard;  // empty: nobody else resumes the guest
-  // What selectors mean in a guest; empty: nobody knows. May return nullptr.
-  std::function<std::unique_ptr<snapshot::RegionResolver>(
-      const hypervisor::Domain&)>
-      make_resolver;
 };
 
 struct StateRequest {
@@ -55,6 +51,20 @@ struct MeasuredState {
 absl::StatusOr<MeasuredState> MeasureState(const StateParts& parts,
                                            const snapshot::Policy& policy,
                                            const StateRequest& request);
+
+// What a policy would select of a guest now.
+struct StateEstimate {
+  std::string reader;
+  std::string semantics;  // as StateStatement's
+  std::string kernel_release;
+  std::vector<snapshot::SelectedRegion> regions;
+};
+
+// Finds what MeasureState() would measure, and measures nothing. Errors are
+// the same.
+absl::StatusOr<StateEstimate> EstimateState(const StateParts& parts,
+                                            const snapshot::Policy& policy,
+                                            const StateRequest& request);
 
 }  // namespace vmattest::capture
 

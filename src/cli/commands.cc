@@ -358,6 +358,14 @@ void AddVerify(CLI::App& app, Run* run) {
                           "of memory: ID@VERSION[=HEX] of an approved policy");
   command.app->add_option("--min-consistency", args.min_consistency,
                           "of memory: live, paused, point-in-time");
+  command.app->add_option("--pages", args.pages,
+                          "of memory: the snapshot's page digests, checked");
+  command.app->add_option("--kernel-build-id", args.kernel_build_id,
+                          "of memory: in hex, of the kernel that must run");
+  command.app->add_option("--code-hash", args.code_hash,
+                          "of memory: in hex, of its code");
+  command.app->add_option("--refuse-findings", args.refuse_findings,
+                          "of memory: severity from which findings count");
   command.app->add_flag("--json", args.json, "print JSON");
 }
 

@@ -16,6 +16,7 @@ add_library(vmattest_cli_offline STATIC
   ${CMAKE_CURRENT_LIST_DIR}/reference_document.cc
   ${CMAKE_CURRENT_LIST_DIR}/seal_approve.cc
   ${CMAKE_CURRENT_LIST_DIR}/seal_status.cc
+  ${CMAKE_CURRENT_LIST_DIR}/snapshot_show.cc
   ${CMAKE_CURRENT_LIST_DIR}/tpm2_tools_pcrs.cc
   ${CMAKE_CURRENT_LIST_DIR}/verify_command.cc
   ${CMAKE_CURRENT_LIST_DIR}/verify_state.cc)

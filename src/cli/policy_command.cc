@@ -16,6 +16,9 @@ namespace {
 constexpr uint64_t kCopyBytesPerMs = uint64_t{4} << 20;
 constexpr uint64_t kFixedPauseMs = 5;
 
+// What an estimate for no VM in particular cannot know.
+constexpr const char* kInVm = "known in a running VM (--vm)";
+
 std::string Describe(const snapshot::Selector& selector) {
   if (const auto* physical = std::get_if<snapshot::PhysicalRanges>(&selector)) {
     return fmt::format("{} physical ranges", physical->ranges.size());
@@ -27,8 +30,7 @@ std::string Describe(const snapshot::Selector& selector) {
                            : "a seed of the policy");
   }
   if (const auto* guest = std::get_if<snapshot::GuestSelector>(&selector)) {
-    return fmt::format("{} {}{}{}: found in the guest's kernel",
-                       snapshot::ToString(guest->kind),
+    return fmt::format("{} {}{}{}", snapshot::ToString(guest->kind),
                        fmt::join(guest->names, " "),
                        guest->names.empty() || guest->parts.empty() ? "" : " ",
                        fmt::join(guest->parts, " "));
@@ -49,6 +51,22 @@ absl::Status Explain(const PolicyCheckArgs& args, std::ostream& out) {
       const auto regions,
       snapshot::Select(policy, memory::RamOf(layout, policy.rom_shadow),
                        AsBytes(nonce), nullptr));
+  std::vector<RegionCost> costs;
+  for (const snapshot::SelectedRegion& region : regions) {
+    const bool later = std::holds_alternative<snapshot::GuestSelector>(
+        policy.regions[costs.size()].selector);
+    costs.push_back({region.bytes(), 0, later ? kInVm : region.unavailable});
+  }
+  ExplainPolicy(policy, costs, fmt::format("a VM of {} MiB", args.memory_mib),
+                out);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void ExplainPolicy(const snapshot::Policy& policy,
+                   const std::vector<RegionCost>& costs, const std::string& of,
+                   std::ostream& out) {
   out << fmt::format(
       "policy      {}\ndigest      sha256:{}\nhash        {} of {} bytes\n"
       "consistency {}{}\n",
@@ -59,35 +77,33 @@ absl::Status Explain(const PolicyCheckArgs& args, std::ostream& out) {
           ? fmt::format(", at most {} ms", policy.pause_budget_ms)
           : "");
   uint64_t bytes = 0;
-  for (size_t i = 0; i < regions.size(); ++i) {
+  for (size_t i = 0; i < policy.regions.size() && i < costs.size(); ++i) {
     const snapshot::Region& region = policy.regions[i];
     out << fmt::format("region      {} ({}): {}", region.name,
                        snapshot::ToString(region.severity),
                        Describe(region.selector));
-    if (regions[i].unavailable.empty()) {
-      out << fmt::format(", {} KiB", regions[i].bytes() >> 10);
-    } else if (std::holds_alternative<snapshot::PhysicalRanges>(
-                   region.selector)) {
-      out << fmt::format(", unavailable: {}", regions[i].unavailable);
+    if (!costs[i].unavailable.empty()) {
+      out << fmt::format(", {}", costs[i].unavailable);
+    } else if (costs[i].parts != 0) {
+      out << fmt::format(", {} KiB in {} parts", costs[i].bytes >> 10,
+                         costs[i].parts);
+    } else {
+      out << fmt::format(", {} KiB", costs[i].bytes >> 10);
     }
     out << "\n";
-    bytes += regions[i].bytes();
+    bytes += costs[i].bytes;
   }
   if (policy.schedule) {
     out << fmt::format("schedule    every {} s, give or take {} %\n",
                        policy.schedule->every_seconds,
                        policy.schedule->jitter_percent);
   }
-  out << fmt::format("reads       at most {} MiB of a VM of {} MiB\n",
-                     bytes >> 20, args.memory_mib);
+  out << fmt::format("reads       at most {} KiB of {}\n", bytes >> 10, of);
   if (policy.consistency != snapshot::Consistency::kLive) {
     out << fmt::format("pause       about {} ms\n",
                        kFixedPauseMs + bytes / kCopyBytesPerMs);
   }
-  return absl::OkStatus();
 }
-
-}  // namespace
 
 int RunPolicyCheck(const PolicyCheckArgs& args, std::ostream& out,
                    std::ostream& err) {

@@ -10,15 +10,21 @@
 #include "base/file.h"
 #include "cli/ask_options.h"
 #include "cli/exit_code.h"
+#include "cli/policy_command.h"
 #include "cli/print.h"
+#include "cli/snapshot_show.h"
 #include "rpc/status/status_mapping.h"
+#include "snapshot/page_check.h"
 #include "vmattest/v1/memory.grpc.pb.h"
+#include "wire/codec.h"
 
 namespace vmattest::cli {
 namespace {
 
 constexpr std::chrono::minutes kSlow{10};
 constexpr mode_t kMode = 0644;
+constexpr size_t kMaxPolicyFile = 1 << 20;
+constexpr size_t kPartsShown = 8;  // of each region
 
 void SetDeadline(const SnapshotArgs& args, grpc::ClientContext& context) {
   const std::chrono::seconds timeout = args.connection.timeout.count() > 0
@@ -80,6 +86,52 @@ std::string Line(const v1::SnapshotSummary& summary) {
       summary.pause_us());
 }
 
+// Evidence, and with `pages` the page digests beside it.
+absl::Status Fetch(const SnapshotArgs& args, const std::string& id,
+                   std::string& evidence, std::string* pages) {
+  ASSIGN_OR_RETURN(const auto stub, Open(args));
+  grpc::ClientContext context;
+  SetDeadline(args, context);
+  v1::GetSnapshotRequest request;
+  request.set_vm(args.vm);
+  request.set_id(id);
+  request.set_with_pages(pages != nullptr);
+  const auto reader = stub->GetSnapshot(&context, request);
+  v1::GetSnapshotResponse piece;
+  while (reader->Read(&piece)) {
+    evidence += piece.evidence();
+    if (pages != nullptr) {
+      *pages += piece.pages();
+    }
+  }
+  return rpc::FromGrpc(reader->Finish());
+}
+
+// What the guest's kernel said, for people.
+absl::Status Tell(const SnapshotArgs& args,
+                  const v1::CapturedSnapshot& snapshot, std::ostream& err) {
+  ASSIGN_OR_RETURN(const evidence::StateStatement statement,
+                   StatementOf(AsBytes(snapshot.evidence())));
+  PrintFindings(statement.semantics, statement.kernel_release,
+                statement.findings, err);
+  if (statement.semantics != "linux") {
+    return absl::OkStatus();
+  }
+  std::string evidence;
+  std::string bytes;
+  RETURN_IF_ERROR(Fetch(args, snapshot.summary().id(), evidence, &bytes));
+  ASSIGN_OR_RETURN(const evidence::SnapshotPages pages,
+                   wire::ParseSnapshotPages(AsBytes(bytes)));
+  if (const std::vector<std::string> problems =
+          snapshot::CheckPages(statement, pages);
+      !problems.empty()) {
+    return absl::DataLossError("the pages that the daemon kept: " +
+                               problems[0]);
+  }
+  PrintParts(pages, kPartsShown, err);
+  return absl::OkStatus();
+}
+
 absl::Status Capture(const SnapshotArgs& args, std::ostream& out,
                      std::ostream& err) {
   RETURN_IF_ERROR(CheckBinaryOutput("evidence", args.out));
@@ -91,13 +143,14 @@ absl::Status Capture(const SnapshotArgs& args, std::ostream& out,
   ASSIGN_OR_RETURN(const v1::CapturedSnapshot snapshot,
                    Ask(args, request, err));
   err << Line(snapshot.summary()) << "\n";
-  return WriteSignedFile({.what = "evidence",
-                          .vm = args.vm,
-                          .nonce = request.nonce(),
-                          .content = snapshot.evidence(),
-                          .path = args.out,
-                          .json = args.json},
-                         out, err);
+  RETURN_IF_ERROR(WriteSignedFile({.what = "evidence",
+                                   .vm = args.vm,
+                                   .nonce = request.nonce(),
+                                   .content = snapshot.evidence(),
+                                   .path = args.out,
+                                   .json = args.json},
+                                  out, err));
+  return Tell(args, snapshot, err);
 }
 
 absl::Status List(const SnapshotArgs& args, std::ostream& out) {
@@ -118,22 +171,10 @@ absl::Status List(const SnapshotArgs& args, std::ostream& out) {
 absl::Status Get(const SnapshotArgs& args, std::ostream& out,
                  std::ostream& err) {
   RETURN_IF_ERROR(CheckBinaryOutput("evidence", args.out));
-  ASSIGN_OR_RETURN(const auto stub, Open(args));
-  grpc::ClientContext context;
-  SetDeadline(args, context);
-  v1::GetSnapshotRequest request;
-  request.set_vm(args.vm);
-  request.set_id(args.id);
-  request.set_with_pages(!args.pages.empty());
-  const auto reader = stub->GetSnapshot(&context, request);
-  v1::GetSnapshotResponse piece;
   std::string evidence;
   std::string pages;
-  while (reader->Read(&piece)) {
-    evidence += piece.evidence();
-    pages += piece.pages();
-  }
-  RETURN_IF_ERROR(rpc::FromGrpc(reader->Finish()));
+  RETURN_IF_ERROR(
+      Fetch(args, args.id, evidence, args.pages.empty() ? nullptr : &pages));
   if (!args.pages.empty()) {
     RETURN_IF_ERROR(WriteFileAtomic(args.pages, AsBytes(pages), kMode));
   }
@@ -160,6 +201,32 @@ absl::Status Policies(const SnapshotArgs& args, std::ostream& out) {
   return absl::OkStatus();
 }
 
+absl::Status Estimate(const SnapshotArgs& args, std::ostream& out) {
+  ASSIGN_OR_RETURN(const Bytes text, ReadFile(args.policy, kMaxPolicyFile));
+  ASSIGN_OR_RETURN(const snapshot::Policy policy,
+                   snapshot::ParsePolicy(AsText(text), args.policy));
+  ASSIGN_OR_RETURN(const auto stub, Open(args));
+  grpc::ClientContext context;
+  SetDeadline(args, context);
+  v1::EstimateSnapshotRequest request;
+  request.set_vm(args.vm);
+  request.set_policy(std::string(AsText(text)));
+  v1::EstimateSnapshotResponse response;
+  RETURN_IF_ERROR(
+      rpc::FromGrpc(stub->EstimateSnapshot(&context, request, &response)));
+  std::vector<RegionCost> costs;
+  for (const v1::RegionEstimate& region : response.regions()) {
+    costs.push_back(
+        {region.bytes(), region.parts(), Printable(region.unavailable())});
+  }
+  ExplainPolicy(policy, costs, fmt::format("VM {}", args.vm), out);
+  if (!response.semantics().empty()) {
+    out << fmt::format("kernel      {} {}\n", Printable(response.semantics()),
+                       Printable(response.kernel_release()));
+  }
+  return absl::OkStatus();
+}
+
 int Done(const absl::Status& status) {
   return status.ok() ? kExitGood : Fail(status);
 }
@@ -178,6 +245,10 @@ int RunSnapshotList(const SnapshotArgs& args, std::ostream& out) {
 int RunSnapshotGet(const SnapshotArgs& args, std::ostream& out,
                    std::ostream& err) {
   return Done(Get(args, out, err));
+}
+
+int RunPolicyEstimate(const SnapshotArgs& args, std::ostream& out) {
+  return Done(Estimate(args, out));
 }
 
 int RunPolicyList(const SnapshotArgs& args, std::ostream& out) {

@@ -12,7 +12,7 @@ namespace vmattest::cli {
 struct SnapshotArgs {
   ConnectionArgs connection;
   std::string vm;                    // UUID or name
-  std::string policy;                // capture: its id
+  std::string policy;                // capture: its id; estimate: its file
   std::string id;                    // get
   std::optional<std::string> nonce;  // hex; none: random, and printed
   std::string out;                   // file of the evidence
@@ -29,6 +29,9 @@ int RunSnapshotList(const SnapshotArgs& args, std::ostream& out = std::cout);
 // `... get`: one of those, and its page digests.
 int RunSnapshotGet(const SnapshotArgs& args, std::ostream& out = std::cout,
                    std::ostream& err = std::cerr);
+// `vmattest policy check --vm`: has the daemon look what the policy in the file
+// `policy` would select of a VM that runs.
+int RunPolicyEstimate(const SnapshotArgs& args, std::ostream& out = std::cout);
 // `vmattest policy list`: what the daemon has.
 int RunPolicyList(const SnapshotArgs& args, std::ostream& out = std::cout);
 

@@ -6,9 +6,15 @@
 #include "cli/connection_options.h"
 #include "cli/policy_command.h"
 #include "cli/snapshot_command.h"
+#include "cli/snapshot_show.h"
 
 namespace vmattest::cli {
 namespace {
+
+struct CheckArgs {
+  PolicyCheckArgs offline;
+  SnapshotArgs daemon;  // used with a VM
+};
 
 void AddConnection(CLI::App& app, ConnectionArgs& args) {
   AddConnectionOptions(
@@ -45,16 +51,38 @@ void AddGet(CLI::App& snapshot, Run* run) {
   AddConnection(*command.app, args.connection);
 }
 
+void AddShow(CLI::App& snapshot, Run* run) {
+  Command<SnapshotShowArgs> command(
+      snapshot, "show", "What a snapshot says, and the parts it has; offline",
+      run, [](const SnapshotShowArgs& args) { return RunSnapshotShow(args); });
+  SnapshotShowArgs& args = *command.args;
+  command.app->add_option("file", args.file, "evidence")->required();
+  CLI::Option* const pages = command.app->add_option(
+      "--pages", args.pages, "its page digests, checked against it");
+  command.app->add_flag("--records", args.records, "print the records too")
+      ->needs(pages);
+}
+
 void AddPolicy(CLI::App& app, Run* run) {
   CLI::App* policy =
       app.add_subcommand("policy", "What of a guest's memory is measured");
   policy->require_subcommand(1);
-  Command<PolicyCheckArgs> check(
-      *policy, "check", "Explain a policy and what it costs, offline", run,
-      [](const PolicyCheckArgs& args) { return RunPolicyCheck(args); });
-  check.app->add_option("file", check.args->file, "YAML")->required();
-  check.app->add_option("--memory", check.args->memory_mib,
+  Command<CheckArgs> check(*policy, "check",
+                           "Explain a policy and what it costs, offline", run,
+                           [](const CheckArgs& args) {
+                             if (args.daemon.vm.empty()) {
+                               return RunPolicyCheck(args.offline);
+                             }
+                             SnapshotArgs daemon = args.daemon;
+                             daemon.policy = args.offline.file;
+                             return RunPolicyEstimate(daemon);
+                           });
+  check.app->add_option("file", check.args->offline.file, "YAML")->required();
+  check.app->add_option("--memory", check.args->offline.memory_mib,
                         "MiB of the VM that the estimate is for");
+  check.app->add_option("--vm", check.args->daemon.vm,
+                        "a running VM: asks the daemon what is in it");
+  AddConnection(*check.app, check.args->daemon.connection);
   Command<SnapshotArgs> list(
       *policy, "list", "The policies that the daemon has", run,
       [](const SnapshotArgs& args) { return RunPolicyList(args); });
@@ -74,6 +102,7 @@ void AddSnapshotCommands(CLI::App& app, Run* run) {
   list.app->add_option("--vm", list.args->vm, "UUID or name")->required();
   AddConnection(*list.app, list.args->connection);
   AddGet(*snapshot, run);
+  AddShow(*snapshot, run);
   AddPolicy(app, run);
 }
 

@@ -16,6 +16,7 @@
 #include "cli/exit_code.h"
 #include "cli/reference.h"
 #include "cli/reference_document.h"
+#include "cli/snapshot_show.h"
 #include "cli/verify_state.h"
 #include "vmattest/verifier/disclosure.h"
 #include "vmattest/verifier/verifier.h"
@@ -251,6 +252,24 @@ int VerifyByReference(const VerifyArgs& args, const verifier::Policy& policy,
   return decision->verdict.trusted() ? kExitGood : kExitNotTrustworthy;
 }
 
+// The statement is the host's; are the pages the statement's?
+int VerifyPages(const VerifyArgs& args, const Bytes& file, std::ostream& err) {
+  const absl::StatusOr<evidence::StateStatement> statement = StatementOf(file);
+  if (!statement.ok()) {
+    return Fail(err, statement.status(), kExitUsage);
+  }
+  const absl::StatusOr<std::vector<std::string>> problems =
+      CheckPagesFile(*statement, args.pages);
+  if (!problems.ok()) {
+    return Fail(err, problems.status(), kExitUsage);
+  }
+  for (const std::string& problem : *problems) {
+    err << fmt::format("{}: not this snapshot's: {}\n", args.pages,
+                       log::Quote(problem));
+  }
+  return problems->empty() ? kExitGood : kExitNotTrustworthy;
+}
+
 int VerifyMemory(const VerifyArgs& args, const verifier::Policy& policy,
                  const Bytes& file, const verifier::Anchors& anchors,
                  std::ostream& out, std::ostream& err) {
@@ -268,7 +287,10 @@ int VerifyMemory(const VerifyArgs& args, const verifier::Policy& policy,
                    {}, out);
     PrintState(appraisal->state, out);
   }
-  return appraisal->verdict.trusted() ? kExitGood : kExitNotTrustworthy;
+  if (!appraisal->verdict.trusted()) {
+    return kExitNotTrustworthy;
+  }
+  return args.pages.empty() ? kExitGood : VerifyPages(args, file, err);
 }
 
 }  // namespace

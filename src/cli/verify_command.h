@@ -29,6 +29,10 @@ struct VerifyArgs {
   // any.
   std::vector<std::string> subsets;
   std::string min_consistency = "live";
+  std::string pages;  // file of its page digests; empty: not checked
+  std::optional<std::string> kernel_build_id;  // hex
+  std::optional<std::string> code_hash;        // hex
+  std::string refuse_findings;                 // a severity; empty: none
   bool json = false;
 };
 

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cli/appraisal_json.h"
+#include "cli/snapshot_show.h"
 #include "wire/codec.h"
 
 namespace vmattest::cli {
@@ -24,6 +25,15 @@ absl::StatusOr<verifier::StateAppraisal> AppraiseState(
   state.evidence = policy;
   state.refuse_unavailable = args.refuse_unavailable;
   state.min_consistency = args.min_consistency;
+  state.refuse_findings = args.refuse_findings;
+  if (args.kernel_build_id) {
+    ASSIGN_OR_RETURN_WITH(state.kernel_build_id,
+                          ParseHex(*args.kernel_build_id), "--kernel-build-id");
+  }
+  if (args.code_hash) {
+    ASSIGN_OR_RETURN_WITH(state.code_hash, ParseHex(*args.code_hash),
+                          "--code-hash");
+  }
   for (const std::string& subset : args.subsets) {
     const size_t equals = subset.find('=');
     DigestBytes digest;
@@ -52,7 +62,16 @@ void PrintState(const verifier::StateClaims& claims, std::ostream& out) {
                    log::Quote(claims.consistency_requested), claims.pause_us));
   line("read by", fmt::format("{}; map: {}", log::Quote(claims.reader),
                               log::Quote(claims.map_proof)));
-  line("code hash", log::Quote(claims.code_hash_state));
+  std::vector<evidence::StateFinding> findings;
+  for (const verifier::StateFindingClaim& finding : claims.findings) {
+    findings.push_back({finding.code, finding.severity, finding.element,
+                        finding.expected, finding.found});
+  }
+  PrintFindings(claims.semantics, claims.kernel_release, findings, out);
+  line("build id", ToHex(claims.kernel_build_id));
+  line("code hash", fmt::format("{} ({})", ToHex(claims.code_hash),
+                                log::Quote(claims.code_hash_state)));
+  line("cpu state", log::Quote(claims.cpu_state));
   for (const verifier::StateRegionClaim& region : claims.regions) {
     line("region",
          region.unavailable.empty()
@@ -84,6 +103,14 @@ std::string StateToJson(const verifier::StateAppraisal& appraisal) {
                        {"root", ToHex(region.root)},
                        {"unavailable", region.unavailable}});
   }
+  nlohmann::ordered_json findings = nlohmann::ordered_json::array();
+  for (const verifier::StateFindingClaim& finding : claims.findings) {
+    findings.push_back({{"code", finding.code},
+                        {"severity", finding.severity},
+                        {"element", finding.element},
+                        {"expected", finding.expected},
+                        {"found", finding.found}});
+  }
   json["state"] = {{"subset", claims.subset},
                    {"policy_digest", ToHex(claims.policy_digest)},
                    {"cause", claims.cause},
@@ -96,7 +123,14 @@ std::string StateToJson(const verifier::StateAppraisal& appraisal) {
                    {"regions", std::move(regions)},
                    {"code_hash", ToHex(claims.code_hash)},
                    {"code_hash_state", claims.code_hash_state},
-                   {"notes", claims.notes}};
+                   {"notes", claims.notes},
+                   {"semantics", claims.semantics},
+                   {"kernel_release", claims.kernel_release},
+                   {"kernel_build_id", ToHex(claims.kernel_build_id)},
+                   {"findings", std::move(findings)},
+                   {"records_root", ToHex(claims.records_root)},
+                   {"record_count", claims.record_count},
+                   {"cpu_state", claims.cpu_state}};
   return json.dump(2, ' ', false,
                    nlohmann::ordered_json::error_handler_t::replace);
 }

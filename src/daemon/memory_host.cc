@@ -118,19 +118,18 @@ MemoryHost::MemoryHost(const config::DaemonConfig& config, const Parts& parts,
       measurer_(pool_, parts.libvirt, MeasurerOptions(config)),
       store_(config.state_dir / "snapshots", config.memory.keep),
       threads_("snapshot", config.memory.max_workers, kQueue),
-      capturer_(
-          {.state = {.hypervisor = parts.libvirt,
-                     .control = parts.libvirt,
-                     .measurer = measurer_,
-                     .make_guard = capture::ProcessGuards(
-                         programs.guard, config.libvirt_uri, StreamsOf(config)),
-                     .make_resolver = {}},
-           .signer = parts.signer,
-           .statements = parts.attestor.statements(),
-           .store = store_,
-           .work = threads_,
-           .clock = parts.clock},
-          std::move(policies)),
+      capturer_({.state = {.hypervisor = parts.libvirt,
+                           .control = parts.libvirt,
+                           .measurer = measurer_,
+                           .make_guard = capture::ProcessGuards(
+                               programs.guard, config.libvirt_uri,
+                               StreamsOf(config))},
+                 .signer = parts.signer,
+                 .statements = parts.attestor.statements(),
+                 .store = store_,
+                 .work = threads_,
+                 .clock = parts.clock},
+                std::move(policies)),
       scheduler_(capturer_, parts.libvirt, threads_, parts.clock, RandomBelow) {
 }
 

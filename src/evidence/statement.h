@@ -127,7 +127,7 @@ struct StateStatement {
   std::string consistency_requested;  // "live", "paused", "point-in-time"
   std::string consistency;            // what was reached
   uint64_t pause_us = 0;
-  std::string reader;     // "shared-memory", "process-memory", "peek"
+  std::string reader;     // "shared-memory", "peek", "saved-state"...
   std::string map_proof;  // "2 of 3 sections proven, 1 empty"
   std::vector<PhysicalRange> ram;
   std::vector<RegionState> regions;

@@ -45,7 +45,6 @@ void Drain(const std::string& pipe) {
       !S_ISFIFO(info.st_mode)) {
     return;
   }
-  (void)unlink(pipe.c_str());
   const auto end = std::chrono::steady_clock::now() + kGiveUp;
   char buffer[1 << 16];
   int silent = 0;
@@ -57,6 +56,8 @@ void Drain(const std::string& pipe) {
       std::this_thread::sleep_for(kPause);
     }
   }
+  // Whoever opens it later finds nothing, and does not wait.
+  (void)unlink(pipe.c_str());
 }
 
 // libvirtd may be starting again.

@@ -60,6 +60,7 @@ absl::StatusOr<Inspection> InspectKernel(
                        [&out](Processes p) { out.processes = std::move(p); }));
   add(ModuleRecords(out.modules));
   add(ProcessRecords(out.processes));
+  RETURN_IF_ERROR(Take(ReadIdentity(kernel), "kernel", out, add));
   RETURN_IF_ERROR(Take(ReadHelpers(kernel), "helpers", out, add));
   RETURN_IF_ERROR(Take(ReadGdt(kernel), "gdt", out, add));
   RETURN_IF_ERROR(Take(CheckCpus(kernel, cpus), "vcpus", out, [&](CpuCheck c) {

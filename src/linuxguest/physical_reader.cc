@@ -20,6 +20,14 @@ PhysicalReader::PhysicalReader(memory::GuestMemory& memory,
       deadline_(std::chrono::steady_clock::now() + limits.time),
       left_(limits.bytes) {}
 
+void PhysicalReader::Forget() {
+  pages_.clear();
+  deadline_ = std::chrono::steady_clock::now() + limits_.time;
+  left_ = limits_.bytes;
+  until_clock_ = 0;
+  spent_ = absl::OkStatus();
+}
+
 absl::Status PhysicalReader::Spend(uint64_t bytes) {
   RETURN_IF_ERROR(spent_);
   bytes = std::max(bytes, kLeastCost);

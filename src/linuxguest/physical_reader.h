@@ -37,8 +37,9 @@ class PhysicalReader {
 
   // Pays for one step of a loop that reads nothing.
   [[nodiscard]] absl::Status Spend(uint64_t bytes);
-  // Forgets what was read: the next look sees the guest as it is then.
-  void Forget() { pages_.clear(); }
+  // Forgets what was read, and what was spent: the next look sees the guest as
+  // it is then.
+  void Forget();
 
   [[nodiscard]] const Limits& limits() const { return limits_; }
   [[nodiscard]] memory::GuestMemory& memory() { return memory_; }
@@ -49,7 +50,7 @@ class PhysicalReader {
 
   memory::GuestMemory& memory_;
   const Limits limits_;
-  const std::chrono::steady_clock::time_point deadline_;
+  std::chrono::steady_clock::time_point deadline_;
   uint64_t left_;
   uint64_t until_clock_ = 0;
   absl::Status spent_;

@@ -13,6 +13,7 @@ constexpr size_t kGateBytes = 16;
 constexpr size_t kDescriptors = 16;  // GDT_ENTRIES
 constexpr uint64_t kMostCpus = 8192;
 constexpr size_t kHelperBytes = 256;  // UEVENT_HELPER_PATH_LEN
+constexpr size_t kLineBytes = 4096;
 
 bool BeginsFunction(const Kernel& kernel, const AddressNames& names,
                     uint64_t address) {
@@ -140,6 +141,27 @@ absl::StatusOr<RecordSet> ReadHelpers(Kernel& kernel) {
     ASSIGN_OR_RETURN_WITH(std::string text,
                           kernel.reader().Text(*address, kHelperBytes), name);
     out.records.push_back({fmt::format("helper/{}", name), std::move(text)});
+  }
+  return out;
+}
+
+absl::StatusOr<RecordSet> ReadIdentity(Kernel& kernel) {
+  RecordSet out;
+  out.records = {{"kernel/release", kernel.info().release},
+                 {"kernel/build-id", kernel.info().build_id}};
+  if (const auto banner = kernel.symbols().Address("linux_banner")) {
+    ASSIGN_OR_RETURN_WITH(const std::string text,
+                          kernel.reader().Text(*banner, kLineBytes),
+                          "linux_banner");
+    out.records.push_back({"kernel/version", text.substr(0, text.find('\n'))});
+  }
+  if (const auto line = kernel.symbols().Address("saved_command_line")) {
+    ASSIGN_OR_RETURN_WITH(const uint64_t at, kernel.reader().Pointer(*line),
+                          "saved_command_line");
+    ASSIGN_OR_RETURN_WITH(std::string text,
+                          kernel.reader().Text(at, kLineBytes),
+                          "saved_command_line");
+    out.records.push_back({"kernel/cmdline", std::move(text)});
   }
   return out;
 }

@@ -45,6 +45,11 @@ RecordSet ModuleRecords(const Modules& modules);
 // modprobe_path, core_pattern, poweroff_cmd, uevent_helper.
 absl::StatusOr<RecordSet> ReadHelpers(Kernel& kernel);
 
+// What the kernel is and was told: "kernel/release", "kernel/build-id",
+// "kernel/version" (the banner of its build) and "kernel/cmdline" (as
+// /proc/cmdline shows it).
+absl::StatusOr<RecordSet> ReadIdentity(Kernel& kernel);
+
 RecordSet ProcessRecords(const Processes& processes);
 
 }  // namespace vmattest::linuxguest

@@ -31,6 +31,12 @@ class VirtualReader {
 
   [[nodiscard]] absl::StatusOr<uint64_t> ToPhysical(uint64_t address);
 
+  // The next read sees the guest as it is then (PhysicalReader::Forget).
+  void Forget() {
+    known_.clear();
+    physical_->Forget();
+  }
+
   [[nodiscard]] PhysicalReader& physical() { return *physical_; }
   [[nodiscard]] const Paging& paging() const { return paging_; }
 

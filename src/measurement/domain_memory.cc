@@ -154,4 +154,12 @@ absl::StatusOr<memory::DomainMemory> ParseDomainMemory(
   return memory;
 }
 
+std::string DirectBootKernel(std::string_view live_xml) {
+  const absl::StatusOr<XmlElement> domain = ParseXml(live_xml);
+  const XmlElement* const os = domain.ok() ? domain->Child("os") : nullptr;
+  const XmlElement* const kernel =
+      os == nullptr ? nullptr : os->Child("kernel");
+  return kernel == nullptr ? std::string() : std::string(kernel->Text());
+}
+
 }  // namespace vmattest::measurement

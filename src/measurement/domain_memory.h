@@ -1,6 +1,7 @@
 #ifndef VMATTEST_MEASUREMENT_DOMAIN_MEMORY_H_
 #define VMATTEST_MEASUREMENT_DOMAIN_MEMORY_H_
 
+#include <string>
 #include <string_view>
 
 #include "base/status.h"
@@ -13,6 +14,10 @@ namespace vmattest::measurement {
 // line. Pure; any thread.
 absl::StatusOr<memory::DomainMemory> ParseDomainMemory(
     std::string_view live_xml);
+
+// The kernel that libvirt hands to the guest (<os><kernel>): a path; empty: the
+// guest boots from elsewhere, or it is no domain's XML.
+std::string DirectBootKernel(std::string_view live_xml);
 
 }  // namespace vmattest::measurement
 

@@ -12,6 +12,7 @@
 #include "base/status.h"
 #include "base/uuid.h"
 #include "memory/domain_memory.h"
+#include "memory/guest_meaning.h"
 #include "memory/guest_memory.h"
 #include "vmattest/types/digest.h"
 
@@ -34,7 +35,8 @@ struct MeasurePlan {
   uint32_t page_bytes = 4096;
   uint32_t rereads = 0;
   bool incremental = false;
-  // Sorted and disjoint ranges of RAM, one entry for each region.
+  // Ranges of RAM, one entry for each region: in any order, and each one cut at
+  // multiples of page_bytes and at its ends.
   std::vector<std::vector<AddressRange>> regions;
 };
 
@@ -67,13 +69,24 @@ class MeasuredGuest {
   virtual ~MeasuredGuest() = default;
   [[nodiscard]] virtual std::vector<AddressRange> ram(
       bool rom_shadow) const = 0;
-  // "shared-memory", "process-memory", "peek"
+  // "shared-memory", "process-memory", "peek"; "saved-state" after
+  // SaveMoment().
   [[nodiscard]] virtual std::string reader() const = 0;
   // How it is known where its RAM is: "3 of 4 sections, 1 empty".
   [[nodiscard]] virtual std::string map_proof() const = 0;
   // What a reader of the snapshot must know: RAM that was left out, devices
   // that write while vCPUs stand, why it is read this way.
   [[nodiscard]] virtual std::vector<std::string> notes() const = 0;
+
+  // Finds what is asked for in the guest's kernel, and looks at that for what
+  // no healthy one shows; again after a second if something was found. A guest
+  // that is no Linux, or contradicts itself, is an answer.
+  virtual absl::StatusOr<GuestMeaning> Understand(const MeaningRequest& request,
+                                                  const MeasureCall& call) = 0;
+  // For each region of the last Understand(): how many of its parts are not
+  // where they were then. Once.
+  virtual absl::StatusOr<std::vector<uint64_t>> CountMoved(
+      const MeasureCall& call) = 0;
 
   // Makes room to copy the plan's regions, so that Copy() takes no longer than
   // it must.

@@ -41,6 +41,7 @@ const std::map<std::string, Roles, std::less<>>& Methods() {
       {"vmattest.v1.Attestation/DiscloseLeaf", kReaders},
       {"vmattest.v1.Memory/CaptureSnapshot", kAdmins},
       {"vmattest.v1.Memory/AttestState", kAdmins},
+      {"vmattest.v1.Memory/EstimateSnapshot", kAdmins},
       {"vmattest.v1.Memory/GetSnapshot", kReaders},
       {"vmattest.v1.Memory/ListSnapshots", kReaders},
       {"vmattest.v1.Memory/ListSnapshotPolicies", kReaders},

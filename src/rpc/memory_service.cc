@@ -86,6 +86,22 @@ v1::AttestStateResponse ToResponse(const capture::CapturedSnapshot& captured) {
   return response;
 }
 
+v1::EstimateSnapshotResponse ToResponse(
+    const capture::StateEstimate& estimate) {
+  v1::EstimateSnapshotResponse response;
+  response.set_reader(estimate.reader);
+  response.set_semantics(estimate.semantics);
+  response.set_kernel_release(estimate.kernel_release);
+  for (const snapshot::SelectedRegion& region : estimate.regions) {
+    v1::RegionEstimate& added = *response.add_regions();
+    added.set_name(region.name);
+    added.set_bytes(region.bytes());
+    added.set_parts(region.parts.size());
+    added.set_unavailable(region.unavailable);
+  }
+  return response;
+}
+
 using SnapshotStream = AnswerStream<v1::GetSnapshotResponse>;
 
 void SendPieces(SnapshotStream& stream, ByteView bytes, bool pages) {
@@ -305,6 +321,32 @@ grpc::ServerUnaryReactor* MemoryService::ListSnapshotPolicies(
     summary.set_description(policy.description);
   }
   return AnswerNow(response, Result(std::move(found)));
+}
+
+grpc::ServerUnaryReactor* MemoryService::EstimateSnapshot(
+    grpc::CallbackServerContext* context,
+    const v1::EstimateSnapshotRequest* request,
+    v1::EstimateSnapshotResponse* response) {
+  using Result = absl::StatusOr<v1::EstimateSnapshotResponse>;
+  const auto authority = Authorize(*context, "EstimateSnapshot");
+  const auto policy = snapshot::ParsePolicy(request->policy(), "policy");
+  absl::Status checked = authority.status();
+  if (checked.ok()) {
+    checked = policy.ok() ? CheckVm(request->vm()) : policy.status();
+  }
+  if (!checked.ok()) {
+    return AnswerNow(response, Result(checked));
+  }
+  return RunOn(
+      parts_.requests, response,
+      [this, authority = *authority, policy = *policy, vm = request->vm(),
+       deadline = DeadlineOf(*context, parts_.clock)]() -> Result {
+        ASSIGN_OR_RETURN(const hypervisor::Domain domain,
+                         FindVm(authority, vm));
+        ASSIGN_OR_RETURN(const capture::StateEstimate estimate,
+                         parts_.capturer.Estimate(domain, policy, deadline));
+        return ToResponse(estimate);
+      });
 }
 
 ServiceMaker MemoryServices(const MemoryService::Parts& parts) {

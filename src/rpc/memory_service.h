@@ -44,6 +44,10 @@ class MemoryService final : public v1::Memory::CallbackService {
       grpc::CallbackServerContext* context,
       const v1::ListSnapshotPoliciesRequest* request,
       v1::ListSnapshotPoliciesResponse* response) override;
+  grpc::ServerUnaryReactor* EstimateSnapshot(
+      grpc::CallbackServerContext* context,
+      const v1::EstimateSnapshotRequest* request,
+      v1::EstimateSnapshotResponse* response) override;
 
  private:
   [[nodiscard]] absl::StatusOr<Authority> Authorize(

@@ -204,6 +204,11 @@ absl::StatusOr<Region> ToRegion(const v1::SnapshotRegion& message) {
             "severity"));
   ASSIGN_OR_RETURN(region.selector, ToSelector(message));
   ASSIGN_OR_RETURN(region.exclude, ToRanges(message.exclude(), "exclude"));
+  if (std::holds_alternative<GuestSelector>(region.selector) &&
+      !region.exclude.empty()) {
+    return Wrong("exclude",
+                 "none where the guest's kernel says what lies where");
+  }
   return region;
 }
 
@@ -219,8 +224,8 @@ absl::Status ReadConsistency(const v1::SnapshotConsistency& message,
   if (paused && policy.pause_budget_ms == 0) {
     policy.pause_budget_ms = kDefaultBudgetMs;
   }
-  if (!paused && policy.pause_budget_ms != 0) {
-    return Wrong("consistency.pause_budget_ms", "only with mode paused");
+  if (policy.consistency == Consistency::kLive && policy.pause_budget_ms != 0) {
+    return Wrong("consistency.pause_budget_ms", "not with mode live");
   }
   if (policy.pause_budget_ms > kMaxBudgetMs) {
     return Wrong("consistency.pause_budget_ms",
@@ -268,12 +273,22 @@ absl::Status ReadRegions(const v1::SnapshotPolicy& message, Policy& policy) {
     return Wrong("regions", fmt::format("1 to {}", kMaxRegions));
   }
   std::set<std::string> names;
+  size_t tasks = 0;
   for (int i = 0; i < message.regions_size(); ++i) {
     const std::string key =
         fmt::format("regions[{}] '{}'", i, message.regions(i).name());
     ASSIGN_OR_RETURN_WITH(Region region, ToRegion(message.regions(i)), key);
     if (!names.insert(region.name).second) {
       return Wrong(key, "a second one of that name");
+    }
+    if (const auto* meant = std::get_if<GuestSelector>(&region.selector)) {
+      // What these regions have in pages is what the guest's kernel has.
+      if (policy.page_bytes != memory::kPageSize) {
+        return Wrong(key, "page_bytes: 4096 with such a selector");
+      }
+      if (meant->kind == GuestSelector::Kind::kTasks && ++tasks > 1) {
+        return Wrong(key, "a second one of tasks");
+      }
     }
     policy.regions.push_back(std::move(region));
   }

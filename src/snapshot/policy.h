@@ -34,7 +34,7 @@ struct Sample {
   std::string seed;  // kNonceSeed: the nonce of the request
 };
 inline constexpr std::string_view kNonceSeed = "nonce";
-// What has a meaning in the guest's kernel; a RegionResolver finds it.
+// What has a meaning in the guest's kernel (memory/guest_meaning.h).
 struct GuestSelector {
   enum class Kind : uint8_t { kKernel, kSymbols, kModules, kTasks, kProcess };
   Kind kind = Kind::kKernel;

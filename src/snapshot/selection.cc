@@ -130,24 +130,66 @@ absl::StatusOr<std::vector<AddressRange>> Settle(
 
 absl::StatusOr<std::vector<AddressRange>> Find(
     const Policy& policy, const Region& region,
-    const std::vector<AddressRange>& ram, ByteView nonce,
-    RegionResolver* resolver) {
+    const std::vector<AddressRange>& ram, ByteView nonce) {
   if (const auto* physical = std::get_if<PhysicalRanges>(&region.selector)) {
     return Settle(physical->ranges, ram);
   }
   if (const auto* sample = std::get_if<Sample>(&region.selector)) {
     return Draw(policy, region, *sample, ram, nonce);
   }
-  if (const auto* guest = std::get_if<GuestSelector>(&region.selector)) {
-    if (resolver == nullptr) {
-      return absl::FailedPreconditionError(fmt::format(
-          "not-resolved: '{}' needs the guest's kernel to be understood",
-          ToString(guest->kind)));
-    }
-    ASSIGN_OR_RETURN(auto found, resolver->Resolve(*guest));
-    return Settle(std::move(found), ram);
-  }
   return ram;
+}
+
+void Take(const GuestSelector& selector, const memory::MeantRegion* meant,
+          SelectedRegion& region) {
+  region.meant = true;
+  if (meant == nullptr) {
+    region.unavailable = fmt::format(
+        "not-resolved: '{}' needs the guest's kernel", ToString(selector.kind));
+    return;
+  }
+  region.unavailable = meant->unavailable;
+  region.parts = meant->parts;
+  region.records = selector.kind == GuestSelector::Kind::kTasks;
+  for (const memory::NamedPart& part : region.parts) {
+    region.ranges.insert(region.ranges.end(), part.runs.begin(),
+                         part.runs.end());
+  }
+}
+
+using What = memory::MeaningQuery::What;
+
+What WhatOf(GuestSelector::Kind kind, std::string_view part) {
+  using Kind = GuestSelector::Kind;
+  if (kind == Kind::kModules) {
+    return part == "text" ? What::kModuleText : What::kModuleRodata;
+  }
+  if (kind == Kind::kProcess) {
+    return part == "executable" ? What::kProcessExecutable
+                                : What::kProcessAnonymous;
+  }
+  if (kind == Kind::kSymbols) {
+    return What::kSymbols;
+  }
+  return part == "text"     ? What::kKernelText
+         : part == "rodata" ? What::kKernelRodata
+         : part == "idt"    ? What::kIdt
+         : part == "gdt"    ? What::kGdt
+                            : What::kSyscallTable;
+}
+
+// One question for each name and part; what a kind has none of is "".
+std::vector<memory::MeaningQuery> QueriesOf(const GuestSelector& selector) {
+  std::vector<memory::MeaningQuery> queries;
+  const std::vector<std::string> none = {""};
+  for (const std::string& name :
+       selector.names.empty() ? none : selector.names) {
+    for (const std::string& part :
+         selector.parts.empty() ? none : selector.parts) {
+      queries.push_back({WhatOf(selector.kind, part), name});
+    }
+  }
+  return queries;
 }
 
 }  // namespace
@@ -171,24 +213,45 @@ std::vector<AddressRange> Without(const std::vector<AddressRange>& ranges,
   return left;
 }
 
+std::optional<memory::MeaningRequest> WantedMeaning(const Policy& policy) {
+  memory::MeaningRequest request;
+  for (const Region& region : policy.regions) {
+    const auto* selector = std::get_if<GuestSelector>(&region.selector);
+    if (selector == nullptr) {
+      continue;
+    }
+    if (selector->kind == GuestSelector::Kind::kTasks) {
+      request.task_fields = selector->parts;
+      request.regions.emplace_back();
+    } else {
+      request.regions.push_back(QueriesOf(*selector));
+    }
+  }
+  return request.regions.empty() ? std::nullopt
+                                 : std::optional(std::move(request));
+}
+
 absl::StatusOr<std::vector<SelectedRegion>> Select(
     const Policy& policy, const std::vector<AddressRange>& ram, ByteView nonce,
-    RegionResolver* resolver) {
+    const memory::GuestMeaning* meaning) {
   std::vector<SelectedRegion> selected;
   uint64_t bytes = 0;
+  size_t meant = 0;
   for (const Region& region : policy.regions) {
-    SelectedRegion one{region.name, region.severity, {}, {}};
-    absl::StatusOr<std::vector<AddressRange>> found =
-        Find(policy, region, ram, nonce, resolver);
-    if (found.ok()) {
+    SelectedRegion& one = selected.emplace_back();
+    one.name = region.name;
+    one.severity = region.severity;
+    if (const auto* guest = std::get_if<GuestSelector>(&region.selector)) {
+      Take(*guest, meaning == nullptr ? nullptr : &meaning->regions.at(meant++),
+           one);
+    } else if (auto found = Find(policy, region, ram, nonce); found.ok()) {
       one.ranges = Without(*found, region.exclude);
-      bytes += one.bytes();
     } else if (absl::IsFailedPrecondition(found.status())) {
       one.unavailable = std::string(found.status().message());
     } else {
       return found.status();
     }
-    selected.push_back(std::move(one));
+    bytes += one.bytes();
   }
   if (policy.max_bytes != 0 && bytes > policy.max_bytes) {
     return absl::ResourceExhaustedError(

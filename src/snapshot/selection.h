@@ -1,27 +1,16 @@
 #ifndef VMATTEST_SNAPSHOT_SELECTION_H_
 #define VMATTEST_SNAPSHOT_SELECTION_H_
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/status.h"
+#include "memory/guest_meaning.h"
 #include "memory/guest_memory.h"
 #include "snapshot/policy.h"
 
 namespace vmattest::snapshot {
-
-// Finds what selectors mean in a guest: its kernel's sections, symbols,
-// modules, tasks, processes. One thread.
-class RegionResolver {
- public:
-  virtual ~RegionResolver() = default;
-  // Guest-physical bytes, in the order in which the guest has them; they need
-  // not be sorted, may overlap and are not to be believed.
-  //   FAILED_PRECONDITION: this guest has no such thing, or contradicts itself;
-  //   the message says why, for the snapshot.
-  virtual absl::StatusOr<std::vector<memory::AddressRange>> Resolve(
-      const GuestSelector& selector) = 0;
-};
 
 // One region of a policy in one guest. Either ranges of RAM, in the order in
 // which they are measured, or the reason why there are none.
@@ -30,19 +19,28 @@ struct SelectedRegion {
   Severity severity = Severity::kMedium;
   std::vector<memory::AddressRange> ranges;
   std::string unavailable;
+  // Of a region with a meaning: whose runs are its ranges, one after the other.
+  std::vector<memory::NamedPart> parts;
+  bool meant = false;    // its selector is one by meaning
+  bool records = false;  // it has no bytes, but records about tasks
 
   [[nodiscard]] uint64_t bytes() const;
 };
 
-// What `policy` selects in a guest with that RAM: sorted, disjoint ranges. The
-// same policy, RAM, nonce and resolver give the same regions. Bytes of a
-// physical range that are no RAM make the region unavailable; of an exclusion
-// they do not matter. `resolver` may be null. Blocks as the resolver does.
+// What `policy` wants to be found in a guest's kernel, an entry for each of its
+// selectors of that kind, in their order. None: it has no such selector. Pure.
+std::optional<memory::MeaningRequest> WantedMeaning(const Policy& policy);
+
+// What `policy` selects in a guest with that RAM: sorted, disjoint ranges, or
+// those of named parts. The same policy, RAM, nonce and meaning give the same
+// regions. Bytes of a physical range that are no RAM make the region
+// unavailable; of an exclusion they do not matter. `meaning`: what came of
+// WantedMeaning(); null: nobody looked. Pure.
 //   INVALID_ARGUMENT: a sample needs a nonce and there is none.
 //   RESOURCE_EXHAUSTED: more than the policy's max_bytes.
 absl::StatusOr<std::vector<SelectedRegion>> Select(
     const Policy& policy, const std::vector<memory::AddressRange>& ram,
-    ByteView nonce, RegionResolver* resolver);
+    ByteView nonce, const memory::GuestMeaning* meaning);
 
 // `ranges` without what `cut` has; both sorted and disjoint. Pure.
 std::vector<memory::AddressRange> Without(

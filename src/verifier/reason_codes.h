@@ -114,6 +114,9 @@ inline constexpr std::string_view kSubsetNotApproved = "subset-not-approved";
 inline constexpr std::string_view kConsistency = "consistency-too-low";
 inline constexpr std::string_view kStateRootUnexpected =
     "state-root-unexpected";
+inline constexpr std::string_view kKernelUnexpected = "kernel-unexpected";
+inline constexpr std::string_view kCodeHashUnexpected = "code-hash-unexpected";
+inline constexpr std::string_view kGuestFinding = "guest-finding";
 inline constexpr std::string_view kLeavesKeptBack = "leaves-kept-back";
 inline constexpr std::string_view kConfigRoot = "config-root-mismatch";
 inline constexpr std::string_view kConfigLeafAdded = "config-leaf-added";
@@ -244,6 +247,9 @@ inline constexpr std::string_view kAll[] = {
     kSubsetNotApproved,
     kConsistency,
     kStateRootUnexpected,
+    kKernelUnexpected,
+    kCodeHashUnexpected,
+    kGuestFinding,
     kLeavesKeptBack,
     kConfigRoot,
     kConfigLeafAdded,

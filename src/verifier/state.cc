@@ -11,12 +11,16 @@ namespace vmattest::verifier {
 namespace {
 
 constexpr std::string_view kOrder[] = {"live", "paused", "point-in-time"};
+constexpr std::string_view kSeverities[] = {"info", "low", "medium", "high",
+                                            "critical"};
 
-size_t Rank(std::string_view consistency) {
+template <size_t kSize>
+size_t Place(const std::string_view (&order)[kSize], std::string_view word) {
   return static_cast<size_t>(
-      std::find(std::begin(kOrder), std::end(kOrder), consistency) -
-      std::begin(kOrder));
+      std::find(std::begin(order), std::end(order), word) - std::begin(order));
 }
+
+size_t Rank(std::string_view consistency) { return Place(kOrder, consistency); }
 
 CheckResult NotAboutMemory(const Context& context) {
   return CheckResult::Fail(reason::kPayloadTypeUnexpected,
@@ -68,6 +72,40 @@ void CheckComplete(const evidence::StateStatement& statement,
   }
 }
 
+void CheckKernel(const evidence::StateStatement& statement,
+                 const StatePolicy& policy, std::vector<Reason>& reasons) {
+  if (policy.kernel_build_id &&
+      *policy.kernel_build_id != statement.kernel_build_id) {
+    reasons.push_back(
+        {std::string(reason::kKernelUnexpected), "statement.kernel_build_id",
+         ToHex(*policy.kernel_build_id),
+         statement.kernel_build_id.empty() ? statement.semantics
+                                           : ToHex(statement.kernel_build_id)});
+  }
+  if (policy.code_hash && *policy.code_hash != statement.code_hash) {
+    reasons.push_back({std::string(reason::kCodeHashUnexpected),
+                       "statement.code_hash", ToHex(*policy.code_hash),
+                       statement.code_hash.empty()
+                           ? statement.code_hash_state
+                           : ToHex(statement.code_hash)});
+  }
+  if (policy.refuse_findings.empty()) {
+    return;
+  }
+  if (statement.semantics != "linux") {
+    reasons.push_back({std::string(reason::kGuestFinding),
+                       "statement.semantics", "linux", statement.semantics});
+  }
+  for (const evidence::StateFinding& finding : statement.findings) {
+    if (Place(kSeverities, finding.severity) >=
+        Place(kSeverities, policy.refuse_findings)) {
+      reasons.push_back({std::string(reason::kGuestFinding),
+                         fmt::format("{}: {}", finding.code, finding.element),
+                         finding.expected, finding.found});
+    }
+  }
+}
+
 CheckResult CheckStatePolicy(const Context& context,
                              const StatePolicy& policy) {
   const evidence::StateStatement& statement = *context.state;
@@ -83,6 +121,7 @@ CheckResult CheckStatePolicy(const Context& context,
                        "statement.root", ToHex(*policy.expected_root),
                        ToHex(statement.root)});
   }
+  CheckKernel(statement, policy, reasons);
   if (policy.refuse_unavailable) {
     CheckComplete(statement, reasons);
   }
@@ -110,6 +149,16 @@ StateClaims ClaimsOf(const evidence::StateStatement& statement) {
   claims.code_hash = statement.code_hash;
   claims.code_hash_state = statement.code_hash_state;
   claims.notes = statement.notes;
+  claims.semantics = statement.semantics;
+  claims.kernel_release = statement.kernel_release;
+  claims.kernel_build_id = statement.kernel_build_id;
+  for (const evidence::StateFinding& finding : statement.findings) {
+    claims.findings.push_back({finding.code, finding.severity, finding.element,
+                               finding.expected, finding.found});
+  }
+  claims.records_root = statement.records_root;
+  claims.record_count = statement.record_count;
+  claims.cpu_state = statement.cpu_state;
   return claims;
 }
 
@@ -125,6 +174,11 @@ absl::StatusOr<StateAppraisal> VerifyState(
   if (Rank(policy.min_consistency) == std::size(kOrder)) {
     return absl::InvalidArgumentError(
         fmt::format("no consistency '{}'", policy.min_consistency));
+  }
+  if (!policy.refuse_findings.empty() &&
+      Place(kSeverities, policy.refuse_findings) == std::size(kSeverities)) {
+    return absl::InvalidArgumentError(
+        fmt::format("no severity '{}'", policy.refuse_findings));
   }
   Context context(anchors, policy.evidence, now);
   CheckResult result = RunChecks(evidence, context);

@@ -19,6 +19,7 @@
 #include <iostream>
 
 #include "crypto/digest.h"
+#include "crypto/page_hash.h"
 #include "fakes/recording_observer.h"
 #include "fmt/format.h"
 #include "hypervisor/libvirt/libvirt_hypervisor.h"

@@ -3,6 +3,7 @@
 //   later_over_memory    mapping kept, BLAKE3, two threads      target >= 0.85
 //   first_over_memory    mapping made                           target >= 0.55
 //   dirty_over_full      SHA-256, 1 % of the pages written      target <= 0.35
+// ..._cpu is the same in processor time, which others' work disturbs less.
 
 #include <benchmark/benchmark.h>
 #include <sys/mman.h>
@@ -12,6 +13,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 
 #include "crypto/digest.h"
 #include "crypto/page_hash.h"
@@ -24,12 +26,27 @@ constexpr uint64_t kGuest = uint64_t{2} << 30;
 constexpr uint64_t kStep = uint64_t{1} << 20;
 constexpr size_t kThreads = 2;
 
-double Seconds(const std::function<void()>& work) {
-  const auto begin = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin)
-      .count();
+double Cpu() {
+  timespec now{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) +
+         1e-9 * static_cast<double>(now.tv_nsec);
 }
+
+// The least that it took, of each.
+struct Cost {
+  double wall = 1e9;
+  double cpu = 1e9;
+  void Add(const std::function<void()>& work) {
+    const double before = Cpu();
+    const auto begin = std::chrono::steady_clock::now();
+    work();
+    wall = std::min(wall, std::chrono::duration<double>(
+                              std::chrono::steady_clock::now() - begin)
+                              .count());
+    cpu = std::min(cpu, Cpu() - before);
+  }
+};
 
 // RAM of a guest, all of it written.
 class Guest {
@@ -100,27 +117,28 @@ void HashInMemory(const uint8_t* data, uint64_t size, Bytes& out) {
 void BM_PageDigestsOfSharedMemory(benchmark::State& state) {
   Guest guest(kGuest);
   Bytes out(kGuest / memory::kPageSize * 32);
-  double in_memory = 1e9;
-  double first = 1e9;
-  double later = 1e9;
+  Cost in_memory;
+  Cost first;
+  Cost later;
   for (auto _ : state) {
-    in_memory = std::min(
-        in_memory, Seconds([&] { HashInMemory(guest.ram(), kGuest, out); }));
+    in_memory.Add([&] { HashInMemory(guest.ram(), kGuest, out); });
     RamBlocks blocks = guest.Blocks();
     RegionPages region = Region(kGuest, HashAlgorithm::kBlake3);
     const MeasureOptions options{.threads = kThreads};
-    first = std::min(first, Seconds([&] { Measure(blocks, options, region); }));
+    first.Add([&] { Measure(blocks, options, region); });
     for (int i = 0; i < 3; ++i) {
-      later =
-          std::min(later, Seconds([&] { Measure(blocks, options, region); }));
+      later.Add([&] { Measure(blocks, options, region); });
+      in_memory.Add([&] { HashInMemory(guest.ram(), kGuest, out); });
     }
     if (region.digests != out) {
       std::abort();
     }
   }
-  state.counters["memory_GBps"] = kGuest / in_memory / 1e9;
-  state.counters["first_over_memory"] = in_memory / first;
-  state.counters["later_over_memory"] = in_memory / later;
+  state.counters["memory_GBps"] = kGuest / in_memory.wall / 1e9;
+  state.counters["first_over_memory"] = in_memory.wall / first.wall;
+  state.counters["later_over_memory"] = in_memory.wall / later.wall;
+  state.counters["first_cpu"] = in_memory.cpu / first.cpu;
+  state.counters["later_cpu"] = in_memory.cpu / later.cpu;
 }
 BENCHMARK(BM_PageDigestsOfSharedMemory)
     ->Unit(benchmark::kMillisecond)
@@ -130,23 +148,23 @@ BENCHMARK(BM_PageDigestsOfSharedMemory)
 void BM_OnePercentDirty(benchmark::State& state) {
   Guest guest(kGuest / 4);
   const SecretBytes key(RandomBytes(PieceTagger::kKeySize));
-  double full = 1e9;
-  double dirty = 1e9;
+  Cost full;
+  Cost dirty;
   for (auto _ : state) {
     RamBlocks blocks = guest.Blocks();
     RegionPages plain = Region(guest.size(), HashAlgorithm::kSha256);
     Measure(blocks, {.threads = kThreads}, plain);
-    full = std::min(
-        full, Seconds([&] { Measure(blocks, {.threads = kThreads}, plain); }));
+    full.Add([&] { Measure(blocks, {.threads = kThreads}, plain); });
     RegionPages tagged = Region(guest.size(), HashAlgorithm::kSha256);
     const MeasureOptions options{.threads = kThreads, .tag_key = &key};
     Measure(blocks, options, tagged);
     for (uint64_t at = 0; at < guest.size(); at += 100 * memory::kPageSize) {
       ++guest.ram()[at];
     }
-    dirty = std::min(dirty, Seconds([&] { Measure(blocks, options, tagged); }));
+    dirty.Add([&] { Measure(blocks, options, tagged); });
   }
-  state.counters["dirty_over_full"] = dirty / full;
+  state.counters["dirty_over_full"] = dirty.wall / full.wall;
+  state.counters["dirty_cpu"] = dirty.cpu / full.cpu;
 }
 BENCHMARK(BM_OnePercentDirty)
     ->Unit(benchmark::kMillisecond)

@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 
+#include "snapshot/page_check.h"
 #include "snapshot/policy.h"
 #include "snapshot/selection.h"
 #include "wire/codec.h"
@@ -53,6 +54,12 @@ void Run(ByteView bytes) {
     case 1:
       if (const auto pages = wire::ParseSnapshotPages(rest); pages.ok()) {
         Require(wire::EncodeSnapshotPages(*pages) == ToBytes(rest));
+        evidence::StateStatement other;
+        for (const auto& region : pages->regions) {
+          other.regions.push_back({region.name, "low", 0, 1, {}, {}, 0, 0, ""});
+        }
+        Require(pages->regions.empty() ||
+                !snapshot::CheckPages(other, *pages).empty());
       }
       return;
     default:

@@ -1,12 +1,14 @@
 // One moment of a real guest, out of libvirt's live snapshot of its memory.
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <thread>
 
+#include "capture/guard/process_guard.h"
 #include "integration/guest_memory_bed.h"
 #include "linuxguest/cpu_check.h"
 #include "linuxguest/inspection.h"
@@ -114,6 +116,7 @@ TEST_F(GuestMomentTest, IsWhatQemuShowsAndLeavesNoTrace) {
   EXPECT_GT(moment.stream_bytes, moment.kept_bytes);
   EXPECT_GT(moment.kept_bytes, 32 * kMiB);
   EXPECT_EQ(moment.vcpus, 2U) << moment.vcpu_problem;
+  EXPECT_EQ(open->reader(), "saved-state");
   ExpectNoTraces(guest);
   EXPECT_EQ(Virsh({"domblklist", "moment"}), disks);
   // It does not change any more, though the guest runs.
@@ -157,8 +160,8 @@ TEST_F(GuestMomentTest, EndsEarlyAndLeavesTheGuestAsItWas) {
   WorkerMeasurer measurer(*pool_, *hypervisor_, Options());
   ASSERT_OK_AND_ASSIGN(open, measurer.Open(guest, Call()));
   MeasureCall hasty = Call();
-  hasty.deadline = std::chrono::steady_clock::now() + std::chrono::seconds(1);
-  EXPECT_FALSE(open->SaveMoment(hasty).ok());
+  hasty.cancelled = [] { return true; };
+  EXPECT_THAT(open->SaveMoment(hasty), StatusIs(absl::StatusCode::kCancelled));
   EXPECT_EQ(State(guest), DomainState::kRunning);
   ExpectNoTraces(guest);
 
@@ -199,6 +202,29 @@ TEST_F(GuestMomentTest, StaysPausedIfSomebodySuspendsItMeanwhile) {
   EXPECT_THAT(stood, IsOk());
   EXPECT_EQ(State(guest), DomainState::kPaused);
   ASSERT_THAT(host_->Virsh({"destroy", "meanwhile"}), IsOk());
+}
+
+// A daemon that dies takes its guard's socket with it, and reads no more.
+TEST_F(GuestMomentTest, IsReadToItsEndByTheGuardOfADaemonThatDied) {
+  const Guest guest = Start("orphan", {"kernel=none", "mem=2048"}, false);
+  const std::filesystem::path streams = Options().streams;
+  ASSERT_OK_AND_ASSIGN(
+      std::unique_ptr<capture::PauseGuard> guard,
+      capture::ProcessGuards(VMATTEST_RESUME_GUARD, host_->uri(),
+                             streams)(guest.uuid));
+  const std::string pipe = streams / ToString(guest.uuid);
+  ASSERT_EQ(mkfifo(pipe.c_str(), S_IRUSR | S_IWUSR), 0);
+  const UniqueFd reader(open(pipe.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  absl::StatusOr<std::chrono::microseconds> stood = absl::UnknownError("");
+  std::thread save([&] { stood = hypervisor_->SaveState(guest.uuid, pipe); });
+  pollfd begun{reader.get(), POLLIN, 0};
+  EXPECT_EQ(poll(&begun, 1, 60'000), 1);
+  guard.reset();  // returns when the guard is done
+  save.join();
+  EXPECT_THAT(stood, IsOk());
+  EXPECT_EQ(State(guest), DomainState::kRunning);
+  ExpectNoTraces(guest);
+  ASSERT_THAT(host_->Virsh({"destroy", "orphan"}), IsOk());
 }
 
 TEST_F(GuestMomentTest, OfAGuestThatCannotMigrateIsRefusedWithLibvirtsReason) {

@@ -128,7 +128,7 @@ TEST_F(SnapshotTest, IsSealedByTheStateKeyAndVerifiesOffline) {
   EXPECT_EQ(state["regions"][0]["pages"], 2048);
   EXPECT_EQ(state["regions"][2]["pages"], 64);
   EXPECT_THAT(state["regions"][1]["unavailable"].get<std::string>(),
-              HasSubstr("not-resolved"));
+              HasSubstr("no-linux"));
   EXPECT_THAT(State(), HasSubstr("running"));
   const auto code = [](const nlohmann::json& json) {
     return json["reasons"][0]["code"].get<std::string>();

@@ -31,6 +31,13 @@ struct StatePolicy {
   // Regions without a measurement, pages that could not be read or never stood
   // still are refused.
   bool refuse_unavailable = false;
+  // The guest's kernel by its build id, and its text by the code hash, as the
+  // operator knows them.
+  std::optional<std::vector<uint8_t>> kernel_build_id;
+  std::optional<DigestBytes> code_hash;
+  // Findings this bad ("info" ... "critical") or worse are refused; so is a
+  // guest that nobody understood. Empty: none is.
+  std::string refuse_findings;
 };
 
 struct StateRegionClaim {
@@ -42,6 +49,15 @@ struct StateRegionClaim {
   uint64_t torn_pages = 0;
   DigestBytes root;
   std::string unavailable;
+};
+
+// What no healthy kernel shows (docs/linux-guests.md).
+struct StateFindingClaim {
+  std::string code;
+  std::string severity;
+  std::string element;
+  std::string expected;
+  std::string found;
 };
 
 // Believe it only as Claims.
@@ -59,6 +75,13 @@ struct StateClaims {
   DigestBytes code_hash;
   std::string code_hash_state;
   std::vector<std::string> notes;
+  std::string semantics;  // "linux", or why its bytes have no meaning
+  std::string kernel_release;
+  std::vector<uint8_t> kernel_build_id;
+  std::vector<StateFindingClaim> findings;  // critical ones first
+  DigestBytes records_root;
+  uint64_t record_count = 0;
+  std::string cpu_state;
 };
 
 struct StateAppraisal {
@@ -70,7 +93,8 @@ struct StateAppraisal {
 
 // The checks of Verify, with the statement's own in place of a configuration's:
 // fields, and the root over the regions. Bad evidence is a verdict with
-// reasons, never an error. FAILED_PRECONDITION: no anchors.
+// reasons, never an error. FAILED_PRECONDITION: no anchors. INVALID_ARGUMENT: a
+// demand that is none.
 absl::StatusOr<StateAppraisal> VerifyState(
     std::span<const uint8_t> evidence, const Anchors& anchors,
     const StatePolicy& policy,

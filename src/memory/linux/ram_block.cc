@@ -18,6 +18,7 @@ constexpr uint64_t kPresent = uint64_t{1} << 63;
 constexpr uint64_t kSwapped = uint64_t{1} << 62;
 constexpr size_t kEntries = 8192;  // of pagemap at a time: 32 MiB of memory
 // How many pages of zeros are looked through for one that is not.
+constexpr uint64_t kFewBytes = uint64_t{1} << 20;
 constexpr size_t kMaxLooks = 512;
 
 uint64_t PageFloor(uint64_t value) { return value / kPageSize * kPageSize; }
@@ -84,6 +85,20 @@ const uint8_t* RamBlock::Map() {
   return static_cast<const uint8_t*>(map_);
 }
 
+namespace {
+
+off_t PageAfter(off_t data, off_t base) {
+  return base + static_cast<off_t>(
+                    PageFloor(static_cast<uint64_t>(data - base)) + kPageSize);
+}
+
+off_t HoleAfter(int fd, off_t data, off_t last) {
+  const off_t hole = lseek(fd, data, SEEK_HOLE);
+  return hole < 0 ? last : std::min(hole, last);
+}
+
+}  // namespace
+
 std::vector<AddressRange> RamBlock::FileExtents(uint64_t begin,
                                                 uint64_t end) const {
   std::vector<AddressRange> extents;
@@ -91,6 +106,8 @@ std::vector<AddressRange> RamBlock::FileExtents(uint64_t begin,
   const auto base = static_cast<off_t>(source_.base);
   const off_t last = base + static_cast<off_t>(end);
   off_t at = base + static_cast<off_t>(begin);
+  // To find a hole the kernel walks over all data before it, however far.
+  const bool page_by_page = end - begin <= kFewBytes;
   while (at < last) {
     const off_t data = lseek(fd, at, SEEK_DATA);
     if (data < 0 && errno == ENXIO) {
@@ -100,11 +117,11 @@ std::vector<AddressRange> RamBlock::FileExtents(uint64_t begin,
       Append(static_cast<uint64_t>(at - base), end, extents);
       break;
     }
-    const off_t hole = lseek(fd, data, SEEK_HOLE);
-    const off_t until = hole < 0 ? last : std::min(hole, last);
     if (data >= last) {
       break;
     }
+    const off_t until =
+        page_by_page ? PageAfter(data, base) : HoleAfter(fd, data, last);
     Append(PageFloor(static_cast<uint64_t>(data - base)),
            std::min(end, PageCeil(static_cast<uint64_t>(until - base))),
            extents);

@@ -1,15 +1,18 @@
 #include "memory/worker/open_guest.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <thread>
 
 #include "fmt/format.h"
 #include "kvm/linux/process_scan.h"
 #include "memory/linux/process_ram.h"
 #include "memory/page_grid.h"
+#include "memory/worker/read_meaning.h"
 
 namespace vmattest::memory {
 namespace {
@@ -18,6 +21,11 @@ using internal::WorkerReply;
 using internal::WorkerRequest;
 
 constexpr uint64_t kFetchPages = 65536;
+// What the kernel has in hand at one moment is done at the next.
+constexpr std::chrono::seconds kBetweenLooks{1};
+constexpr std::chrono::milliseconds kOftenEnough{50};
+constexpr std::chrono::milliseconds kLongestLook{20000};
+constexpr size_t kMaxReason = 200;
 
 // Where the worker finds what it is to read.
 enum class From : uint8_t {
@@ -35,8 +43,7 @@ uint64_t BeginInOne(const RamLayout& layout, size_t block) {
 }
 
 template <class Message>
-void FillPlan(const MeasurePlan& plan, const RamLayout& layout, From from,
-              Message& message) {
+void FillSections(const RamLayout& layout, From from, Message& message) {
   for (const RamSection& section : layout.sections) {
     internal::GuestSection& added = *message.add_sections();
     added.mutable_guest()->set_begin(section.guest.begin);
@@ -54,6 +61,12 @@ void FillPlan(const MeasurePlan& plan, const RamLayout& layout, From from,
         break;
     }
   }
+}
+
+template <class Message>
+void FillPlan(const MeasurePlan& plan, const RamLayout& layout, From from,
+              Message& message) {
+  FillSections(layout, from, message);
   for (const std::vector<AddressRange>& ranges : plan.regions) {
     internal::GuestRegion& region = *message.add_regions();
     for (const AddressRange& range : ranges) {
@@ -93,6 +106,42 @@ absl::Status WriteUsedPages(int fd, std::span<const uint8_t> data,
       RETURN_IF_ERROR(WriteAt(fd, piece, offset + at));
     }
     at += size;
+  }
+  return absl::OkStatus();
+}
+
+// As the domain's definition names it; its content is the worker's to read.
+absl::StatusOr<UniqueFd> OpenKernelFile(const std::string& path) {
+  UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  struct stat info {};
+  if (!file.valid() || fstat(file.get(), &info) != 0) {
+    return ErrnoStatus(errno, path);
+  }
+  if (!S_ISREG(info.st_mode)) {
+    return absl::FailedPreconditionError(path + " is no file");
+  }
+  return file;
+}
+
+// Why nothing is known about anything.
+GuestMeaning Unknown(const std::string& why, size_t regions) {
+  GuestMeaning meaning;
+  meaning.semantics = why;
+  meaning.regions.assign(regions, {{}, why});
+  meaning.code_hash_state = "unavailable: " + why;
+  meaning.cpu_state = "unavailable: " + why;
+  return meaning;
+}
+
+absl::Status WaitABit(const MeasureCall& call) {
+  const MonotonicTime until =
+      std::min(call.deadline, std::chrono::steady_clock::now() + kBetweenLooks);
+  while (std::chrono::steady_clock::now() < until) {
+    if (call.cancelled && call.cancelled()) {
+      return absl::CancelledError("cancelled");
+    }
+    std::this_thread::sleep_until(
+        std::min(until, std::chrono::steady_clock::now() + kOftenEnough));
   }
   return absl::OkStatus();
 }
@@ -165,6 +214,87 @@ absl::StatusOr<bool> OpenGuest::Peek(const MeasurePlan& plan,
     }
   }
   return true;
+}
+
+absl::StatusOr<GuestMeaning> OpenGuest::Look(const MeaningRequest& request,
+                                             const MeasureCall& call) {
+  WorkerRequest message;
+  internal::LookAtGuest& look = *message.mutable_look_at_guest();
+  FillSections(layout_, saved_.valid() ? From::kSaved : From::kBlocks, look);
+  look.set_from_saved(saved_.valid());
+  for (const std::vector<MeaningQuery>& queries : request.regions) {
+    internal::MeaningRegion& region = *look.add_regions();
+    for (const MeaningQuery& query : queries) {
+      internal::MeaningRegion::Query& added = *region.add_queries();
+      added.set_what(static_cast<uint32_t>(query.what));
+      added.set_pattern(query.pattern);
+    }
+  }
+  for (const std::string& field : request.task_fields) {
+    look.add_task_fields(field);
+  }
+  std::vector<UniqueFd> descriptors;
+  absl::Status no_file;
+  if (!request.kernel_file.empty()) {
+    absl::StatusOr<UniqueFd> file = OpenKernelFile(request.kernel_file);
+    no_file = file.status();
+    if (file.ok()) {
+      descriptors.push_back(*std::move(file));
+    }
+  }
+  look.set_kernel_file(!descriptors.empty());
+  // Half of what is left: the rest is for measuring.
+  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+      (call.deadline - std::chrono::steady_clock::now()) / 2);
+  look.set_time_ms(static_cast<uint32_t>(
+      std::clamp(left, std::chrono::milliseconds(1), kLongestLook).count()));
+  const absl::StatusOr<WorkerReply> reply = worker_->Call(
+      message, std::move(descriptors), {call.deadline, {}, call.cancelled});
+  if (absl::IsResourceExhausted(reply.status())) {
+    return Unknown("limit: the guest's structures take too much memory",
+                   request.regions.size());
+  }
+  RETURN_IF_ERROR(reply.status());
+  ASSIGN_OR_RETURN(
+      GuestMeaning meaning,
+      ReadMeaning(reply->meaning(), request.regions.size(), ram(true)));
+  if (meaning.understood() && !no_file.ok()) {
+    meaning.code_hash_state =
+        "unavailable: " + std::string(no_file.message().substr(0, kMaxReason));
+  }
+  return meaning;
+}
+
+absl::StatusOr<GuestMeaning> OpenGuest::Understand(
+    const MeaningRequest& request, const MeasureCall& call) {
+  if (peeks() && !saved_.valid()) {
+    return Unknown("read-by-peek: too slow to look for a kernel",
+                   request.regions.size());
+  }
+  regions_looked_at_ = request.regions.size();
+  ASSIGN_OR_RETURN(GuestMeaning first, Look(request, call));
+  // A saved moment has no second one; in it nothing is in the middle of
+  // anything for longer than an instant.
+  if (first.findings.empty() || saved_.valid()) {
+    return first;
+  }
+  RETURN_IF_ERROR(WaitABit(call));
+  ASSIGN_OR_RETURN(GuestMeaning second, Look(request, call));
+  return Confirmed(first, std::move(second));
+}
+
+absl::StatusOr<std::vector<uint64_t>> OpenGuest::CountMoved(
+    const MeasureCall& call) {
+  WorkerRequest request;
+  request.mutable_look_again();
+  ASSIGN_OR_RETURN(
+      const WorkerReply reply,
+      worker_->Call(request, {}, {call.deadline, {}, call.cancelled}));
+  if (static_cast<size_t>(reply.moved().parts_size()) != regions_looked_at_) {
+    return Lies("moved parts");
+  }
+  return std::vector<uint64_t>(reply.moved().parts().begin(),
+                               reply.moved().parts().end());
 }
 
 absl::Status OpenGuest::PrepareCopy(const MeasurePlan& plan,

@@ -36,9 +36,15 @@ class OpenGuest final : public MeasuredGuest {
   [[nodiscard]] std::vector<AddressRange> ram(bool rom_shadow) const override {
     return RamOf(layout_, rom_shadow);
   }
-  [[nodiscard]] std::string reader() const override { return reader_; }
+  [[nodiscard]] std::string reader() const override {
+    return saved_.valid() ? "saved-state" : reader_;
+  }
   [[nodiscard]] std::string map_proof() const override { return proof_; }
   [[nodiscard]] std::vector<std::string> notes() const override;
+  absl::StatusOr<GuestMeaning> Understand(const MeaningRequest& request,
+                                          const MeasureCall& call) override;
+  absl::StatusOr<std::vector<uint64_t>> CountMoved(
+      const MeasureCall& call) override;
   absl::Status PrepareCopy(const MeasurePlan& plan,
                            const MeasureCall& call) override;
   absl::StatusOr<bool> Copy(const MeasurePlan& plan,
@@ -58,6 +64,8 @@ class OpenGuest final : public MeasuredGuest {
   [[nodiscard]] bool peeks() const { return peeked_.valid(); }
   absl::StatusOr<internal::WorkerReply> Ask(
       const internal::WorkerRequest& request, const MeasureCall& call);
+  absl::StatusOr<GuestMeaning> Look(const MeaningRequest& request,
+                                    const MeasureCall& call);
   absl::StatusOr<std::vector<uint8_t>> FetchDigests(uint32_t region,
                                                     uint64_t pages,
                                                     size_t digest_size,
@@ -75,6 +83,7 @@ class OpenGuest final : public MeasuredGuest {
   std::string proof_;
   std::vector<std::string> notes_;
   std::vector<RamSource> blocks_;  // in the layout's order, until attached
+  size_t regions_looked_at_ = 0;
   UniqueFd peeked_;  // a file with what was shown, at the guest's addresses
   std::vector<AddressRange> peeked_ranges_;
   UniqueFd saved_;  // the pages of a saved moment, while there is one

@@ -68,6 +68,18 @@ class WorkerMeasurer::Lease final : public MeasuredGuest {
   [[nodiscard]] std::vector<std::string> notes() const override {
     return guest_->notes();
   }
+  absl::StatusOr<GuestMeaning> Understand(const MeaningRequest& request,
+                                          const MeasureCall& call) override {
+    auto result = guest_->Understand(request, call);
+    good_ = good_ && result.ok();
+    return result;
+  }
+  absl::StatusOr<std::vector<uint64_t>> CountMoved(
+      const MeasureCall& call) override {
+    auto result = guest_->CountMoved(call);
+    good_ = good_ && result.ok();
+    return result;
+  }
   absl::Status PrepareCopy(const MeasurePlan& plan,
                            const MeasureCall& call) override {
     const absl::Status status = guest_->PrepareCopy(plan, call);

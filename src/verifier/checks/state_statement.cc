@@ -14,7 +14,7 @@ constexpr std::string_view kConsistencies[] = {"live", "paused",
                                                "point-in-time"};
 constexpr std::string_view kCauses[] = {"request", "schedule"};
 constexpr std::string_view kReaders[] = {"shared-memory", "process-memory",
-                                         "peek"};
+                                         "peek", "saved-state"};
 constexpr std::string_view kSeverities[] = {"info", "low", "medium", "high",
                                             "critical"};
 constexpr uint32_t kPageSizes[] = {4096, 65536, 2097152};
@@ -89,11 +89,37 @@ CheckResult CheckRegion(const evidence::StateStatement& statement,
   return CheckResult::Pass();
 }
 
+CheckResult CheckMeaning(const evidence::StateStatement& statement) {
+  for (const evidence::StateFinding& finding : statement.findings) {
+    if (CheckResult result =
+            CheckOneOf(fmt::format("findings '{}'", finding.code),
+                       finding.severity, kSeverities);
+        !result.passed()) {
+      return result;
+    }
+  }
+  const size_t size =
+      statement.record_count == 0 ? 0 : DigestSize(statement.algorithm);
+  if (statement.records_root.size() != size) {
+    return Wrong("records_root", fmt::format("{} bytes", size),
+                 fmt::format("{} bytes", statement.records_root.size()));
+  }
+  if (!statement.code_hash.empty() &&
+      statement.code_hash.size() != DigestSize(HashAlgorithm::kSha256)) {
+    return Wrong("code_hash", "SHA-256, or none",
+                 fmt::format("{} bytes", statement.code_hash.size()));
+  }
+  return CheckResult::Pass();
+}
+
 }  // namespace
 
 CheckResult CheckStateStatement(const Context& context) {
   const evidence::StateStatement& statement = *context.state;
   if (CheckResult result = CheckFields(statement); !result.passed()) {
+    return result;
+  }
+  if (CheckResult result = CheckMeaning(statement); !result.passed()) {
     return result;
   }
   std::set<std::string_view> names;

@@ -1,6 +1,9 @@
 #include "worker/memory/memory_session.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <optional>
 #include <set>
@@ -10,8 +13,10 @@
 #include "crypto/digest.h"
 #include "crypto/page_hash.h"
 #include "fmt/format.h"
+#include "memory/guest_meaning.h"
 #include "memory/stream/device_state.h"
 #include "memory/stream/saved_ram.h"
+#include "worker/memory/view_memory.h"
 
 namespace vmattest::worker {
 namespace {
@@ -25,6 +30,10 @@ constexpr uint32_t kMaxThreads = 64;
 constexpr size_t kMaxFetch = size_t{16} << 20;
 constexpr uint64_t kMaxBlockBytes = uint64_t{1} << 46;
 constexpr uint32_t kMaxPageBytes = 2u << 20;
+constexpr size_t kMaxKernelFile = size_t{128} << 20;
+constexpr size_t kFilePiece = size_t{1} << 20;
+constexpr uint32_t kLastQuery =
+    static_cast<uint32_t>(memory::MeaningQuery::What::kProcessAnonymous);
 
 absl::Status Malformed(std::string_view what) {
   return absl::InvalidArgumentError(fmt::format("no such request: {}", what));
@@ -45,13 +54,33 @@ absl::StatusOr<std::vector<AddressRange>> ToRanges(
     const internal::GuestRegion& region) {
   std::vector<AddressRange> ranges;
   for (const internal::GuestRange& range : region.ranges()) {
-    if (range.begin() >= range.end() ||
-        (!ranges.empty() && ranges.back().end > range.begin())) {
+    if (range.begin() >= range.end()) {
       return Malformed("ranges");
     }
     ranges.push_back({range.begin(), range.end()});
   }
   return ranges;
+}
+
+absl::StatusOr<Bytes> ReadAll(const UniqueFd& file) {
+  Bytes bytes;
+  for (;;) {
+    const size_t done = bytes.size();
+    if (done >= kMaxKernelFile) {
+      return absl::InvalidArgumentError("the kernel's file is too large");
+    }
+    bytes.resize(done + kFilePiece);
+    const ssize_t got = pread(file.get(), bytes.data() + done, kFilePiece,
+                              static_cast<off_t>(done));
+    if (got < 0 && errno != EINTR) {
+      return absl::InvalidArgumentError(
+          std::string(ErrnoStatus(errno, "the kernel's file").message()));
+    }
+    bytes.resize(done + (got > 0 ? static_cast<size_t>(got) : 0));
+    if (got == 0) {
+      return bytes;
+    }
+  }
 }
 
 }  // namespace
@@ -72,6 +101,10 @@ absl::StatusOr<WorkerReply> MemorySession::Handle(
       return ReadSaved(request.read_saved_state(), std::move(descriptors));
     case internal::WorkerRequest::kFetchDigests:
       return Fetch(request.fetch_digests());
+    case internal::WorkerRequest::kLookAtGuest:
+      return Look(request.look_at_guest(), std::move(descriptors));
+    case internal::WorkerRequest::kLookAgain:
+      return LookAgain();
     default:
       return Malformed("body");
   }
@@ -130,6 +163,7 @@ absl::StatusOr<WorkerReply> MemorySession::Copy(
 absl::StatusOr<WorkerReply> MemorySession::ReadSaved(
     const internal::ReadSavedState& request,
     std::vector<UniqueFd> descriptors) {
+  look_.reset();
   saved_.clear();
   vcpus_.clear();
   std::vector<memory::RamLayout::Block> blocks;
@@ -262,6 +296,49 @@ absl::StatusOr<WorkerReply> MemorySession::Fetch(
   WorkerReply reply;
   reply.set_digests(region.digests.data() + request.first() * size,
                     request.count() * size);
+  return reply;
+}
+
+absl::StatusOr<WorkerReply> MemorySession::Look(
+    const internal::LookAtGuest& request, std::vector<UniqueFd> descriptors) {
+  if (descriptors.size() != (request.kernel_file() ? 1U : 0U)) {
+    return Malformed("a kernel's file");
+  }
+  for (const internal::MeaningRegion& region : request.regions()) {
+    for (const auto& query : region.queries()) {
+      if (query.what() > kLastQuery) {
+        return Malformed("a query");
+      }
+    }
+  }
+  const std::vector<RamSection> sections = ToSections(request.sections());
+  ASSIGN_OR_RETURN(
+      GuestView view,
+      GuestView::Make(request.from_saved() ? saved_ : blocks_, sections));
+  const absl::StatusOr<Bytes> image =
+      request.kernel_file()
+          ? ReadAll(descriptors[0])
+          : absl::NotFoundError(
+                "the file of its kernel is not known to the host");
+  look_ = std::make_unique<GuestLook>(
+      std::make_unique<ViewMemory>(std::move(view), RamOf(sections)));
+  WorkerReply reply;
+  ASSIGN_OR_RETURN(*reply.mutable_meaning(),
+                   look_->Look(request,
+                               request.from_saved()
+                                   ? std::span<const memory::VcpuState>(vcpus_)
+                                   : std::span<const memory::VcpuState>(),
+                               image));
+  return reply;
+}
+
+absl::StatusOr<WorkerReply> MemorySession::LookAgain() {
+  if (look_ == nullptr) {
+    return Malformed("a look that was not begun");
+  }
+  const std::unique_ptr<GuestLook> look = std::move(look_);
+  WorkerReply reply;
+  ASSIGN_OR_RETURN(*reply.mutable_moved(), look->LookAgain());
   return reply;
 }
 

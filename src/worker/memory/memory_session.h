@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "memory/vcpu_state.h"
 #include "vmattest/internal/worker.pb.h"
+#include "worker/memory/guest_look.h"
 #include "worker/memory/page_measurer.h"
 #include "worker/worker_program.h"
 
@@ -40,6 +41,9 @@ class MemorySession {
       std::vector<UniqueFd> descriptors);
   absl::StatusOr<internal::WorkerReply> Fetch(
       const internal::FetchDigests& request) const;
+  absl::StatusOr<internal::WorkerReply> Look(
+      const internal::LookAtGuest& request, std::vector<UniqueFd> descriptors);
+  absl::StatusOr<internal::WorkerReply> LookAgain();
   // What is known of that region from before, or a new one.
   RegionPages& RegionOf(const internal::MeasureMemory& request, int number);
 
@@ -49,6 +53,7 @@ class MemorySession {
   RamBlocks saved_;
   std::vector<memory::VcpuState> vcpus_;
   std::unique_ptr<GuestCopy> copy_;
+  std::unique_ptr<GuestLook> look_;  // between Look and LookAgain
   // By algorithm, page size and addresses.
   std::map<std::string, std::unique_ptr<RegionPages>> kept_;
   std::vector<RegionPages*> last_;

@@ -38,6 +38,7 @@ class Pass {
                                         : view_.Extents(range));
       extents_.insert(extents_.end(), extents.begin(), extents.end());
     }
+    SortExtents();
     const uint64_t pages = region_.grid.size();
     RunOnThreads(options_.threads, (pages + kBatch - 1) / kBatch,
                  [&](size_t task) {
@@ -65,18 +66,44 @@ class Pass {
     uint64_t bytes = 0;
   };
 
+  // Ranges come in any order, and may have the same bytes.
+  void SortExtents() {
+    std::sort(extents_.begin(), extents_.end(),
+              [](const AddressRange& a, const AddressRange& b) {
+                return a.begin < b.begin;
+              });
+    std::vector<AddressRange> merged;
+    for (const AddressRange& extent : extents_) {
+      if (!merged.empty() && extent.begin <= merged.back().end) {
+        merged.back().end = std::max(merged.back().end, extent.end);
+      } else {
+        merged.push_back(extent);
+      }
+    }
+    extents_ = std::move(merged);
+  }
+
+  [[nodiscard]] std::vector<AddressRange>::const_iterator FirstAfter(
+      uint64_t address) const {
+    return std::upper_bound(
+        extents_.begin(), extents_.end(), address,
+        [](uint64_t at, const AddressRange& one) { return at < one.end; });
+  }
+
   void Batch(uint64_t first, uint64_t last) {
     Local local;
     local.buffer.resize(std::max<size_t>(kRunBytes, region_.grid.page_bytes()));
     if (options_.tag_key != nullptr) {
       local.tagger.emplace(*options_.tag_key);
     }
-    const uint64_t begin = region_.grid.At(first).begin;
-    auto extent = std::upper_bound(
-        extents_.begin(), extents_.end(), begin,
-        [](uint64_t at, const AddressRange& one) { return at < one.end; });
+    uint64_t from = region_.grid.At(first).begin;
+    auto extent = FirstAfter(from);
     for (uint64_t page = first; page < last;) {
       const AddressRange range = region_.grid.At(page);
+      if (range.begin < from) {
+        extent = FirstAfter(range.begin);
+      }
+      from = range.begin;
       while (extent != extents_.end() && extent->end <= range.begin) {
         ++extent;
       }

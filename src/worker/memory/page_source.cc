@@ -38,6 +38,27 @@ bool ForEachPart(const std::vector<RamSection>& sections,
   return at >= range.end;
 }
 
+absl::Status ReadUsedPart(memory::RamBlock& block, uint64_t offset,
+                          std::span<uint8_t> buffer) {
+  // Reading a file fills no hole, and to look for holes takes long.
+  if (block.source().way == memory::RamSource::Way::kFile) {
+    return block.Read(offset, buffer);
+  }
+  std::fill(buffer.begin(), buffer.end(), uint8_t{0});
+  const uint64_t end = offset + buffer.size();
+  ASSIGN_OR_RETURN(const std::vector<AddressRange> extents,
+                   block.Extents(offset, end));
+  for (const AddressRange& extent : extents) {
+    const uint64_t first = std::max(extent.begin, offset);
+    const uint64_t last = std::min(extent.end, end);
+    if (first < last) {
+      RETURN_IF_ERROR(
+          block.Read(first, buffer.subspan(first - offset, last - first)));
+    }
+  }
+  return absl::OkStatus();
+}
+
 struct CopyArguments {
   uint8_t* to;
   const uint8_t* from;
@@ -118,6 +139,24 @@ absl::Status GuestView::Read(const AddressRange& range,
           uint64_t offset) {
         status = (*blocks_)[section.block]->Read(
             offset,
+            buffer.subspan(part.begin - range.begin, part.end - part.begin));
+        return status.ok();
+      });
+  RETURN_IF_ERROR(status);
+  return all ? absl::OkStatus()
+             : absl::OutOfRangeError(fmt::format("{:#x} to {:#x} is not RAM",
+                                                 range.begin, range.end));
+}
+
+absl::Status GuestView::ReadUsed(const AddressRange& range,
+                                 std::span<uint8_t> buffer) const {
+  absl::Status status;
+  const bool all = ForEachPart(
+      sections_, range,
+      [&](const RamSection& section, const AddressRange& part,
+          uint64_t offset) {
+        status = ReadUsedPart(
+            *(*blocks_)[section.block], offset,
             buffer.subspan(part.begin - range.begin, part.end - part.begin));
         return status.ok();
       });

@@ -32,6 +32,10 @@ class GuestView {
   // OUT_OF_RANGE.
   absl::Status Read(const memory::AddressRange& range,
                     std::span<uint8_t> buffer) const;
+  // The same, of what may never have existed: that reads as zero, and is not
+  // touched.
+  absl::Status ReadUsed(const memory::AddressRange& range,
+                        std::span<uint8_t> buffer) const;
   // Where `range` is mapped, to be touched with GuardedRead(); nullptr: it is
   // not, or not in one piece.
   const uint8_t* Direct(const memory::AddressRange& range) const;

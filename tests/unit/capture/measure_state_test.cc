@@ -88,6 +88,8 @@ class Guest final : public memory::MeasuredGuest {
                             .vcpus = 1,
                             .vcpu_problem = {}};
     std::vector<std::string> notes;
+    memory::GuestMeaning meaning;
+    std::vector<uint64_t> moved = {0};
   };
   Guest(Story& story, const Script& script) : story_(story), script_(script) {}
   std::vector<AddressRange> ram(bool rom_shadow) const override {
@@ -96,6 +98,17 @@ class Guest final : public memory::MeasuredGuest {
   std::string reader() const override { return "shared-memory"; }
   std::string map_proof() const override { return "proven"; }
   std::vector<std::string> notes() const override { return script_.notes; }
+  absl::StatusOr<memory::GuestMeaning> Understand(
+      const memory::MeaningRequest& request,
+      const memory::MeasureCall& /*call*/) override {
+    story_.emplace_back("understand " + request.kernel_file);
+    return script_.meaning;
+  }
+  absl::StatusOr<std::vector<uint64_t>> CountMoved(
+      const memory::MeasureCall& /*call*/) override {
+    story_.emplace_back("look-again");
+    return script_.moved;
+  }
   absl::Status PrepareCopy(const memory::MeasurePlan& /*plan*/,
                            const memory::MeasureCall& /*call*/) override {
     story_.emplace_back("prepare");
@@ -121,7 +134,7 @@ class Guest final : public memory::MeasuredGuest {
     for (const auto& ranges : plan.regions) {
       memory::MeasuredRegion region;
       for (const AddressRange& range : ranges) {
-        region.pages += (range.end - range.begin) / 4096;
+        region.pages += (range.end + 4095) / 4096 - range.begin / 4096;
       }
       region.digests.assign(region.pages * 32, 3);
       regions.push_back(std::move(region));
@@ -167,7 +180,29 @@ class MeasureStateTest : public ::testing::Test {
          snapshot::Severity::kHigh,
          snapshot::PhysicalRanges{{{0x100000, 0x104000}}},
          {}},
-        {"text", snapshot::Severity::kCritical, snapshot::GuestSelector{}, {}}};
+        {"text",
+         snapshot::Severity::kCritical,
+         snapshot::GuestSelector{
+             snapshot::GuestSelector::Kind::kKernel, {}, {"text"}},
+         {}}};
+    Linux();
+  }
+  void Linux() {
+    script_.meaning.semantics = "linux";
+    script_.meaning.kernel_release = "6.1.0";
+    script_.meaning.regions = {
+        {{{"kernel/text",
+           "text",
+           0xffffffff81000000,
+           0x3800,
+           0x1000,
+           {{0x180000, 0x182000}, {0x110000, 0x110800}}}},
+         ""}};
+    script_.meaning.findings = {
+        {"syscall-hooked", "critical", "sys_call_table[62]", "", "evil"}};
+    script_.meaning.records = {{"process/1", "pid=1"}, {"syscall/62", "evil"}};
+    script_.meaning.code_hash = Bytes(32, 8);
+    script_.meaning.code_hash_state = "measured";
   }
   absl::StatusOr<MeasuredState> Measure() {
     const StateParts parts{
@@ -178,8 +213,7 @@ class MeasureStateTest : public ::testing::Test {
             [this](const Uuid&) -> absl::StatusOr<std::unique_ptr<PauseGuard>> {
           story_.emplace_back("guard");
           return std::unique_ptr<PauseGuard>(std::make_unique<Guard>(story_));
-        },
-        .make_resolver = {}};
+        }};
     ASSIGN_OR_RETURN(const hypervisor::Domain domain,
                      hypervisor_.FindDomain(uuid_));
     return MeasureState(parts, policy_,
@@ -204,8 +238,11 @@ class MeasureStateTest : public ::testing::Test {
 };
 
 TEST_F(MeasureStateTest, SaysWhatWasMeasuredAndWhatWasNot) {
+  script_.meaning = {};
+  script_.meaning.semantics = "no-linux: firmware";
+  script_.meaning.regions = {{{}, "no-linux: firmware"}};
   ASSERT_OK_AND_ASSIGN(const MeasuredState state, Measure());
-  EXPECT_THAT(story_, ElementsAre("measure"));
+  EXPECT_THAT(story_, ElementsAre("understand ", "measure"));
   EXPECT_EQ(measurer_.seen.memory.boot_bytes, uint64_t{256} << 20);
   const evidence::StateStatement& statement = state.statement;
   EXPECT_EQ(statement.consistency, "live");
@@ -214,18 +251,68 @@ TEST_F(MeasureStateTest, SaysWhatWasMeasuredAndWhatWasNot) {
   EXPECT_EQ(statement.regions[0].pages, 4U);
   EXPECT_EQ(statement.regions[0].root,
             snapshot::PageTreeRoot(HashAlgorithm::kSha256, Bytes(4 * 32, 3)));
-  EXPECT_THAT(statement.regions[1].unavailable, HasSubstr("not-resolved"));
+  EXPECT_EQ(statement.regions[1].unavailable, "no-linux: firmware");
+  EXPECT_EQ(statement.semantics, "no-linux: firmware");
   EXPECT_EQ(statement.root,
             evidence::StateRoot(HashAlgorithm::kSha256, statement.regions));
   ASSERT_EQ(state.pages.regions.size(), 1U);
   EXPECT_EQ(state.pages.regions[0].digests.size(), 4U * 32);
 }
 
+TEST_F(MeasureStateTest, JoinsWhatTheKernelSaysWithItsBytes) {
+  ASSERT_OK_AND_ASSIGN(const MeasuredState state, Measure());
+  EXPECT_THAT(story_, ElementsAre("understand ", "measure", "look-again"));
+  const evidence::StateStatement& statement = state.statement;
+  EXPECT_EQ(statement.regions[1].bytes, 0x2800U);
+  EXPECT_EQ(statement.regions[1].pages, 3U);
+  EXPECT_EQ(statement.regions[1].root,
+            snapshot::PageTreeRoot(HashAlgorithm::kSha256, Bytes(3 * 32, 3)));
+  ASSERT_EQ(state.pages.regions.size(), 2U);
+  EXPECT_THAT(
+      state.pages.regions[1].parts,
+      ElementsAre(evidence::SnapshotPages::Part{
+          "kernel/text", "text", 0xffffffff81000000, 0x3800, 0x1000, 0, 3}));
+  ASSERT_EQ(statement.findings.size(), 1U);
+  EXPECT_EQ(statement.findings[0].code, "syscall-hooked");
+  EXPECT_EQ(statement.record_count, 2U);
+  EXPECT_EQ(statement.records_root,
+            evidence::RecordsRoot(HashAlgorithm::kSha256, state.pages.records));
+  EXPECT_EQ(statement.code_hash, Bytes(32, 8));
+  EXPECT_THAT(statement.notes, IsEmpty());
+}
+
+TEST_F(MeasureStateTest, SaysWhichPartsMovedMeanwhile) {
+  script_.moved = {1};
+  ASSERT_OK_AND_ASSIGN(const MeasuredState state, Measure());
+  EXPECT_THAT(state.statement.notes,
+              ElementsAre(HasSubstr("moved: text (1 of 1")));
+}
+
+TEST_F(MeasureStateTest, MakesTasksARegionOfTheirRecords) {
+  policy_.regions[1].selector = snapshot::GuestSelector{
+      snapshot::GuestSelector::Kind::kTasks, {}, {"pid"}};
+  script_.meaning.regions = {{}};
+  ASSERT_OK_AND_ASSIGN(const MeasuredState state, Measure());
+  EXPECT_EQ(state.statement.regions[1].pages, 0U);
+  EXPECT_EQ(
+      state.statement.regions[1].root,
+      evidence::RecordsRoot(HashAlgorithm::kSha256, {{"process/1", "pid=1"}}));
+  EXPECT_EQ(state.pages.regions.size(), 1U);
+}
+
+TEST_F(MeasureStateTest, LooksForNoKernelWhereNothingHasAMeaning) {
+  policy_.regions.pop_back();
+  ASSERT_OK_AND_ASSIGN(const MeasuredState state, Measure());
+  EXPECT_THAT(story_, ElementsAre("measure"));
+  EXPECT_THAT(state.statement.semantics, HasSubstr("not-asked"));
+}
+
 TEST_F(MeasureStateTest, PausesForTheCopyAlone) {
   Paused();
   ASSERT_OK_AND_ASSIGN(const MeasuredState state, Measure());
-  EXPECT_THAT(story_, ElementsAre("prepare", "guard", "pause", "copy", "resume",
-                                  "guard-off", "measure"));
+  EXPECT_THAT(story_,
+              ElementsAre("understand ", "prepare", "guard", "pause", "copy",
+                          "resume", "guard-off", "look-again", "measure"));
   EXPECT_EQ(state.statement.consistency, "paused");
 }
 
@@ -242,8 +329,8 @@ TEST_F(MeasureStateTest, ResumesWhenTheCopyFails) {
   Paused();
   script_.copied = absl::UnavailableError("the worker died");
   EXPECT_THAT(Measure(), StatusIs(absl::StatusCode::kUnavailable));
-  EXPECT_THAT(story_, ElementsAre("prepare", "guard", "pause", "copy", "resume",
-                                  "guard-off"));
+  EXPECT_THAT(story_, ElementsAre("understand ", "prepare", "guard", "pause",
+                                  "copy", "resume", "guard-off"));
 }
 
 TEST_F(MeasureStateTest, LeavesResumingToTheGuardWhenItCannot) {
@@ -254,7 +341,8 @@ TEST_F(MeasureStateTest, LeavesResumingToTheGuardWhenItCannot) {
   story_.clear();
   control_.begin = absl::UnavailableError("it may have been paused");
   EXPECT_FALSE(Measure().ok());
-  EXPECT_THAT(story_, ElementsAre("prepare", "guard", "pause", "guard-fires"));
+  EXPECT_THAT(story_, ElementsAre("understand ", "prepare", "guard", "pause",
+                                  "guard-fires"));
 }
 
 TEST_F(MeasureStateTest, S23_IsNoPauseWhereDevicesGoOnWriting) {
@@ -276,7 +364,8 @@ TEST_F(MeasureStateTest, S23_IsNoMomentWhereDevicesGoOnWriting) {
 TEST_F(MeasureStateTest, MeasuresAMomentAndSaysWhatItCost) {
   policy_.consistency = snapshot::Consistency::kPointInTime;
   ASSERT_OK_AND_ASSIGN(const MeasuredState state, Measure());
-  EXPECT_THAT(story_, ElementsAre("guard", "save", "guard-off", "measure"));
+  EXPECT_THAT(story_, ElementsAre("guard", "save", "guard-off", "understand ",
+                                  "measure"));
   EXPECT_EQ(state.statement.consistency, "point-in-time");
   EXPECT_EQ(state.statement.pause_us, 700U);
   EXPECT_THAT(state.statement.notes,
@@ -294,8 +383,9 @@ TEST_F(MeasureStateTest, PausesWhereAMomentCannotBeHadAndSaysWhy) {
     script_.saved = why;
     ASSERT_OK_AND_ASSIGN(const MeasuredState state, Measure());
     EXPECT_THAT(story_,
-                ElementsAre("guard", "save", "guard-off", "prepare", "guard",
-                            "pause", "copy", "resume", "guard-off", "measure"));
+                ElementsAre("guard", "save", "guard-off", "understand ",
+                            "prepare", "guard", "pause", "copy", "resume",
+                            "guard-off", "look-again", "measure"));
     EXPECT_EQ(state.statement.consistency, "paused");
     EXPECT_EQ(state.statement.consistency_requested, "point-in-time");
     EXPECT_THAT(state.statement.notes,
@@ -320,7 +410,7 @@ TEST_F(MeasureStateTest, S23_RefusesMemoryThatIsOnTwoHosts) {
   control_.here = {absl::OkStatus(), away};
   EXPECT_THAT(Measure(), StatusIs(absl::StatusCode::kFailedPrecondition,
                                   HasSubstr("post-copy")));
-  EXPECT_THAT(story_, ElementsAre("measure"));
+  EXPECT_THAT(story_, ElementsAre("understand ", "measure", "look-again"));
 }
 
 TEST_F(MeasureStateTest, NeedsAGuestThatRuns) {

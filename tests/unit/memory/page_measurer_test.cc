@@ -114,6 +114,30 @@ TEST_F(PageMeasurerTest, GivesEveryPagesDigestAndTouchesNoHole) {
   }
 }
 
+TEST_F(PageMeasurerTest, TakesRangesInAnyOrderAndMoreThanOnce) {
+  const std::vector<AddressRange> parts = {{17 * kMiB, 17 * kMiB + 0x2800},
+                                           {0x3010, 0x3020},
+                                           {0x6000, 0x9000},
+                                           {0x3018, 0x4000},
+                                           {0x6000, 0x7000}};
+  for (const SecretBytes* key : {(const SecretBytes*)nullptr, &key_}) {
+    for (const bool copies : {false, true}) {
+      RegionPages region = Region(parts, HashAlgorithm::kSha256);
+      ASSERT_OK_AND_ASSIGN(const auto copy, GuestCopy::Prepare(parts));
+      ASSERT_THAT(copy->Fill(*view_, std::chrono::seconds(10), 1), IsOk());
+      EXPECT_TRUE(copy->complete());
+      ASSERT_THAT(MeasurePages(*view_, copies ? copy.get() : nullptr,
+                               {.tag_key = key}, region),
+                  IsOk());
+      Bytes now(kSize);
+      ASSERT_EQ(pread(file_.get(), now.data(), kSize, 0),
+                static_cast<ssize_t>(kSize));
+      EXPECT_EQ(region.digests, Expected(region, now.data()));
+      EXPECT_EQ(region.unreadable, 0U);
+    }
+  }
+}
+
 TEST_F(PageMeasurerTest, HashesAgainOnlyWhatChanged) {
   RegionPages region = Region(All(), HashAlgorithm::kSha256);
   const MeasureOptions options{.tag_key = &key_};

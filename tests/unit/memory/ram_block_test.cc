@@ -48,6 +48,33 @@ class MemfdBlockTest : public ::testing::Test {
   uint8_t* map_ = nullptr;
 };
 
+// Long and short ranges are looked at in different ways.
+TEST_F(MemfdBlockTest, KnowsTheSameInOnePieceAndInMany) {
+  for (uint64_t page = 0; page < 8 * kMiB / kPageSize; ++page) {
+    if (page % 7 < 3 || page % 1000 > 700) {
+      map_[page * kPageSize] = 1;
+    }
+  }
+  const RamBlock block(Source());
+  ASSERT_OK_AND_ASSIGN(const auto whole, block.Extents(0, 8 * kMiB));
+  EXPECT_GT(whole.size(), 100U);
+  for (const uint64_t size : {kPageSize, 3 * kPageSize, kMiB}) {
+    std::vector<AddressRange> pieces;
+    for (uint64_t at = 0; at < 8 * kMiB; at += size) {
+      ASSERT_OK_AND_ASSIGN(const auto piece,
+                           block.Extents(at, std::min(8 * kMiB, at + size)));
+      for (const AddressRange& extent : piece) {
+        if (!pieces.empty() && pieces.back().end == extent.begin) {
+          pieces.back().end = extent.end;
+        } else {
+          pieces.push_back(extent);
+        }
+      }
+    }
+    EXPECT_EQ(pieces, whole) << size;
+  }
+}
+
 TEST_F(MemfdBlockTest, KnowsWhatExistsAndTouchesNothingElse) {
   map_[0] = 1;
   map_[3 * kMiB] = 2;

@@ -90,6 +90,13 @@ TEST(ParsePolicy, NamesWhatIsWrong) {
         Case{"begin: 0, end: 0xA0000", "begin: 5, end: 5", "is no range"},
         Case{"pages: 64", "pages: 0", "sample.pages"},
         Case{"[text, idt]", "[text, heap]", "'heap' is none of"},
+        Case{"version: 3", "version: 3\npage_bytes: 65536",
+             "regions[3] 'kernel': page_bytes: 4096"},
+        Case{"ram: {}", "tasks: {fields: [pid]}", "'ram': exclude"},
+        Case{"sample: {pages: 64, seed: nonce}",
+             "tasks: {fields: [pid]}\n  - name: more\n    tasks: {fields: "
+             "[uid]}",
+             "'more': a second one of tasks"},
         Case{"mode: paused", "mode: live", "pause_budget_ms"},
         Case{"mode: paused", "mode: sometimes", "consistency.mode"},
         Case{"every_seconds: 600", "every_seconds: 1", "every_seconds"}}) {

@@ -22,18 +22,6 @@ Policy Of(std::vector<Region> regions) {
   return policy;
 }
 
-class Resolver final : public RegionResolver {
- public:
-  absl::StatusOr<std::vector<AddressRange>> Resolve(
-      const GuestSelector& selector) override {
-    if (selector.kind != GuestSelector::Kind::kKernel) {
-      return absl::FailedPreconditionError("no-vmcoreinfo: not a Linux guest");
-    }
-    return found;
-  }
-  std::vector<AddressRange> found;
-};
-
 TEST(Select, TakesAllRamButWhatIsExcluded) {
   const Policy policy = Of({{"ram",
                              Severity::kLow,
@@ -76,25 +64,58 @@ TEST(Select, OfASampleLargerThanRamIsAllOfIt) {
   EXPECT_EQ(Select(policy, kRam, {}, nullptr)->at(0).ranges, kRam);
 }
 
-TEST(Select, SortsWhatTheGuestsKernelSaysAndBelievesNoneOfIt) {
+Region Meant(std::string name, GuestSelector selector) {
+  return {std::move(name), Severity::kCritical, std::move(selector), {}};
+}
+
+TEST(Select, AsksForEachNameAndPartOfARegionWithAMeaning) {
+  using Kind = GuestSelector::Kind;
+  using What = memory::MeaningQuery::What;
   const Policy policy =
-      Of({{"k", Severity::kCritical, GuestSelector{}, {}},
-          {"m",
-           Severity::kCritical,
-           GuestSelector{GuestSelector::Kind::kModules, {"*"}, {"text"}},
-           {}}});
-  Resolver resolver;
-  resolver.found = {
-      {0x300010, 0x300020}, {0x200000, 0x201000}, {0x200800, 0x202000}};
-  ASSERT_OK_AND_ASSIGN(auto regions, Select(policy, kRam, {}, &resolver));
-  EXPECT_THAT(regions[0].ranges, ElementsAre(AddressRange{0x200000, 0x202000},
-                                             AddressRange{0x300010, 0x300020}));
-  EXPECT_THAT(regions[1].unavailable, HasSubstr("no-vmcoreinfo"));
-  resolver.found = {{0x700000, 0x900000}};
-  ASSERT_OK_AND_ASSIGN(regions, Select(policy, kRam, {}, &resolver));
-  EXPECT_THAT(regions[0].unavailable, HasSubstr("not-ram"));
+      Of({{"ram", Severity::kLow, AllRam{}, {}},
+          Meant("k", {Kind::kKernel, {}, {"text", "idt"}}),
+          Meant("t", {Kind::kTasks, {}, {"pid", "uid"}}),
+          Meant("m", {Kind::kModules, {"a*", "b"}, {"text", "rodata"}})});
+  const auto request = WantedMeaning(policy);
+  ASSERT_TRUE(request);
+  ASSERT_EQ(request->regions.size(), 3U);
+  EXPECT_EQ(request->regions[0][0].what, What::kKernelText);
+  EXPECT_EQ(request->regions[0][1].what, What::kIdt);
+  EXPECT_TRUE(request->regions[1].empty());
+  EXPECT_THAT(request->task_fields, ElementsAre("pid", "uid"));
+  ASSERT_EQ(request->regions[2].size(), 4U);
+  EXPECT_EQ(request->regions[2][3].what, What::kModuleRodata);
+  EXPECT_EQ(request->regions[2][3].pattern, "b");
+  EXPECT_FALSE(WantedMeaning(Of({{"ram", Severity::kLow, AllRam{}, {}}})));
+}
+
+TEST(Select, LeavesNamedPartsInTheirOrder) {
+  const Policy policy =
+      Of({{"ram", Severity::kLow, PhysicalRanges{{{0x1000, 0x2000}}}, {}},
+          Meant("k", {GuestSelector::Kind::kSymbols, {"*"}, {}}),
+          Meant("t", {GuestSelector::Kind::kTasks, {}, {"pid"}})});
+  memory::GuestMeaning meaning;
+  meaning.semantics = "linux";
+  meaning.regions.resize(2);
+  meaning.regions[0].parts = {
+      {"symbol/a", "data", 0xf000, 0x20, 0, {{0x300010, 0x300030}}},
+      {"symbol/b",
+       "code",
+       0xa000,
+       0x2000,
+       0x800,
+       {{0x200000, 0x201000}, {0x180000, 0x180800}}}};
+  ASSERT_OK_AND_ASSIGN(auto regions, Select(policy, kRam, {}, &meaning));
+  EXPECT_THAT(regions[1].ranges, ElementsAre(AddressRange{0x300010, 0x300030},
+                                             AddressRange{0x200000, 0x201000},
+                                             AddressRange{0x180000, 0x180800}));
+  EXPECT_EQ(regions[1].parts, meaning.regions[0].parts);
+  EXPECT_TRUE(regions[2].records);
+  meaning.regions[0] = {{}, "no-linux: firmware"};
+  ASSERT_OK_AND_ASSIGN(regions, Select(policy, kRam, {}, &meaning));
+  EXPECT_EQ(regions[1].unavailable, "no-linux: firmware");
   ASSERT_OK_AND_ASSIGN(regions, Select(policy, kRam, {}, nullptr));
-  EXPECT_THAT(regions[0].unavailable, HasSubstr("not-resolved"));
+  EXPECT_THAT(regions[1].unavailable, HasSubstr("not-resolved"));
 }
 
 TEST(Select, KeepsThePolicysLimit) {

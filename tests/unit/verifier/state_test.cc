@@ -89,6 +89,11 @@ TEST_F(StateTest, IsRefusedWithFieldsThatCannotBe) {
       +[](evidence::StateStatement& s) { s.regions[1].pages = 1; },
       +[](evidence::StateStatement& s) { s.regions[0].unreadable_pages = 3; },
       +[](evidence::StateStatement& s) { s.regions[1].name = "text"; },
+      +[](evidence::StateStatement& s) {
+        s.findings = {{"x", "dire", "", "", ""}};
+      },
+      +[](evidence::StateStatement& s) { s.record_count = 1; },
+      +[](evidence::StateStatement& s) { s.code_hash = Bytes(3); },
   };
   const evidence::StateStatement good = statement;
   int number = 0;
@@ -119,6 +124,36 @@ TEST_F(StateTest, IsHeldAgainstWhatIsDemanded) {
   demands = {};
   demands.evidence.expected_vm_uuid = "another";
   EXPECT_EQ(Code(Appraise()), reason::kVmMismatch);
+}
+
+TEST_F(StateTest, IsHeldAgainstTheKernelThatIsKnown) {
+  statement.semantics = "linux";
+  statement.kernel_build_id = Bytes(20, 1);
+  statement.code_hash = Bytes(32, 2);
+  statement.findings = {{"syscall-hooked", "high", "62", "kill", "evil"}};
+  demands.kernel_build_id = Bytes(20, 1);
+  demands.code_hash = Bytes(32, 2);
+  demands.refuse_findings = "critical";
+  EXPECT_EQ(Code(Appraise()), "trusted");
+  demands.refuse_findings = "medium";
+  const StateAppraisal appraisal = Appraise();
+  EXPECT_EQ(Code(appraisal), reason::kGuestFinding);
+  EXPECT_EQ(appraisal.verdict.reasons[0].element, "syscall-hooked: 62");
+  demands = {};
+  demands.kernel_build_id = Bytes(20, 9);
+  EXPECT_EQ(Code(Appraise()), reason::kKernelUnexpected);
+  demands = {};
+  demands.code_hash = Bytes(32, 9);
+  EXPECT_EQ(Code(Appraise()), reason::kCodeHashUnexpected);
+  // Nobody looked: that is no pass.
+  statement.findings.clear();
+  statement.semantics = "no-linux: firmware";
+  demands = {};
+  demands.refuse_findings = "critical";
+  EXPECT_EQ(Code(Appraise()), reason::kGuestFinding);
+  demands.refuse_findings = "dire";
+  EXPECT_THAT(VerifyState(Bytes(), anchors, demands, now),
+              StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 TEST_F(StateTest, IsNoConfigurationAndNoConfigurationIsMemory) {

@@ -139,7 +139,7 @@ TEST_F(CodecTest, StateStatementAndPagesSurviveTheRoundTrip) {
       {{"text",
         {{0x1000, 0x3000}},
         Bytes(64, 5),
-        {{"kernel/text", "code", 1U << 31, 8192, 0, 0, 2}}}},
+        {{"kernel/text", "text", 1U << 31, 8192, 0, 0, 2}}}},
       {{"syscall/62", "__x64_sys_kill"}}};
   ASSERT_OK_AND_ASSIGN(const evidence::SnapshotPages again,
                        ParseSnapshotPages(EncodeSnapshotPages(pages)));

@@ -1,0 +1,427 @@
+// Snapshots that say what a real guest's kernel does: from the daemon's command
+// line through its confined worker, the TPM and back, offline. What attacks on
+// the guest's memory look like in the next snapshot, and that ordinary life and
+// a reboot look like nothing.
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <map>
+#include <regex>
+
+#include "base/handles.h"
+#include "fmt/format.h"
+#include "gmock/gmock.h"
+#include "kvm/linux/process_scan.h"
+#include "nlohmann/json.hpp"
+#include "support/daemon_process.h"
+#include "support/kernel_attacks.h"
+#include "support/libvirt_host.h"
+#include "support/matchers.h"
+#include "support/run_command.h"
+#include "support/swtpm.h"
+#include "wire/codec.h"
+
+namespace vmattest {
+namespace {
+
+using ::testing::Contains;
+using testing::DaemonProcess;
+using ::testing::ElementsAre;
+using testing::Eventually;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using testing::IsOk;
+using testing::KernelAttack;
+using testing::KernelView;
+using testing::LibvirtHost;
+using testing::MemfdGuestMemory;
+using testing::Ran;
+using testing::Swtpm;
+
+constexpr std::string_view kPolicy = R"(
+id: linux
+version: 1
+consistency: {mode: paused, pause_budget_ms: 10000}
+regions:
+  - {name: text, severity: critical, kernel: {parts: [text]}}
+  - name: tables
+    severity: critical
+    kernel: {parts: [idt, gdt, syscall_table]}
+  - {name: rodata, severity: high, kernel: {parts: [rodata]}}
+  - name: modules
+    severity: high
+    modules: {names: ["*"], parts: [text, rodata]}
+  - {name: helpers, severity: high, symbols: {names: ["modprobe_pa?h", core_pattern]}}
+  - name: tasks
+    tasks: {fields: [pid, comm, uid, gid, caps, parent]}
+  - name: busybox
+    process: {executable: /bin/busybox, mappings: [executable, anonymous]}
+  - {name: low, physical: {ranges: [{begin: 0x100000, end: 0x200000}]}}
+  - {name: none, severity: low, symbols: {names: ["no_such_symbol_*"]}}
+)";
+
+// Each line from the console is a command.
+constexpr std::string_view kJob = R"(#!/bin/sh
+stty -echo
+echo CONSOLE-"READY"
+n=0
+while read -r line; do
+  eval "$line" 2>&1
+  n=$((n + 1))
+  echo "CONSOLE-DONE-$n."
+done
+)";
+
+struct Kernel {
+  const char* name;
+  const char* package;
+};
+
+constexpr Kernel kKernels[] = {
+    {"6.1", R"(linux-image-6\.1\.0-[0-9]+-cloud-amd64)"},
+    {"6.12", R"(linux-image-6\.12\.[0-9.]+\+deb1[23]-cloud-amd64)"}};
+
+// A snapshot as its evidence and its pages say.
+struct Snapshot {
+  nlohmann::json state;
+  evidence::SnapshotPages pages;
+
+  [[nodiscard]] std::string findings() const {
+    return state["findings"].dump(1);
+  }
+  [[nodiscard]] std::map<std::string, std::string> records() const {
+    std::map<std::string, std::string> records;
+    for (const evidence::StateRecord& record : pages.records) {
+      records[record.name] = record.text;
+    }
+    return records;
+  }
+  [[nodiscard]] const nlohmann::json& region(const std::string& name) const {
+    for (const nlohmann::json& region : state["regions"]) {
+      if (region["name"] == name) {
+        return region;
+      }
+    }
+    static const nlohmann::json kNone;
+    return kNone;
+  }
+  [[nodiscard]] std::map<std::string, uint64_t> parts() const {
+    std::map<std::string, uint64_t> parts;
+    for (const auto& region : pages.regions) {
+      for (const auto& part : region.parts) {
+        parts[part.name] = part.address;
+      }
+    }
+    return parts;
+  }
+};
+
+class SemanticSnapshotTest : public ::testing::TestWithParam<Kernel> {
+ protected:
+  // One bed, and one guest for each kernel.
+  static void SetUpTestSuite() {
+    if (!LibvirtHost::WhyNot().empty()) {
+      return;
+    }
+    auto host = LibvirtHost::Up("semantic");
+    ASSERT_THAT(host.status(), IsOk());
+    host_ = std::move(*host).release();
+    tpm_ = new Swtpm;
+    const auto policies = host_->folder() / "policies";
+    std::filesystem::create_directory(policies);
+    std::filesystem::create_directory(host_->folder() / "anchors");
+    std::ofstream(policies / "linux.yaml") << kPolicy;
+    daemon_ = new DaemonProcess(
+        {.libvirt_uri = host_->uri(),
+         .tcti = tpm_->tcti(),
+         .more = fmt::format("kvm: {{libvirt_run_dir: {}/host/run/qemu}}\n"
+                             "memory: {{enabled: true, policies: {}}}\n",
+                             host_->folder().string(), policies.string())});
+    ASSERT_TRUE(daemon_->AwaitServing()) << daemon_->log();
+    Vmattest({"host-identity", "--out", Path("anchors/host.json")});
+  }
+  static void TearDownTestSuite() {
+    delete daemon_;
+    delete tpm_;
+    delete host_;
+  }
+  void SetUp() override {
+    VMATTEST_REQUIRE_LIBVIRT_HOST();
+    name_ = fmt::format("guest-{}", GetParam().name);
+    if (Started().count(name_) == 0) {
+      const absl::Status made = MakeGuest();
+      if (absl::IsNotFound(made)) {
+        GTEST_SKIP() << made;
+      }
+      ASSERT_THAT(made, IsOk());
+      Boot();
+      Started()[name_] = 0;
+    }
+    OpenMemory();
+  }
+
+  absl::Status MakeGuest() {
+    const char* const named = std::getenv("VMATTEST_GUEST");
+    const std::string folder =
+        fmt::format("{}-{}", named != nullptr ? named : VMATTEST_GUEST_FOLDER,
+                    GetParam().name);
+    const std::string tools = VMATTEST_TESTBED;
+    const auto made = testing::RunCommand(
+        {tools + "/make-guest", folder, GetParam().package});
+    if (!made.ok()) {
+      return made.status().message().find("apt knows no") == std::string::npos
+                 ? made.status()
+                 : absl::NotFoundError(std::string(made.status().message()));
+    }
+    std::ofstream(Path("job")) << kJob;
+    const std::string initrd = Path(name_ + ".img");
+    RETURN_IF_ERROR(
+        testing::RunCommand(
+            {tools + "/add-job", folder + "/initrd.img", initrd, Path("job")})
+            .status());
+    ASSIGN_OR_RETURN(
+        const std::string xml,
+        testing::RunCommand({tools + "/make-domain", name_, folder,
+                             "backing=memfd", "mem=512", "machine=pc", "cpus=2",
+                             "uuid=" + Uuid(), "initrd=" + initrd,
+                             "cpu=<cpu mode='maximum'/>"}));
+    std::ofstream(Path(name_ + ".xml")) << xml;
+    return absl::OkStatus();
+  }
+  [[nodiscard]] std::string Uuid() const {
+    return fmt::format("00000000-0000-4000-8000-00000000000{}",
+                       name_.size() % 10);
+  }
+  void Boot() {
+    ASSERT_THAT(host_->Virsh({"create", Path(name_ + ".xml")}), IsOk());
+    ASSERT_TRUE(host_->AwaitConsole(name_, "CONSOLE-READY"))
+        << host_->Console(name_);
+  }
+  void OpenMemory() {
+    const auto process = kvm::FindDomainProcess(
+        name_, Uuid(), host_->folder() / "host" / "run" / "qemu", "/proc");
+    ASSERT_THAT(process.status(), IsOk());
+    auto memory = MemfdGuestMemory::Open(process->pid);
+    ASSERT_THAT(memory.status(), IsOk());
+    memory_ = *std::move(memory);
+  }
+  // Runs a line of shell in the guest, at its console.
+  void Run(const std::string& line) {
+    auto tty = host_->Virsh({"ttyconsole", name_});
+    ASSERT_THAT(tty.status(), IsOk());
+    tty->erase(tty->find_last_not_of(" \n") + 1);
+    // Open until the answer is there: QEMU reads only what somebody holds.
+    const UniqueFd console(open(tty->c_str(), O_WRONLY | O_NOCTTY | O_CLOEXEC));
+    ASSERT_TRUE(console.valid()) << *tty;
+    const std::string command = line + "\n";
+    ASSERT_EQ(write(console.get(), command.data(), command.size()),
+              static_cast<ssize_t>(command.size()));
+    const std::string done =
+        fmt::format("CONSOLE-DONE-{}.", ++Started()[name_]);
+    ASSERT_TRUE(host_->AwaitConsole(name_, done)) << host_->Console(name_);
+  }
+
+  static Ran Vmattest(const std::vector<std::string>& words) {
+    Ran ran = daemon_->Vmattest(words);
+    EXPECT_EQ(ran.exit_code, 0) << ran.out << ran.err << daemon_->log();
+    return ran;
+  }
+  static std::string Path(const std::string& name) {
+    return host_->folder() / name;
+  }
+  Snapshot Take() {
+    shown_ = Vmattest({"snapshot", "capture", "--vm", name_, "--policy",
+                       "linux", "--out", Path("e")})
+                 .err;
+    const std::string id = shown_.substr(0, shown_.find(' '));
+    Vmattest({"snapshot", "get", "--vm", name_, "--id", id, "--out", Path("e"),
+              "--pages", Path("pages")});
+    const Ran ran = testing::RunToEnd({DaemonProcess::CommandLine(), "verify",
+                                       Path("e"), "--anchors", Path("anchors"),
+                                       "--pages", Path("pages"), "--json"});
+    EXPECT_EQ(ran.exit_code, 0) << ran.out << ran.err;
+    Snapshot taken;
+    taken.state = nlohmann::json::parse(ran.out, nullptr, false)["state"];
+    std::ifstream file(Path("pages"), std::ios::binary);
+    const std::string bytes{std::istreambuf_iterator<char>(file), {}};
+    auto pages = wire::ParseSnapshotPages(AsBytes(bytes));
+    EXPECT_THAT(pages.status(), IsOk());
+    taken.pages = std::move(pages).value_or(evidence::SnapshotPages());
+    return taken;
+  }
+  // Takes a snapshot under `attack`: its findings must be of one code, about
+  // `element`, and shown.
+  Snapshot ExpectFinding(const std::string& code, const std::string& element) {
+    Snapshot taken = Take();
+    bool found = false;
+    for (const nlohmann::json& finding : taken.state["findings"]) {
+      found = found || (finding["code"] == code &&
+                        finding["element"].get<std::string>().find(element) !=
+                            std::string::npos);
+    }
+    EXPECT_TRUE(found) << code << " " << element << taken.findings();
+    EXPECT_THAT(shown_, HasSubstr("finding     critical " + code));
+    return taken;
+  }
+  // What differs beside processes and modules, which come and go.
+  static std::vector<std::string> Changed(const Snapshot& before,
+                                          const Snapshot& after) {
+    std::map<std::string, std::string> left = before.records();
+    std::vector<std::string> names;
+    for (const auto& [name, text] : after.records()) {
+      const auto same = left.find(name);
+      const bool comes_and_goes =
+          name.rfind("process/", 0) == 0 || name.rfind("module/", 0) == 0;
+      if (!comes_and_goes && (same == left.end() || same->second != text)) {
+        names.push_back(name);
+      }
+      left.erase(name);
+    }
+    for (const auto& [name, text] : left) {
+      if (name.rfind("process/", 0) != 0 && name.rfind("module/", 0) != 0) {
+        names.push_back(name);
+      }
+    }
+    return names;
+  }
+
+  // Names of the guests that run, with the number of commands they were given.
+  static std::map<std::string, int>& Started() {
+    static std::map<std::string, int> started;
+    return started;
+  }
+  static inline LibvirtHost* host_ = nullptr;
+  static inline Swtpm* tpm_ = nullptr;
+  static inline DaemonProcess* daemon_ = nullptr;
+  std::string name_;
+  std::string shown_;  // what `snapshot capture` told a person
+  std::unique_ptr<MemfdGuestMemory> memory_;
+};
+
+TEST_P(SemanticSnapshotTest, HealthyGuestIsNamedWholeAndHasNoFindings) {
+  const Snapshot taken = Take();
+  EXPECT_EQ(taken.state["semantics"], "linux") << taken.state.dump(1);
+  EXPECT_EQ(taken.state["findings"].size(), 0U) << taken.findings();
+  EXPECT_EQ(taken.state["consistency"], "paused") << taken.state.dump(1);
+  EXPECT_EQ(taken.state["code_hash"].get<std::string>().size(), 64U)
+      << taken.state["code_hash_state"];
+  EXPECT_THAT(taken.state["code_hash_state"].get<std::string>(),
+              HasSubstr("kernel: "));
+  for (const char* name : {"text", "tables", "rodata", "modules", "helpers",
+                           "tasks", "busybox", "low"}) {
+    EXPECT_EQ(taken.region(name)["unavailable"], "") << name;
+  }
+  EXPECT_THAT(taken.region("none")["unavailable"].get<std::string>(),
+              HasSubstr("not-found"));
+  const std::map<std::string, uint64_t> parts = taken.parts();
+  for (const char* name : {"kernel/text", "idt", "gdt/cpu1", "syscall_table",
+                           "module/virtio_net/text", "symbol/modprobe_path"}) {
+    EXPECT_EQ(parts.count(name), 1U) << name;
+  }
+  EXPECT_THAT(shown_, HasSubstr("kernel/text"));
+  EXPECT_THAT(shown_,
+              HasSubstr(std::string("kernel      linux ") + GetParam().name));
+  std::map<std::string, std::string> records = taken.records();
+  EXPECT_THAT(records["kernel/cmdline"], HasSubstr("console=ttyS0 quiet"));
+  EXPECT_THAT(records["kernel/version"], HasSubstr("Linux version "));
+  EXPECT_EQ(records["kernel/release"], taken.state["kernel_release"]);
+  EXPECT_EQ(records["syscall/62"], "__x64_sys_kill");
+  EXPECT_THAT(records["process/1"], HasSubstr("comm=init uid=0"));
+}
+
+TEST_P(SemanticSnapshotTest, AttacksAreNamedInTheNextSnapshot) {
+  Run("echo 'user:x:1000:1000::/:/bin/sh' >/etc/passwd; "
+      "su user -c 'exec sleep 10000' & sleep 1");
+  const Snapshot healthy = Take();
+  ASSERT_EQ(healthy.state["findings"].size(), 0U) << healthy.findings();
+  KernelView view(*memory_);
+  {
+    KernelAttack attack(*memory_);
+    testing::HookSystemCall(attack, view, 62);
+    const Snapshot taken =
+        ExpectFinding("syscall-hooked", "sys_call_table[62]");
+    EXPECT_THAT(Changed(healthy, taken), ElementsAre("syscall/62"));
+    EXPECT_NE(taken.region("tables")["root"], healthy.region("tables")["root"]);
+  }
+  {
+    KernelAttack attack(*memory_);
+    testing::PatchFunction(attack, view, "commit_creds");
+    const Snapshot taken = ExpectFinding("code-modified", "commit_creds");
+    EXPECT_NE(taken.state["code_hash"], healthy.state["code_hash"]);
+  }
+  {
+    KernelAttack attack(*memory_);
+    testing::HideModule(attack, view, "qemu_fw_cfg");
+    ExpectFinding("module-hidden", "qemu_fw_cfg");
+  }
+  {
+    // Of a vector that nothing raises: the guest goes on.
+    KernelAttack attack(*memory_);
+    testing::HookInterrupt(attack, view, 4);
+    ExpectFinding("interrupt-hooked", "idt_table[4]");
+  }
+  {
+    KernelAttack attack(*memory_);
+    testing::MakeDataExecutable(attack, view);
+    ExpectFinding("code-unknown", "");
+  }
+  // What only a comparison shows: settings and identities.
+  const auto& all = view.inspection.processes.processes;
+  const auto victim = std::find_if(
+      all.begin(), all.end(), [](const auto& one) { return one.uid == 1000; });
+  ASSERT_NE(victim, all.end());
+  {
+    KernelAttack attack(*memory_);
+    testing::MakeRoot(attack, view, victim->pid);
+    attack.Write(view.kernel(), view.Symbol("modprobe_path"),
+                 ToBytes(std::string_view("/tmp/x\0", 7)));
+    const Snapshot taken = Take();
+    EXPECT_THAT(Changed(healthy, taken), ElementsAre("helper/modprobe_path"));
+    EXPECT_EQ(taken.records()["helper/modprobe_path"], "/tmp/x");
+    const std::string process = fmt::format("process/{}", victim->pid);
+    EXPECT_THAT(healthy.records()[process], HasSubstr(" uid=1000 "));
+    EXPECT_THAT(taken.records()[process],
+                HasSubstr(" uid=0 euid=0 gid=0 egid=0 "));
+    EXPECT_NE(taken.region("tasks")["root"], healthy.region("tasks")["root"]);
+    EXPECT_NE(taken.region("helpers")["root"],
+              healthy.region("helpers")["root"]);
+  }
+  const Snapshot after = Take();
+  EXPECT_EQ(after.state["findings"].size(), 0U) << after.findings();
+  EXPECT_THAT(Changed(healthy, after), IsEmpty());
+  EXPECT_EQ(after.state["code_hash"], healthy.state["code_hash"]);
+}
+
+TEST_P(SemanticSnapshotTest, OrdinaryLifeAndARebootRaiseNoAlarm) {
+  const Snapshot before = Take();
+  Run("echo 1 >/proc/sys/kernel/sched_schedstats");  // a static key
+  Run("rmmod qemu_fw_cfg; insmod /lib/modules/qemu_fw_cfg.ko; "
+      "for i in 1 2 3 4 5; do sleep 1000 & done; ls -R /sys >/dev/null");
+  const Snapshot after = Take();
+  EXPECT_EQ(after.state["findings"].size(), 0U) << after.findings();
+  EXPECT_EQ(after.state["code_hash"], before.state["code_hash"]);
+  EXPECT_THAT(Changed(before, after), IsEmpty());
+
+  ASSERT_THAT(host_->Virsh({"destroy", name_}), IsOk());
+  Boot();
+  Started()[name_] = 0;
+  const Snapshot rebooted = Take();
+  EXPECT_EQ(rebooted.state["findings"].size(), 0U) << rebooted.findings();
+  EXPECT_EQ(rebooted.state["code_hash"], before.state["code_hash"]);
+  EXPECT_NE(rebooted.region("text")["root"], before.region("text")["root"])
+      << "KASLR put the same code elsewhere";
+  EXPECT_THAT(Changed(before, rebooted), IsEmpty());
+}
+
+INSTANTIATE_TEST_SUITE_P(Kernels, SemanticSnapshotTest,
+                         ::testing::ValuesIn(kKernels),
+                         [](const ::testing::TestParamInfo<Kernel>& kernel) {
+                           return kernel.param.name == std::string("6.1")
+                                      ? "Linux6_1"
+                                      : "Linux6_12";
+                         });
+
+}  // namespace
+}  // namespace vmattest
