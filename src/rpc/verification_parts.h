@@ -19,6 +19,7 @@ struct VerificationParts {
   verification::ReferenceBook& references;
   verification::OrderBook& orders;
   verification::Appraiser& appraiser;
+  verification::ResultKeys& result_keys;
   verification::DecisionLog& log;
   Executor& requests;  // blocking work
   Executor& watch;     // one thread: everything of alert streams

@@ -66,6 +66,7 @@ class VerifierServerTest : public ::testing::Test {
             .references = rig_.references,
             .orders = rig_.orders,
             .appraiser = rig_.appraiser,
+            .result_keys = rig_.keys,
             .log = rig_.log,
             .requests = requests_,
             .watch = watch_,
