@@ -139,10 +139,11 @@ rpc::ServiceMaker Daemon::Owners::Services() {
   if (memory) {
     own = rpc::Together(std::move(own), memory->Services());
   }
-  return verification ? rpc::Together(std::move(own),
-                                      rpc::VerificationServices(
-                                          verification->Parts(requests, watch)))
-                      : own;
+  return config.verification
+             ? rpc::Together(std::move(own),
+                             rpc::VerificationServices(
+                                 verification->Parts(requests, watch)))
+             : own;
 }
 
 }  // namespace vmattest::daemon

@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/executor.h"
 #include "config/daemon_config.h"
-#include "gate/launch_verifier.h"
+#include "daemon/gate_verifier.h"
 #include "gate/strict_start.h"
 #include "hypervisor/hypervisor.h"
 #include "image/content_digest.h"
@@ -42,7 +42,7 @@ class GateHost final : public hypervisor::HypervisorObserver {
     const Clock& clock;
     std::function<bool(const Uuid&)> salted;
     std::function<uint64_t()> unmanaged;
-    std::shared_ptr<gate::LaunchVerifier> remote;  // with gate.verifier
+    GateVerifier verifier;
   };
   // Everything but the socket. Errors name the key.
   static absl::StatusOr<std::unique_ptr<GateHost>> Make(
