@@ -10,6 +10,7 @@
 #include "cli/decisions_command.h"
 #include "cli/hosts_command.h"
 #include "cli/references_command.h"
+#include "cli/result_keys_command.h"
 
 namespace vmattest::cli {
 namespace {
@@ -245,6 +246,24 @@ void AddDecisions(CLI::App& app, Run* run) {
   watch->add_option("--count", watch_args->count, "end after so many");
 }
 
+void AddResultKeys(CLI::App& app, Run* run) {
+  CLI::App* keys = app.add_subcommand(
+      "result-keys", "What a verifier signs results with, and its exchange");
+  keys->require_subcommand(1);
+  const auto add = [&](const char* name, const char* step, const char* what) {
+    auto [command, args] =
+        AddOne<ResultKeysArgs>(*keys, name, what, run, RunResultKeys);
+    args->step = step;
+    command->add_option("--out", args->out,
+                        "file for all of them, a JWK set for relying parties");
+  };
+  add("list", "", "Next, active and old ones");
+  add("prepare", "prepare", "Make and publish the next ones");
+  add("activate", "activate",
+      "Sign with the next ones; only once relying parties have them");
+  add("retire", "retire", "Publish the old ones no more");
+}
+
 }  // namespace
 
 void AddVerifierCommands(CLI::App& app, Run* run) {
@@ -254,6 +273,7 @@ void AddVerifierCommands(CLI::App& app, Run* run) {
   AddOrders(app, run);
   AddAppraise(app, run);
   AddDecisions(app, run);
+  AddResultKeys(app, run);
 }
 
 }  // namespace vmattest::cli

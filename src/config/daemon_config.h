@@ -131,6 +131,8 @@ struct DaemonConfig {
   std::optional<std::string> metrics_address;
   std::optional<VerifierClient> verifier;
   std::optional<VerificationSettings> verification;  // none: it serves none
+  // The same, or what the gate's embedded verifier has without being served.
+  VerificationSettings verifier_stack;
   GateConfig gate;
   MemoryConfig memory;
   std::optional<HostLedgerSettings> ledger;  // none: it writes to none

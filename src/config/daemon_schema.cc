@@ -99,8 +99,9 @@ class Checker : private KeyChecks {
     ASSIGN_OR_RETURN(VerificationSettings settings,
                      CheckVerification(in_.verification(), *this));
     if (in_.verification().enabled()) {
-      out_.verification = std::move(settings);
+      out_.verification = settings;
     }
+    out_.verifier_stack = std::move(settings);
     return absl::OkStatus();
   }
 
@@ -464,7 +465,7 @@ class Checker : private KeyChecks {
     return absl::OkStatus();
   }
 
-  absl::Status GateFolders(const v1::GateConfig& in, GateConfig& to) const {
+  absl::Status GateFolders(const v1::GateConfig& in, GateConfig& to) {
     ASSIGN_OR_RETURN(to.approvers,
                      AbsolutePath("gate.approvers", in.approvers()));
     ASSIGN_OR_RETURN(to.references,
@@ -480,6 +481,24 @@ class Checker : private KeyChecks {
           std::filesystem::path path,
           AbsolutePath(fmt::format("gate.store[{}]", i), in.store(i)));
       to.store.push_back(std::move(path));
+    }
+    return to.verifier ? absl::OkStatus() : EmbeddedVerifier(to);
+  }
+
+  // One book: what the gate asks is what is served, if it is.
+  absl::Status EmbeddedVerifier(const GateConfig& gate) {
+    if (!gate.enabled) {
+      return absl::OkStatus();
+    }
+    if (out_.verification && gate.approvers != out_.verification->approvers) {
+      return Error("gate.approvers",
+                   fmt::format("must be verification.approvers, {}: the "
+                               "embedded verifier is the one that is served",
+                               out_.verification->approvers.string()));
+    }
+    out_.verifier_stack.approvers = gate.approvers;
+    if (out_.verifier_stack.module.empty()) {
+      out_.verifier_stack.module = out_.signing.module;
     }
     return absl::OkStatus();
   }

@@ -244,7 +244,8 @@ absl::Status Daemon::Owners::EnrollWith(
   return absl::OkStatus();
 }
 
-// A verifier of its own folder and keys, for whoever has a role with it.
+// A verifier of its own folder and keys: for the gate, and, if it is served,
+// for whoever has a role with it.
 absl::Status Daemon::Owners::OpenVerification() {
   const std::filesystem::path folder = config.state_dir / "verifier";
   std::error_code error;
@@ -255,12 +256,15 @@ absl::Status Daemon::Owners::OpenVerification() {
   if (error) {
     return ErrnoStatus(error.value(), folder.string());
   }
-  ASSIGN_OR_RETURN(verification, verifierd::VerificationStack::Open(
-                                     {.folder = folder,
-                                      .settings = *config.verification,
-                                      .max_watchers = config.max_watchers,
-                                      .watcher_lag = config.watcher_queue},
-                                     clock));
+  RETURN_IF_ERROR(KeepEmbeddedKey(config.state_dir / "gate", folder));
+  ASSIGN_OR_RETURN(verification,
+                   verifierd::VerificationStack::Open(
+                       {.folder = folder,
+                        .settings = config.verifier_stack,
+                        .max_watchers = config.max_watchers,
+                        .watcher_lag = config.watcher_queue,
+                        .enrols = config.verification.has_value()},
+                       clock));
   health.Set(kVerifierStore, verification->Tick());
   return absl::OkStatus();
 }
@@ -302,6 +306,10 @@ absl::Status Daemon::Owners::MakeGate() {
     health.Set("gate", absl::OkStatus());
     return absl::OkStatus();
   }
+  GateVerifier verifier =
+      config.gate.verifier
+          ? RemoteVerifier(config.gate, remote)
+          : OwnVerifier(config.gate, *verification, signer, clock);
   ASSIGN_OR_RETURN(
       gate,
       GateHost::Make(config, {.hypervisor = libvirt,
@@ -317,7 +325,7 @@ absl::Status Daemon::Owners::MakeGate() {
                               .clock = clock,
                               .salted = salted,
                               .unmanaged = [this] { return Unmanaged(); },
-                              .remote = remote,
+                              .verifier = std::move(verifier),
                               .ledger = ledger.get()}));
   return gate->Listen();
 }
@@ -368,7 +376,7 @@ absl::Status Daemon::Owners::Listen() {
   const rpc::ServerLimits limits = {
       .max_message_bytes =
           std::max(config.max_message_bytes,
-                   verification ? kVerifierMessage : uint32_t{0}),
+                   config.verification ? kVerifierMessage : uint32_t{0}),
       .reflection = config.reflection};
   ASSIGN_OR_RETURN_WITH(
       auto admin,
@@ -472,7 +480,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(
   if (config.verifier) {
     RETURN_IF_ERROR_WITH(owners.EnrollWith(*config.verifier), "verifier");
   }
-  if (config.verification) {
+  if (config.verification || (config.gate.enabled && !config.gate.verifier)) {
     RETURN_IF_ERROR(owners.OpenVerification());
   }
   RETURN_IF_ERROR(owners.OpenLedger());

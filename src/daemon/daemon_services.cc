@@ -149,10 +149,11 @@ rpc::ServiceMaker Daemon::Owners::Services() {
   if (ledger) {
     own = rpc::Together(std::move(own), ledger->Services());
   }
-  return verification ? rpc::Together(std::move(own),
-                                      rpc::VerificationServices(
-                                          verification->Parts(requests, watch)))
-                      : own;
+  return config.verification
+             ? rpc::Together(std::move(own),
+                             rpc::VerificationServices(
+                                 verification->Parts(requests, watch)))
+             : own;
 }
 
 }  // namespace vmattest::daemon

@@ -1,5 +1,6 @@
 #include "daemon/gate_host.h"
 
+#include <algorithm>
 #include <atomic>
 #include <set>
 #include <utility>
@@ -8,7 +9,6 @@
 #include "base/log.h"
 #include "base/mutex.h"
 #include "daemon/config_values.h"
-#include "daemon/gate_verifier.h"
 #include "daemon/policy_feed.h"
 #include "daemon/setup.h"
 #include "fmt/format.h"
@@ -67,7 +67,7 @@ gate::HookServer::Options ServerOptions(const config::GateConfig& config) {
 
 struct GateHost::Work {
   Work(const config::DaemonConfig& config_in, Parts parts_in,
-       gate::GateKey key_in, GateVerifier verifier_in,
+       gate::GateKey key_in, std::vector<token::VerificationKey> keys_in,
        std::unique_ptr<gate::PolicyStore> policy_in,
        std::filesystem::path hook_program);
   void Note(std::string kind, std::map<std::string, std::string> facts);
@@ -82,6 +82,7 @@ struct GateHost::Work {
   void TellLedger(const std::vector<std::string>& as_approved);
   void LookSoon();
   absl::Status WriteTrust();
+  absl::Status RefreshKeys() EXCLUDES_LOCK(keys_mutex);
   [[nodiscard]] std::vector<std::string> Defined() const;
   // Something of that VM may be another: looked at soon, on `gate-look`.
   void Changed(const std::string& vm_uuid) EXCLUDES_LOCK(changed_mutex);
@@ -92,8 +93,8 @@ struct GateHost::Work {
   const std::filesystem::path folder = config.state_dir / "gate";
   const gate::GateKey key;
   const std::unique_ptr<gate::PolicyStore> policy;
-  const GateVerifier verifier;
-  Current<std::vector<token::VerificationKey>> verifier_keys{verifier.keys};
+  Mutex keys_mutex;  // of who replaces them
+  Current<std::vector<token::VerificationKey>> verifier_keys;
   gate::VerdictCache verdicts{folder / "verdicts"};
   Mutex changed_mutex;
   std::set<std::string> changed GUARDED_BY(changed_mutex);
@@ -123,14 +124,15 @@ struct GateHost::Work {
 };
 
 GateHost::Work::Work(const config::DaemonConfig& config_in, Parts parts_in,
-                     gate::GateKey key_in, GateVerifier verifier_in,
+                     gate::GateKey key_in,
+                     std::vector<token::VerificationKey> keys_in,
                      std::unique_ptr<gate::PolicyStore> policy_in,
                      std::filesystem::path hook_program)
     : config(config_in),
       parts(std::move(parts_in)),
       key(std::move(key_in)),
       policy(std::move(policy_in)),
-      verifier(std::move(verifier_in)),
+      verifier_keys(std::move(keys_in)),
       sessions(parts.clock, &running),
       images(folder / "images", parts.clock, Noter()),
       disks(folder / "disks", {.digester = parts.digester,
@@ -144,7 +146,7 @@ GateHost::Work::Work(const config::DaemonConfig& config_in, Parts parts_in,
             .inspector = parts.inspector,
             .make_parser = parts.make_parser,
             .evidence = evidence,
-            .verifier = *verifier.verifier,
+            .verifier = *parts.verifier.verifier,
             .verifier_keys = verifier_keys,
             .policy = *policy,
             .verdicts = verdicts,
@@ -177,7 +179,7 @@ GateHost::Work::Work(const config::DaemonConfig& config_in, Parts parts_in,
               .grants = grants,
               .note = Noter(),
               .scratch = config.processes.scratch_dir}),
-      feed({.verifier = *verifier.verifier,
+      feed({.verifier = *parts.verifier.verifier,
             .policy = *policy,
             .defined = [this] { return Defined(); },
             .asked = [this] { LookSoon(); },
@@ -192,6 +194,10 @@ gate::GateReply GateHost::Work::Decide(const gate::GateCall& call,
                                        MonotonicTime deadline) {
   if (call.operation != gate::kRegisterImage) {
     hook.NoteCall();
+  }
+  // A key of this process may sign from one moment to the next.
+  if (parts.verifier.embedded) {
+    RefreshKeys().IgnoreError();
   }
   gate::GateReply reply = gate.Decide(call, deadline);
   if (reply.code == "gate-no-reference") {
@@ -214,6 +220,22 @@ gate::GateReply GateHost::Work::Busy(const gate::GateCall& call) const {
   }
   key.Sign(call, reply);
   return reply;
+}
+
+// As they were, if they cannot be read.
+absl::Status GateHost::Work::RefreshKeys() {
+  const MutexLock lock(keys_mutex);
+  ASSIGN_OR_RETURN(std::vector<token::VerificationKey> keys,
+                   parts.verifier.keys());
+  const auto before = verifier_keys.Get();
+  if (!std::equal(keys.begin(), keys.end(), before->begin(), before->end(),
+                  [](const auto& a, const auto& b) {
+                    return a.key_id() == b.key_id();
+                  })) {
+    verifier_keys.Set(std::move(keys));
+    keys_changed = true;
+  }
+  return absl::OkStatus();
 }
 
 // What the hook believes; the host's id is known once the TPM was reached.
@@ -242,6 +264,9 @@ absl::Status GateHost::Work::WriteTrust() {
 }
 
 void GateHost::Work::Look() {
+  if (parts.verifier.embedded) {
+    RefreshKeys().IgnoreError();
+  }
   absl::Status status = Annotate(WriteTrust(), "gate");
   if (status.ok()) {
     status = feed.status();
@@ -361,9 +386,8 @@ absl::StatusOr<std::unique_ptr<GateHost>> GateHost::Make(
   }
   ASSIGN_OR_RETURN_WITH(EcPrivateKey key,
                         gate::LoadOrMakeKey(folder / "gate-key.pem"), "gate");
-  ASSIGN_OR_RETURN(GateVerifier verifier,
-                   MakeGateVerifier(config.gate, folder, parts.remote,
-                                    parts.signer, parts.clock));
+  ASSIGN_OR_RETURN(std::vector<token::VerificationKey> keys,
+                   parts.verifier.keys());
   ASSIGN_OR_RETURN(
       auto policy,
       gate::PolicyStore::Open({.folder = folder,
@@ -375,12 +399,12 @@ absl::StatusOr<std::unique_ptr<GateHost>> GateHost::Make(
       ipc::FindProgram(config.gate.hook_program, "vmattest-hook"),
       "gate.hook_program");
   auto host = std::unique_ptr<GateHost>(new GateHost(std::make_unique<Work>(
-      config, std::move(parts), gate::GateKey(std::move(key)),
-      std::move(verifier), std::move(policy), std::move(program))));
-  if (config.gate.verifier) {
-    host->work_->feed.Kick();
-  } else {
+      config, std::move(parts), gate::GateKey(std::move(key)), std::move(keys),
+      std::move(policy), std::move(program))));
+  if (host->work_->parts.verifier.embedded) {
     host->work_->feed.Ask();
+  } else {
+    host->work_->feed.Kick();
   }
   return host;
 }
@@ -388,7 +412,7 @@ absl::StatusOr<std::unique_ptr<GateHost>> GateHost::Make(
 absl::Status GateHost::Listen() {
   Work& work = *work_;
   // A folder is read at once; another machine may be silent for long.
-  if (!work.config.gate.verifier) {
+  if (work.parts.verifier.embedded) {
     work.feed.Ask();
   }
   ASSIGN_OR_RETURN_WITH(
@@ -410,15 +434,7 @@ absl::Status GateHost::Listen() {
 absl::Status GateHost::Reload() {
   Work& work = *work_;
   absl::Status status = work.policy->ReloadApprovers();
-  if (work.config.gate.verifier) {
-    absl::StatusOr<std::vector<token::VerificationKey>> keys =
-        LoadVerifierKeys(work.config.gate);
-    status.Update(keys.status());
-    if (keys.ok()) {
-      work.verifier_keys.Set(*std::move(keys));
-      work.keys_changed = true;
-    }
-  }
+  status.Update(work.RefreshKeys());
   Tick();
   return status;
 }

@@ -10,8 +10,8 @@
 #include "base/clock.h"
 #include "base/executor.h"
 #include "config/daemon_config.h"
+#include "daemon/gate_verifier.h"
 #include "gate/launch_ledger.h"
-#include "gate/launch_verifier.h"
 #include "gate/strict_start.h"
 #include "hypervisor/hypervisor.h"
 #include "image/content_digest.h"
@@ -43,7 +43,7 @@ class GateHost final : public hypervisor::HypervisorObserver {
     const Clock& clock;
     std::function<bool(const Uuid&)> salted;
     std::function<uint64_t()> unmanaged;
-    std::shared_ptr<gate::LaunchVerifier> remote;  // with gate.verifier
+    GateVerifier verifier;
     gate::LaunchLedger* ledger = nullptr;  // null: it writes to none
   };
   // Everything but the socket. Errors name the key.

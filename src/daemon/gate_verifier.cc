@@ -1,9 +1,9 @@
 #include "daemon/gate_verifier.h"
 
+#include <system_error>
 #include <utility>
 
-#include "gate/gate_key.h"
-#include "gate/local_verifier.h"
+#include "daemon/embedded_verifier.h"
 #include "token/key_file.h"
 
 namespace vmattest::daemon {
@@ -19,28 +19,43 @@ absl::StatusOr<std::vector<token::VerificationKey>> LoadVerifierKeys(
   return all;
 }
 
-absl::StatusOr<GateVerifier> MakeGateVerifier(
-    const config::GateConfig& config, const std::filesystem::path& folder,
-    std::shared_ptr<gate::LaunchVerifier> remote, signing::Signer& signer,
-    const Clock& clock) {
-  GateVerifier made;
-  if (config.verifier) {
-    made.verifier = std::move(remote);
-    ASSIGN_OR_RETURN(made.keys, LoadVerifierKeys(config));
-    return made;
+GateVerifier RemoteVerifier(const config::GateConfig& config,
+                            std::shared_ptr<gate::LaunchVerifier> remote) {
+  return {.verifier = std::move(remote),
+          .keys = [config] { return LoadVerifierKeys(config); }};
+}
+
+GateVerifier OwnVerifier(const config::GateConfig& config,
+                         const verifierd::VerificationStack& stack,
+                         const signing::Signer& signer, const Clock& clock) {
+  return {
+      .verifier = std::make_shared<EmbeddedVerifier>(EmbeddedVerifier::Parts{
+          .hosts = stack.hosts(),
+          .references = stack.references(),
+          .orders = stack.orders(),
+          .appraiser = stack.appraiser(),
+          .store = stack.store(),
+          .identity = [&signer] { return signer.state().identity; },
+          .folder = config.references,
+          .clock = clock}),
+      .keys =
+          [&stack]() -> absl::StatusOr<std::vector<token::VerificationKey>> {
+        return stack.result_keys().Published();
+      },
+      .embedded = true};
+}
+
+absl::Status KeepEmbeddedKey(const std::filesystem::path& gate_folder,
+                             const std::filesystem::path& verifier_folder) {
+  const std::filesystem::path before = gate_folder / "verifier-key.pem";
+  const std::filesystem::path now = verifier_folder / "result-key.pem";
+  std::error_code error;
+  if (!std::filesystem::exists(before, error) ||
+      std::filesystem::exists(now, error)) {
+    return absl::OkStatus();
   }
-  ASSIGN_OR_RETURN_WITH(EcPrivateKey key,
-                        gate::LoadOrMakeKey(folder / "verifier-key.pem"),
-                        "gate");
-  auto local = std::make_shared<gate::LocalVerifier>(
-      token::TokenSigner(std::move(key)), clock,
-      gate::LocalVerifier::Options{
-          .references = config.references,
-          .approvers = config.approvers,
-          .identity = [&signer] { return signer.state().identity; }});
-  made.keys = local->keys();
-  made.verifier = std::move(local);
-  return made;
+  std::filesystem::rename(before, now, error);
+  return error ? ErrnoStatus(error.value(), before.string()) : absl::OkStatus();
 }
 
 }  // namespace vmattest::daemon

@@ -123,7 +123,7 @@ struct Daemon::Owners {
 
   hypervisor::LibvirtHypervisor libvirt;
 
-  // Null: verification.enabled is not set.
+  // Null: neither served (verification.enabled) nor the gate's.
   std::unique_ptr<verifierd::VerificationStack> verification;
 
   ThreadPool request_pool;

@@ -256,6 +256,8 @@ std::string_view ToString(EkTrust trust) {
       return "certificate";
     case EkTrust::kOperator:
       return "operator";
+    case EkTrust::kOwn:
+      return "own";
   }
   return "unknown";
 }
@@ -300,6 +302,33 @@ absl::StatusOr<KeyUpdate> UpdateKeys(const KnownHost& known,
   }
   RETURN_IF_ERROR(CheckSameHost(known.identity, update));
   return Merge(known.identity, update);
+}
+
+absl::StatusOr<KnownHost> DecideOwn(const KnownHost* known,
+                                    const evidence::HostIdentity& identity) {
+  if (known != nullptr && known->state == HostState::kRevoked) {
+    return *known;
+  }
+  KnownHost host = known == nullptr ? KnownHost() : *known;
+  KeyUpdate merged{.verdict = CheckIdentity(identity), .identity = identity};
+  if (host.identity.ak_public == identity.ak_public) {
+    RETURN_IF_ERROR(CheckSameHost(host.identity, identity));
+    ASSIGN_OR_RETURN(merged, Merge(host.identity, identity));
+  } else {
+    host.ek_trust = EkTrust::kNone;
+  }
+  if (!merged.verdict.trusted()) {
+    const Reason& why = merged.verdict.reasons.front();
+    return absl::FailedPreconditionError(
+        fmt::format("{}: {}: expected {}, found {}", why.code, why.element,
+                    why.expected, why.found));
+  }
+  host.identity = std::move(merged.identity);
+  host.state = HostState::kEnrolled;
+  if (host.ek_trust == EkTrust::kNone) {
+    host.ek_trust = EkTrust::kOwn;
+  }
+  return host;
 }
 
 absl::StatusOr<KnownHost> ApprovePending(KnownHost known, ByteView ak_name) {

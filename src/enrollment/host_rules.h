@@ -18,8 +18,9 @@ namespace vmattest::enrollment {
 
 enum class HostState : uint8_t { kEnrolled, kPending, kRevoked };
 std::string_view ToString(HostState state);  // "enrolled", "pending"...
-enum class EkTrust : uint8_t { kNone, kCertificate, kOperator };
-std::string_view ToString(EkTrust trust);  // "none", "certificate", "operator"
+enum class EkTrust : uint8_t { kNone, kCertificate, kOperator, kOwn };
+// "none", "certificate", "operator", "own"
+std::string_view ToString(EkTrust trust);
 
 struct KnownHost {
   evidence::HostIdentity identity;
@@ -77,6 +78,14 @@ struct KeyUpdate {
 absl::StatusOr<KeyUpdate> UpdateKeys(const KnownHost& known,
                                      const evidence::HostIdentity& update,
                                      std::string_view client);
+
+// The host that the verifier itself is a part of: its own signer's word is
+// enough, and makes a pending one enrolled. What an operator revoked stays as
+// it is. Else as UpdateKeys while the AK is the same; another AK is another
+// beginning. `known` null: not known. FAILED_PRECONDITION: the identity is none
+// that could be believed; the message says why.
+absl::StatusOr<KnownHost> DecideOwn(const KnownHost* known,
+                                    const evidence::HostIdentity& identity);
 
 // An operator approves a host without a certificate. FAILED_PRECONDITION: it
 // is not pending, or has another AK than was compared.

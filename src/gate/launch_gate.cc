@@ -250,7 +250,7 @@ Judgement LaunchGate::JudgeStarted(const Launch& launch,
                 "restarted?); start it again");
   }
   std::optional<Judgement> refused = CheckHeld(launch, session);
-  KeepWhatRuns(launch.call.qemu, session);
+  KeepWhatRuns(launch.call, session);
   if (refused) {
     return *std::move(refused);
   }

@@ -163,8 +163,7 @@ class LaunchGate {
                                      const LaunchSession& session);
   void KeepInputs(const Launch& launch, std::string_view xml,
                   const Measured& measured, LaunchSession& session);
-  static void KeepWhatRuns(const std::optional<QemuFacts>& qemu,
-                           LaunchSession& session);
+  static void KeepWhatRuns(const GateCall& call, LaunchSession& session);
   std::string UnleasedFact(const Launch& launch) const;
   void Forget(const std::string& vm_uuid);
 

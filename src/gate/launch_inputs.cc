@@ -3,8 +3,26 @@
 #include "fmt/ranges.h"
 #include "gate/inputs.h"
 #include "gate/launch_gate.h"
+#include "gate/protocol/process_facts.h"
 
 namespace vmattest::gate {
+namespace {
+
+// libvirtd may live in a pid namespace of its own.
+std::optional<ProcessKey> ProcessFor(const GateCall& call) {
+  for (const HandedFile& handed : call.handed) {
+    if (handed.role != kQemuProcess) {
+      continue;
+    }
+    const auto process = ProcessBehind(handed.file->get());
+    if (process && process->start_ticks == call.qemu->start_ticks) {
+      return process;
+    }
+  }
+  return FindProcess({call.qemu->pid, call.qemu->start_ticks});
+}
+
+}  // namespace
 
 std::optional<Judgement> LaunchGate::CheckStore(std::string_view xml) const {
   if (options_.store.empty()) {
@@ -83,13 +101,12 @@ void LaunchGate::KeepInputs(const Launch& launch, std::string_view xml,
 }
 
 // What is watched from now on. libvirt changed owners since `start`.
-void LaunchGate::KeepWhatRuns(const std::optional<QemuFacts>& qemu,
-                              LaunchSession& session) {
+void LaunchGate::KeepWhatRuns(const GateCall& call, LaunchSession& session) {
+  const std::optional<QemuFacts>& qemu = call.qemu;
   if (!qemu) {
     return;
   }
-  session.process =
-      FindProcess({qemu->pid, qemu->start_ticks}).value_or(ProcessKey());
+  session.process = ProcessFor(call).value_or(ProcessKey());
   for (const OpenFile& file : qemu->files) {
     session.open_files.emplace(file.device, file.inode);
   }

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -134,6 +135,17 @@ int HeedReply(const HookConfig& config, const gate::GateCall& call,
              : Refuse(call, fmt::format("{} [{}]", reply.sentence, reply.code));
 }
 
+// So that the daemon need not look for the process that has another pid there.
+void HandProcess(int64_t pid, gate::GateCall& call) {
+  UniqueFd process(
+      static_cast<int>(syscall(SYS_pidfd_open, static_cast<pid_t>(pid), 0)));
+  if (process.valid() && call.handed.size() < gate::kMaxHanded) {
+    call.handed.push_back(
+        {std::string(gate::kQemuProcess), "",
+         std::make_shared<const UniqueFd>(std::move(process))});
+  }
+}
+
 // Gated operations: everything that goes wrong is a refusal.
 int Gate(const absl::StatusOr<HookConfig>& config, gate::GateCall& call,
          const absl::Status& input) {
@@ -151,6 +163,7 @@ int Gate(const absl::StatusOr<HookConfig>& config, gate::GateCall& call,
     absl::StatusOr<gate::QemuFacts> facts =
         GatherQemuFacts(kRunDir, call.domain);
     if (facts.ok()) {
+      HandProcess(facts->pid, call);
       call.qemu = *std::move(facts);
     }
   }

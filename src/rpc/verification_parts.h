@@ -23,6 +23,7 @@ struct VerificationParts {
   verification::Appraiser& appraiser;
   verification::BaselineBook& baselines;
   verification::SnapshotComparer& comparer;
+  verification::ResultKeys& result_keys;
   verification::DecisionLog& log;
   Executor& requests;  // blocking work
   Executor& watch;     // one thread: everything of alert streams

@@ -27,6 +27,14 @@ class VerifierService final : public v1::Verifier::CallbackService {
       grpc::CallbackServerContext* context,
       const v1::GetVerificationKeysRequest* request,
       v1::GetVerificationKeysResponse* response) override;
+  grpc::ServerUnaryReactor* ListResultKeys(
+      grpc::CallbackServerContext* context,
+      const v1::ListResultKeysRequest* request,
+      v1::ListResultKeysResponse* response) override;
+  grpc::ServerUnaryReactor* RotateResultKeys(
+      grpc::CallbackServerContext* context,
+      const v1::RotateResultKeysRequest* request,
+      v1::RotateResultKeysResponse* response) override;
   grpc::ServerUnaryReactor* RequestAttestation(
       grpc::CallbackServerContext* context,
       const v1::RequestAttestationRequest* request,
@@ -77,6 +85,8 @@ class VerifierService final : public v1::Verifier::CallbackService {
                                 Response* response, Work work);
   absl::StatusOr<v1::AppraiseResponse> DoAppraise(
       const Authority& authority, const v1::AppraiseRequest& request);
+  absl::StatusOr<v1::RotateResultKeysResponse> DoRotateResultKeys(
+      const Authority& authority, const v1::RotateResultKeysRequest& request);
   absl::StatusOr<v1::ListDecisionsResponse> DoListDecisions(
       const Authority& authority, const v1::ListDecisionsRequest& request);
   absl::StatusOr<v1::GetDecisionResponse> DoGetDecision(

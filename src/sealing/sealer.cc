@@ -206,11 +206,7 @@ void Sealer::Wait(steady_clock::time_point until) {
 absl::Status Sealer::Work() {
   while (!Stopping()) {
     FailExpired();
-    ClockBatch waiters;
-    {
-      const MutexLock lock(mutex_);
-      waiters.swap(clock_waiters_);
-    }
+    ClockBatch waiters = TakeClockBatch();
     bool asked = !waiters.empty();
     RETURN_IF_ERROR(AnswerClock(std::move(waiters)));
     KeyPurpose purpose = KeyPurpose::kConfig;
@@ -230,10 +226,20 @@ absl::Status Sealer::Work() {
 absl::StatusOr<bool> Sealer::DoOthersTurns() {
   bool any = false;
   for (TpmWork* other : others_) {
-    ASSIGN_OR_RETURN(const bool did, other->DoTurn());
+    // What goes wrong here the other's next command meets as well.
+    ASSIGN_OR_RETURN(const bool did, other->DoTurn([this] {
+      (void)AnswerClock(TakeClockBatch());
+    }));
     any = any || did;
   }
   return any;
+}
+
+Sealer::ClockBatch Sealer::TakeClockBatch() {
+  const MutexLock lock(mutex_);
+  ClockBatch waiters;
+  waiters.swap(clock_waiters_);
+  return waiters;
 }
 
 absl::Status Sealer::AnswerClock(ClockBatch waiters) {
@@ -361,12 +367,7 @@ void Sealer::FailAll(const absl::Status& status) {
   for (TpmWork* other : others_) {
     other->FailAll(status);
   }
-  ClockBatch waiters;
-  {
-    const MutexLock lock(mutex_);
-    waiters.swap(clock_waiters_);
-  }
-  for (const PendingClock& waiter : waiters) {
+  for (const PendingClock& waiter : TakeClockBatch()) {
     waiter.done(status);
   }
   KeyPurpose purpose = KeyPurpose::kConfig;

@@ -100,6 +100,8 @@ class Sealer {
   absl::Status Work();
   absl::StatusOr<bool> DoOthersTurns();
   bool Repair();
+  // Those who wait for the clock.
+  ClockBatch TakeClockBatch() EXCLUDES_LOCK(mutex_);
   absl::Status AnswerClock(ClockBatch waiters);
   absl::Status SealBatch(KeyPurpose purpose, Batch batch);
   // Takes the turn of the next purpose that has somebody waiting.

@@ -1,6 +1,8 @@
 #ifndef VMATTEST_SEALING_TPM_WORK_H_
 #define VMATTEST_SEALING_TPM_WORK_H_
 
+#include <functional>
+
 #include "base/clock.h"
 #include "base/status.h"
 
@@ -18,8 +20,9 @@ class TpmWork {
   // nothing happens) was found to be there.
   virtual absl::Status Opened() = 0;
   // One bounded piece of what waits; what fails with UNAVAILABLE may wait on.
-  // False: nothing waits.
-  virtual absl::StatusOr<bool> DoTurn() = 0;
+  // False: nothing waits. A piece of several commands calls `between` between
+  // two of them: who only wants the TPM's clock is answered then.
+  virtual absl::StatusOr<bool> DoTurn(const std::function<void()>& between) = 0;
   // Of what waits; MonotonicTime::max() if nothing does.
   [[nodiscard]] virtual MonotonicTime FirstDeadline() const = 0;
   // Answers everyone whose deadline is before `now`.

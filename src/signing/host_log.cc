@@ -322,12 +322,13 @@ void HostLog::AddStarted(bool closed, std::vector<HostEvent>& events) const {
   }
 }
 
-HostLog::Appended HostLog::Append(std::span<const HostEvent> events) {
+HostLog::Appended HostLog::Append(std::span<const HostEvent> events,
+                                  const std::function<void()>& between) {
   const uint64_t first = head_.size + 1;
   if (absl::Status status = WriteFile(events); !status.ok()) {
     return {.status = std::move(status), .first = 0};
   }
-  absl::Status status = ExtendAndAnchor();
+  absl::Status status = ExtendAndAnchor(between);
   if (!status.ok()) {
     open_status_ = status;
   }
@@ -366,12 +367,14 @@ absl::Status HostLog::WriteFile(std::span<const HostEvent> events) {
   return absl::OkStatus();
 }
 
-absl::Status HostLog::ExtendAndAnchor() {
+absl::Status HostLog::ExtendAndAnchor(const std::function<void()>& between) {
   for (const DigestBytes& digest : to_extend_) {
+    between();
     RETURN_IF_ERROR_WITH(tpm_.ExtendLog(digest), "extending the log PCR");
     pcr_value_ = eventlog::ExtendPcr(bank_, pcr_value_, digest);
   }
   to_extend_.clear();
+  between();
   RETURN_IF_ERROR_WITH(tpm_.WriteLogAnchor(written_.size, written_.head),
                        "writing the log's index");
   head_ = written_;

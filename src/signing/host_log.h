@@ -2,6 +2,7 @@
 #define VMATTEST_SIGNING_HOST_LOG_H_
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -48,8 +49,10 @@ class HostLog {
     uint64_t first = 0;
   };
   // One batch. RESOURCE_EXHAUSTED: no room, nothing was appended. Needs an open
-  // log.
-  Appended Append(std::span<const eventlog::HostEvent> events);
+  // log. Calls `between` between the TPM's commands.
+  Appended Append(
+      std::span<const eventlog::HostEvent> events,
+      const std::function<void()>& between = [] {});
 
   // Everything up to here is on disk, in the PCR and in the anchor.
   [[nodiscard]] const eventlog::LogHead& head() const { return head_; }
@@ -98,7 +101,7 @@ class HostLog {
   void AddStarted(bool closed, std::vector<eventlog::HostEvent>& events) const;
   // Of those that begin at head_: into the file, then into the TPM.
   absl::Status WriteFile(std::span<const eventlog::HostEvent> events);
-  absl::Status ExtendAndAnchor();
+  absl::Status ExtendAndAnchor(const std::function<void()>& between = [] {});
   [[nodiscard]] int64_t NowUnixMs() const;
 
   tpm::HostTpm& tpm_;

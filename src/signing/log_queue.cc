@@ -75,7 +75,7 @@ void LogQueue::PutBack(Batch batch) {
                 std::make_move_iterator(batch.end()));
 }
 
-absl::StatusOr<bool> LogQueue::DoTurn() {
+absl::StatusOr<bool> LogQueue::DoTurn(const std::function<void()>& between) {
   Batch batch = TakeBatch();
   if (batch.empty()) {
     return false;
@@ -96,7 +96,7 @@ absl::StatusOr<bool> LogQueue::DoTurn() {
   for (const Pending& pending : batch) {
     events.push_back(pending.event);
   }
-  const HostLog::Appended appended = log_.Append(events);
+  const HostLog::Appended appended = log_.Append(events, between);
   on_log_();
   for (size_t i = 0; i < batch.size(); ++i) {
     if (appended.status.ok()) {

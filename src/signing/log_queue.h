@@ -28,7 +28,7 @@ class LogQueue final : public sealing::TpmWork {
       EXCLUDES_LOCK(mutex_);
 
   absl::Status Opened() override;
-  absl::StatusOr<bool> DoTurn() override;
+  absl::StatusOr<bool> DoTurn(const std::function<void()>& between) override;
   [[nodiscard]] MonotonicTime FirstDeadline() const override
       EXCLUDES_LOCK(mutex_);
   void FailExpired(MonotonicTime now) override EXCLUDES_LOCK(mutex_);

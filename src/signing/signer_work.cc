@@ -103,10 +103,10 @@ absl::Status SignerWork::Opened() {
   return KeepSchedule();
 }
 
-absl::StatusOr<bool> SignerWork::DoTurn() {
+absl::StatusOr<bool> SignerWork::DoTurn(const std::function<void()>& between) {
   RETURN_IF_ERROR(KeepSchedule());
-  ASSIGN_OR_RETURN(const bool logged, events_.DoTurn());
-  const absl::StatusOr<bool> did = tasks_.DoTurn();
+  ASSIGN_OR_RETURN(const bool logged, events_.DoTurn(between));
+  const absl::StatusOr<bool> did = tasks_.DoTurn(between);
   if (std::exchange(reopen_, false)) {
     RETURN_IF_ERROR(Opened());
   }

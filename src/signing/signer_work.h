@@ -61,7 +61,7 @@ class SignerWork final : public sealing::TpmWork {
   // What the sealer says of the TPM; all from here on is the `tpm` thread's.
   void TpmIs(const absl::Status& status);
   absl::Status Opened() override;
-  absl::StatusOr<bool> DoTurn() override;
+  absl::StatusOr<bool> DoTurn(const std::function<void()>& between) override;
   [[nodiscard]] MonotonicTime FirstDeadline() const override;
   void FailExpired(MonotonicTime now) override;
   void FailAll(const absl::Status& status) override;

@@ -18,7 +18,8 @@ absl::Status TpmTasks::Add(Task task) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<bool> TpmTasks::DoTurn() {
+absl::StatusOr<bool> TpmTasks::DoTurn(
+    const std::function<void()>& /*between*/) {
   Task task;
   {
     const MutexLock lock(mutex_);

@@ -28,7 +28,8 @@ class TpmTasks final : public sealing::TpmWork {
   [[nodiscard]] absl::Status Add(Task task) EXCLUDES_LOCK(mutex_);
 
   absl::Status Opened() override { return absl::OkStatus(); }
-  absl::StatusOr<bool> DoTurn() override EXCLUDES_LOCK(mutex_);
+  absl::StatusOr<bool> DoTurn(const std::function<void()>& between) override
+      EXCLUDES_LOCK(mutex_);
   [[nodiscard]] MonotonicTime FirstDeadline() const override
       EXCLUDES_LOCK(mutex_);
   void FailExpired(MonotonicTime now) override EXCLUDES_LOCK(mutex_);

@@ -22,6 +22,7 @@ inline constexpr char kTrustVector[] = "ear.trustworthiness-vector";
 inline constexpr char kPolicyId[] = "ear.appraisal-policy-id";
 // Ours.
 inline constexpr char kBinding[] = "vmattest.binding";
+inline constexpr char kSignedWith[] = "vmattest.signed-with";
 inline constexpr char kVmUuid[] = "vmattest.vm-uuid";
 inline constexpr char kHostId[] = "vmattest.host-id";
 inline constexpr char kConfigRoot[] = "vmattest.config-root";

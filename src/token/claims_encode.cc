@@ -78,6 +78,7 @@ std::string EncodeClaims(const Ear& ear) {
     claims[kNonce] = ToBase64Url(ear.nonce);
   }
   PutText(claims, kTokenId, ear.token_id);
+  PutText(claims, kSignedWith, ear.signed_with);
   claims[kSubmods] = json::object();
   for (const auto& [name, submodule] : ear.submodules) {
     claims[kSubmods][name] = Encode(submodule);

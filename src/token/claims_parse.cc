@@ -295,6 +295,7 @@ bool ClaimsReader::Read(const json& claims, Ear* ear) {
       !ReadTime(claims, kExpires, Need::kOptional, &ear->expires) ||
       !ReadVerifierId(claims, ear) || !ReadNonce(claims, &ear->nonce) ||
       !ReadText(claims, kTokenId, Need::kOptional, &ear->token_id) ||
+      !ReadText(claims, kSignedWith, Need::kOptional, &ear->signed_with) ||
       !ReadSubmodules(claims, ear) || !ReadBinding(claims, ear)) {
     return false;
   }

@@ -65,6 +65,9 @@ struct Ear {
   std::map<std::string, Submodule> submodules;
   // What S16 binds a kept verdict to, for ours: "vmattest.binding".
   std::map<std::string, std::string> binding;
+  // "vmattest.signed-with": the algorithms of all tokens that were made of this
+  // result, "ES256" or "ES256 ML-DSA-65" (rule S4); empty: absent.
+  std::string signed_with;
 };
 
 inline constexpr std::string_view kProfile = "tag:vmattest.org,2026:ear/v1";

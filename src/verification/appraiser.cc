@@ -15,6 +15,8 @@ namespace {
 
 constexpr size_t kNonceSize = 32;
 constexpr size_t kTokenIdSize = 16;
+constexpr char kClassic[] = "ES256";
+constexpr char kHybrid[] = "ES256 ML-DSA-65";
 constexpr size_t kMostHostsAsked = 16;
 constexpr size_t kMostVmsOfHost = 4096;
 constexpr size_t kMostPolicyBytes = 16u << 20;
@@ -113,10 +115,12 @@ absl::StatusOr<Appraiser::Result> Appraiser::Appraise(const Request& request) {
   }
   token::Ear ear = appraisal::ToEar(decision, wanted, now);
   ear.token_id = ToHex(RandomBytes(kTokenIdSize));
+  const std::shared_ptr<const token::TokenSigner> signer = parts_.keys.Signer();
+  ear.signed_with = request.post_quantum ? kHybrid : kClassic;
   if (request.post_quantum) {
-    ASSIGN_OR_RETURN(result.ear_pq, parts_.signer.SignMlDsa(ear));
+    ASSIGN_OR_RETURN(result.ear_pq, signer->SignMlDsa(ear));
   }
-  result.ear = parts_.signer.SignEs256(ear);
+  result.ear = signer->SignEs256(ear);
   result.decision.ear = result.ear;
   ASSIGN_OR_RETURN(
       result.decision.sequence,
@@ -324,7 +328,7 @@ bool Appraiser::LetsRun(ByteView document, const std::string& host_id) const {
 }
 
 std::string Appraiser::JwkSet() const {
-  return token::ToJwkSet(parts_.signer.keys());
+  return token::ToJwkSet(parts_.keys.Published());
 }
 
 }  // namespace vmattest::verification

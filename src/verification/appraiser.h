@@ -8,11 +8,11 @@
 #include "appraisal/appraise.h"
 #include "base/clock.h"
 #include "base/status.h"
-#include "token/ear.h"
 #include "verification/decision_log.h"
 #include "verification/host_anchors.h"
 #include "verification/host_client.h"
 #include "verification/reference_book.h"
+#include "verification/result_keys.h"
 
 namespace vmattest::verification {
 
@@ -26,7 +26,7 @@ class Appraiser {
     HostAnchors& hosts;
     ReferenceBook& references;
     DecisionLog& log;
-    const token::TokenSigner& signer;
+    const ResultKeys& keys;
     const Clock& clock;
     HostClient* host_client = nullptr;  // null: hosts cannot be asked
   };

@@ -15,6 +15,8 @@ namespace {
 constexpr int kMaxTries = 16;
 constexpr std::chrono::hours kLongestPermit{24 * 30};
 constexpr size_t kMaxReason = 512;
+// In the place of a client's URI: one for each host, as those are.
+constexpr std::string_view kOwnClient = "own:";
 
 int64_t UnixMs(WallTime time) { return time.time_since_epoch().count(); }
 
@@ -50,7 +52,8 @@ absl::Status NotEnrolled(const HostEntry& host) {
 
 enrollment::EkTrust FromTrust(std::string_view text) {
   for (const enrollment::EkTrust trust :
-       {enrollment::EkTrust::kCertificate, enrollment::EkTrust::kOperator}) {
+       {enrollment::EkTrust::kCertificate, enrollment::EkTrust::kOperator,
+        enrollment::EkTrust::kOwn}) {
     if (text == enrollment::ToString(trust)) {
       return trust;
     }
@@ -151,6 +154,9 @@ absl::StatusOr<HostEntry> HostRegistry::Decide(
   std::optional<enrollment::KnownHost> same_ek;
   if (before) {
     ASSIGN_OR_RETURN(same_id, ToKnown(*before));
+    if (same_id->client.starts_with(kOwnClient)) {
+      same_id->client = host.client;  // it begins to be one
+    }
   }
   for (const HostEntry& other : same_keys) {
     ASSIGN_OR_RETURN(auto known, ToKnown(other));
@@ -183,6 +189,29 @@ absl::StatusOr<HostEntry> HostRegistry::Complete(const std::string& client,
   return Write(host.identity.host_id, "host-enrolled",
                [&](const std::optional<HostEntry>& before, bool& spend_permit) {
                  return Decide(host, before, spend_permit);
+               });
+}
+
+absl::StatusOr<HostEntry> HostRegistry::AdmitOwn(
+    const evidence::HostIdentity& identity) {
+  ASSIGN_OR_RETURN(const std::optional<HostEntry> known,
+                   parts_.store.FindHost(identity.host_id));
+  ASSIGN_OR_RETURN(const Bytes ak_name, evidence::NameOf(identity.ak_public));
+  const bool same_ak = known && known->ak_name == ak_name;
+  return Write(identity.host_id, same_ak ? "" : "host-enrolled",
+               [&](const std::optional<HostEntry>& before,
+                   bool&) -> absl::StatusOr<HostEntry> {
+                 std::optional<enrollment::KnownHost> host;
+                 if (before) {
+                   ASSIGN_OR_RETURN(host, ToKnown(*before));
+                 }
+                 ASSIGN_OR_RETURN(
+                     enrollment::KnownHost own,
+                     enrollment::DecideOwn(host ? &*host : nullptr, identity));
+                 if (own.client.empty()) {
+                   own.client = std::string(kOwnClient) + identity.host_id;
+                 }
+                 return ToEntry(own, before, parts_.clock.Now());
                });
 }
 

@@ -42,6 +42,10 @@ class HostRegistry {
   // FAILED_PRECONDITION: revoked, and no permit.
   absl::StatusOr<HostEntry> Complete(const std::string& client, ByteView id,
                                      ByteView proof);
+  // The host that this verifier is a part of, by its own signer's word
+  // (enrollment::DecideOwn); it has no client until it enrols as one, too.
+  // Cheap if nothing changed. FAILED_PRECONDITION: as DecideOwn.
+  absl::StatusOr<HostEntry> AdmitOwn(const evidence::HostIdentity& identity);
   // New keys of the client's own host. NOT_FOUND: it has none. Else as
   // enrollment::UpdateKeys.
   struct Updated {

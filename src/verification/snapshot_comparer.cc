@@ -113,7 +113,7 @@ absl::StatusOr<SnapshotComparer::Result> SnapshotComparer::Decide(
     entry.reasons.resize(kMostReasons);
     entry.fixes.resize(kMostReasons);
   }
-  entry.ear = parts_.signer.SignEs256(
+  entry.ear = parts_.keys.Signer()->SignEs256(
       ToEar(entry, nonce, result.score, parts_.clock.Now()));
   result.decision = std::move(entry);
   // Without the evidence, which is no configuration's; the host keeps it.

@@ -30,7 +30,7 @@ class SnapshotComparer {
     HostAnchors& hosts;
     BaselineBook& baselines;
     DecisionLog& log;
-    const token::TokenSigner& signer;
+    const ResultKeys& keys;
     const Clock& clock;
   };
   struct Options {

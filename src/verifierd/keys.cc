@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "document/key_files.h"
 #include "process/state_dir.h"
+#include "verifierd/result_key_files.h"
 
 namespace vmattest::verifierd {
 namespace {
@@ -15,23 +16,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kAuthorityName[] = "authority";
-
-absl::StatusOr<std::optional<MlDsaKey>> LoadResultPqKey(const fs::path& path,
-                                                        bool available) {
-  if (!available) {
-    std::error_code ignored;
-    if (fs::exists(path, ignored)) {
-      log::Warning("results are not signed with ML-DSA",
-                   {{"key", path.string()}});
-    }
-    return std::nullopt;
-  }
-  ASSIGN_OR_RETURN(const SecretBytes seed, LoadOrMakeSecret(path, [] {
-                     return absl::StatusOr<SecretBytes>(GenerateMlDsaSeed());
-                   }));
-  ASSIGN_OR_RETURN(MlDsaKey key, MlDsaKey::FromSeed(MlDsaLevel::k65, seed));
-  return key;
-}
 
 }  // namespace
 
@@ -76,20 +60,11 @@ absl::StatusOr<VerifierKeys> LoadVerifierKeys(const fs::path& folder,
     log::Warning("no ML-DSA here: new keys are ECDSA alone",
                  {{"why", std::string(provider.status().message())}});
   }
-  const fs::path result_file = folder / "result-key.pem";
-  ASSIGN_OR_RETURN(
-      const SecretBytes pem, LoadOrMakeSecret(result_file, [] {
-        return absl::StatusOr<SecretBytes>(EcPrivateKey::Generate().ToPem());
-      }));
-  ASSIGN_OR_RETURN_WITH(EcPrivateKey result_key, EcPrivateKey::FromPem(pem),
-                        result_file.string());
-  ASSIGN_OR_RETURN(std::optional<MlDsaKey> result_pq,
-                   LoadResultPqKey(folder / "result-key.ml-dsa", available));
+  ASSIGN_OR_RETURN(std::unique_ptr<ResultKeyFiles> results,
+                   ResultKeyFiles::Open(folder, available));
   ASSIGN_OR_RETURN(document::PrivateKey authority_key,
                    LoadOrMakeAuthority(folder / "authority.json", available));
-  return VerifierKeys{
-      token::TokenSigner(std::move(result_key), std::move(result_pq)),
-      std::move(authority_key)};
+  return VerifierKeys{std::move(results), std::move(authority_key)};
 }
 
 absl::StatusOr<std::vector<document::PublicKey>> LoadApprovers(

@@ -9,7 +9,7 @@
 #include "base/secret_bytes.h"
 #include "base/status.h"
 #include "document/document.h"
-#include "token/ear.h"
+#include "verification/result_keys.h"
 
 // Keys and trust of a verifier, as files. Main thread, at start.
 
@@ -21,14 +21,13 @@ absl::StatusOr<SecretBytes> LoadOrMakeSecret(
     const std::filesystem::path& path,
     const std::function<absl::StatusOr<SecretBytes>()>& make);
 
-// What results and host records are signed with, in `folder`: result-key.pem,
-// result-key.ml-dsa (a seed) and authority.json, each mode 0600. Those that are
-// missing are made and last from then on. Without `post_quantum`, or where this
-// process has no ML-DSA, new keys have none; a result seed that is there is
-// then not used, with a warning. FAILED_PRECONDITION: others may read a file.
-// UNAVAILABLE: the authority's key has ML-DSA, and this process has not.
+// What results and host records are signed with, in `folder`: ResultKeyFiles
+// and authority.json, mode 0600, which is made if it is missing and lasts from
+// then on. Without `post_quantum`, or where this process has no ML-DSA, new
+// keys have none. FAILED_PRECONDITION: others may read a file. UNAVAILABLE: the
+// authority's key has ML-DSA, and this process has not.
 struct VerifierKeys {
-  token::TokenSigner results;
+  std::unique_ptr<verification::ResultKeys> results;
   document::PrivateKey authority;
 };
 absl::StatusOr<VerifierKeys> LoadVerifierKeys(

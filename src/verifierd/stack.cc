@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "base/file.h"
 #include "base/log.h"
 #include "fmt/format.h"
 #include "process/state_dir.h"
@@ -17,7 +16,11 @@ namespace {
 constexpr size_t kMinWebhookSecret = 16;
 
 absl::StatusOr<enrollment::EkRoots> LoadEkRoots(
-    const std::filesystem::path& folder) {
+    const VerificationStack::Options& options) {
+  if (!options.enrols) {
+    return enrollment::EkRoots();
+  }
+  const std::filesystem::path& folder = options.settings.ek_roots;
   auto roots = enrollment::EkRoots::LoadFolder(folder.string());
   if (absl::IsNotFound(roots.status())) {
     log::Warning("no TPM's certificate is believed",
@@ -89,7 +92,7 @@ struct VerificationStack::Owners {
                    .hosts = anchors,
                    .references = references,
                    .log = log,
-                   .signer = keys.results,
+                   .keys = *keys.results,
                    .clock = clock,
                    .host_client = client.get()},
                   {.max_age = options.settings.evidence_max_age}),
@@ -101,7 +104,7 @@ struct VerificationStack::Owners {
                   .hosts = anchors,
                   .baselines = baselines,
                   .log = log,
-                  .signer = keys.results,
+                  .keys = *keys.results,
                   .clock = clock},
                  {.max_age = options.settings.evidence_max_age}) {}
 
@@ -131,17 +134,13 @@ absl::StatusOr<std::unique_ptr<VerificationStack>> VerificationStack::Open(
       VerifierKeys keys,
       LoadVerifierKeys(options.folder, settings.post_quantum, settings.module),
       "keys");
-  ASSIGN_OR_RETURN_WITH(enrollment::EkRoots roots,
-                        LoadEkRoots(settings.ek_roots),
+  ASSIGN_OR_RETURN_WITH(enrollment::EkRoots roots, LoadEkRoots(options),
                         "verification.ek_roots");
   ASSIGN_OR_RETURN_WITH(std::vector<document::PublicKey> approvers,
                         LoadApprovers(settings.approvers),
                         "verification.approvers");
   ASSIGN_OR_RETURN(auto store,
                    OpenVerifierStore(options.folder, options.etcd, clock));
-  RETURN_IF_ERROR(
-      WriteFileAtomic(options.folder / "result-keys.json",
-                      AsBytes(token::ToJwkSet(keys.results.keys()))));
   std::unique_ptr<rpc::GrpcHostClient> client;
   if (settings.host_tls) {
     ASSIGN_OR_RETURN_WITH(
@@ -178,6 +177,7 @@ rpc::VerificationParts VerificationStack::Parts(Executor& requests,
           .appraiser = owners_->appraiser,
           .baselines = owners_->baselines,
           .comparer = owners_->comparer,
+          .result_keys = *owners_->keys.results,
           .log = owners_->log,
           .requests = requests,
           .watch = watch,
@@ -187,6 +187,22 @@ rpc::VerificationParts VerificationStack::Parts(Executor& requests,
 
 verification::Appraiser& VerificationStack::appraiser() const {
   return owners_->appraiser;
+}
+
+verification::ReferenceBook& VerificationStack::references() const {
+  return owners_->references;
+}
+
+verification::OrderBook& VerificationStack::orders() const {
+  return owners_->orders;
+}
+
+verification::VerifierStore& VerificationStack::store() const {
+  return *owners_->store;
+}
+
+verification::ResultKeys& VerificationStack::result_keys() const {
+  return *owners_->keys.results;
 }
 
 const document::PublicKey& VerificationStack::authority() const {
@@ -204,8 +220,7 @@ verification::HostRegistry& VerificationStack::hosts() const {
 absl::Status VerificationStack::Reload() {
   const config::VerificationSettings& settings = owners_->options.settings;
   ASSIGN_OR_RETURN_WITH(enrollment::EkRoots roots,
-                        LoadEkRoots(settings.ek_roots),
-                        "verification.ek_roots");
+                        LoadEkRoots(owners_->options), "verification.ek_roots");
   ASSIGN_OR_RETURN_WITH(std::vector<document::PublicKey> approvers,
                         LoadApprovers(settings.approvers),
                         "verification.approvers");

@@ -25,6 +25,7 @@ class VerificationStack {
     std::optional<config::EtcdSettings> etcd;  // else a file in `folder`
     size_t max_watchers = 64;
     size_t watcher_lag = 1024;
+    bool enrols = true;  // hosts come over the wire, with certificates of TPMs
   };
   // Errors name the file or key of the configuration.
   static absl::StatusOr<std::unique_ptr<VerificationStack>> Open(
@@ -39,6 +40,10 @@ class VerificationStack {
                                              Executor& watch) const;
   [[nodiscard]] verification::Appraiser& appraiser() const;
   [[nodiscard]] verification::HostRegistry& hosts() const;
+  [[nodiscard]] verification::ReferenceBook& references() const;
+  [[nodiscard]] verification::OrderBook& orders() const;
+  [[nodiscard]] verification::VerifierStore& store() const;
+  [[nodiscard]] verification::ResultKeys& result_keys() const;
   // Of the Trust Authority's key.
   [[nodiscard]] const document::PublicKey& authority() const;
   [[nodiscard]] const document::PrivateKey& authority_key() const;

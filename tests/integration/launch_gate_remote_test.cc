@@ -1,6 +1,5 @@
 // The launch gate with its verifier on another machine, on real parts: libvirtd
 // with vmattest-hook, QEMU, swtpm, vmattestd, and vmattest-verifierd over TLS.
-#include <csignal>
 #include <filesystem>
 #include <fstream>
 
@@ -12,10 +11,8 @@
 #include "support/idle_kernel.h"
 #include "support/libvirt_host.h"
 #include "support/matchers.h"
-#include "support/swtpm.h"
-#include "support/test_pki.h"
 #include "support/vectors.h"
-#include "support/verifier_process.h"
+#include "support/verifier_site.h"
 
 namespace vmattest {
 namespace {
@@ -29,11 +26,10 @@ using ::testing::HasSubstr;
 using testing::IdleKernel;
 using testing::IsOk;
 using testing::LibvirtHost;
+using ::testing::Not;
 using testing::Ran;
 using testing::RunToEnd;
 using testing::Slurp;
-using testing::Swtpm;
-using testing::TestPki;
 using testing::VerifierProcess;
 
 constexpr char kUuid[] = "a045410c-221a-45fb-b0ef-341be7ce6025";
@@ -45,45 +41,30 @@ class LaunchGateRemoteTest : public ::testing::Test {
   void SetUp() override {
     VMATTEST_REQUIRE_LIBVIRT_HOST();
     ASSERT_OK_AND_ASSIGN(host_, LibvirtHost::Up("gate-remote"));
-    verifier_ = std::make_unique<VerifierProcess>(pki_, tpm_.ca_folder());
     Write("vmlinuz", IdleKernel());
     fs::copy_file("/usr/share/seabios/bios-256k.bin", host_->folder() / "bios");
-    daemon_ = std::make_unique<DaemonProcess>(DaemonProcess::Options{
-        .libvirt_uri = host_->uri(),
-        .tcti = tpm_.tcti(),
-        .more = fmt::format("{0}"
-                            "measurement: {{content: full}}\n"
-                            "gate:\n"
-                            "  enabled: true\n"
-                            "  verifier: \"{1}\"\n"
-                            "  verifier_keys: [\"{2}\"]\n"
-                            "  approvers: {3}\n"
-                            "  hook_socket: {4}/hook.sock\n"
-                            "  hooks_dir: {4}/host/etc/hooks\n",
-                            verifier_->ClientYaml(pki_), verifier_->address(),
-                            verifier_->result_keys().string(),
-                            verifier_->approvers().string(),
-                            host_->folder().string())});
-    AwaitEnrolled();
+    site_.StartHost(
+        host_->uri(),
+        fmt::format("measurement: {{content: full}}\n"
+                    "gate:\n"
+                    "  enabled: true\n"
+                    "  verifier: \"{0}\"\n"
+                    "  verifier_keys: [\"{1}\"]\n"
+                    "  approvers: {2}\n"
+                    "  hook_socket: {3}/hook.sock\n"
+                    "  hooks_dir: {3}/host/etc/hooks\n",
+                    verifier_->address(), verifier_->result_keys().string(),
+                    verifier_->approvers().string(), host_->folder().string()));
+    daemon_ = site_.daemon.get();
+    ASSERT_TRUE(site_.AwaitEnrolled()) << site_.Logs();
     InstallHook();
     ASSERT_THAT(host_->StopLibvirtd("TERM"), IsOk());
     ASSERT_THAT(host_->StartLibvirtd(), IsOk());
     Define(kApproved);
   }
 
-  // Has the daemon look at once: it does on SIGHUP, else every ten seconds.
   bool AwaitTold(const std::function<bool()>& seen) {
-    return Eventually([this, &seen] {
-      daemon_->Signal(SIGHUP);
-      return seen();
-    });
-  }
-  void AwaitEnrolled() {
-    ASSERT_TRUE(AwaitTold([this] {
-      return verifier_->Vmattest({"hosts", "list"}).out.find("enrolled") !=
-             std::string::npos;
-    })) << verifier_->log()
-        << daemon_->log();
+    return site_.AwaitTold(seen);
   }
   [[nodiscard]] fs::path gate() const {
     return daemon_->folder() / "state/gate";
@@ -185,11 +166,10 @@ class LaunchGateRemoteTest : public ::testing::Test {
     return verifier_->Vmattest({"decisions", "list", "--vm", kUuid}).out;
   }
 
-  TestPki pki_;
-  Swtpm tpm_{Swtpm::Setup::kEkCertificate};
+  testing::VerifierSite site_;
+  VerifierProcess* const verifier_ = &site_.verifier;
+  DaemonProcess* daemon_ = nullptr;
   std::unique_ptr<LibvirtHost> host_;
-  std::unique_ptr<VerifierProcess> verifier_;
-  std::unique_ptr<DaemonProcess> daemon_;
 };
 
 TEST_F(LaunchGateRemoteTest, StartsByARemoteVerdictWhichOutlivesTheVerifier) {
@@ -267,6 +247,45 @@ TEST_F(LaunchGateRemoteTest, AResultOfAnotherKeyThanThePinnedOneStartsNothing) {
   ASSERT_TRUE(AwaitTold(
       [this, &trusted] { return Slurp(gate() / "hook.json") != trusted; }));
   InstallHook();
+  EXPECT_EQ(Start(), "") << daemon_->log();
+}
+
+TEST_F(LaunchGateRemoteTest, ResultKeysAreExchangedWhileVmsStart) {
+  Approve();
+  ASSERT_EQ(Start(), "") << daemon_->log();
+  Destroy();
+  const auto step = [this](const char* name) {
+    const Ran ran = verifier_->Vmattest({"result-keys", name});
+    EXPECT_EQ(ran.exit_code, 0) << name << ran.err;
+    return ran.out;
+  };
+  EXPECT_EQ(verifier_->Vmattest({"result-keys", "activate"}).exit_code, 3);
+  EXPECT_THAT(step("prepare"), HasSubstr("next"));
+  // Published, in the file that is pinned here, too.
+  const std::string before = Slurp(gate() / "hook.json");
+  ASSERT_TRUE(AwaitTold([this, &before] {
+    return Slurp(gate() / "hook.json") != before;
+  })) << daemon_->log();
+  InstallHook();
+  EXPECT_THAT(step("activate"), HasSubstr("old"));
+  // What the old one signed still counts, and is kept.
+  EXPECT_EQ(Start(), "") << daemon_->log();
+  Destroy();
+  // Asks anew, and gets a result of the new one.
+  daemon_->Stop();
+  fs::remove_all(gate() / "verdicts");
+  daemon_->Start();
+  std::string error;
+  EXPECT_TRUE(Eventually([this, &error] { return (error = Start()).empty(); }))
+      << error << daemon_->log();
+  Destroy();
+  EXPECT_THAT(step("retire"), Not(HasSubstr("old")));
+  EXPECT_EQ(verifier_->Vmattest({"result-keys", "retire"}).exit_code, 3);
+  // The next start of the verifier goes on with the same key.
+  const std::string after = step("list");
+  verifier_->Kill();
+  verifier_->Start();
+  EXPECT_EQ(step("list"), after);
   EXPECT_EQ(Start(), "") << daemon_->log();
 }
 

@@ -10,6 +10,7 @@ target_link_libraries(vmattest_test_verifier
 vmattest_test(verifierd_test
   SOURCES ${CMAKE_CURRENT_LIST_DIR}/verifierd_test.cc
           ${CMAKE_SOURCE_DIR}/tests/support/https_receiver.cc
-  LIBS vmattest::test_verifier vmattest::crypto OpenSSL::SSL
+  LIBS vmattest::test_verifier vmattest::token vmattest::crypto OpenSSL::SSL
        nlohmann_json::nlohmann_json fmt::fmt
   LABELS integration rpc)
+vmattest_needs_pq(verifierd_test)

@@ -2,22 +2,25 @@
 // learns to know.
 #include <openssl/hmac.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
 #include "base/bytes.h"
+#include "base/clock.h"
+#include "crypto/ml_dsa.h"
 #include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "nlohmann/json.hpp"
 #include "support/daemon_process.h"
 #include "support/https_receiver.h"
 #include "support/matchers.h"
-#include "support/swtpm.h"
 #include "support/temp_dir.h"
 #include "support/test_node.h"
 #include "support/test_pki.h"
 #include "support/vectors.h"
-#include "support/verifier_process.h"
+#include "support/verifier_site.h"
+#include "token/key_file.h"
 
 namespace vmattest {
 namespace {
@@ -29,7 +32,6 @@ using testing::DaemonProcess;
 using testing::Eventually;
 using ::testing::HasSubstr;
 using testing::Ran;
-using testing::Swtpm;
 using testing::TempDir;
 using testing::TestNode;
 using testing::TestPki;
@@ -56,12 +58,7 @@ class VerifierdTest : public ::testing::Test {
   Ran Appraise(const fs::path& file) {
     return verifier_.Vmattest({"appraise", file.string()});
   }
-  void AwaitEnrolled() {
-    ASSERT_TRUE(Eventually([this] {
-      return Host().value("state", "") == "enrolled";
-    })) << verifier_.log()
-        << daemon_.log();
-  }
+  void AwaitEnrolled() { ASSERT_TRUE(site_.AwaitEnrolled()) << site_.Logs(); }
   void Approve() {
     const std::string yaml = (dir_.path() / "web.yaml").string();
     const Ran learned =
@@ -71,13 +68,11 @@ class VerifierdTest : public ::testing::Test {
   }
 
   TempDir dir_;
-  TestPki pki_;
-  Swtpm tpm_{Swtpm::Setup::kEkCertificate};
   TestNode node_{{"web"}};
-  VerifierProcess verifier_{pki_, tpm_.ca_folder()};
-  DaemonProcess daemon_{{.libvirt_uri = node_.uri(),
-                         .tcti = tpm_.tcti(),
-                         .more = verifier_.ClientYaml(pki_)}};
+  testing::VerifierSite site_;
+  TestPki& pki_ = site_.pki;
+  VerifierProcess& verifier_ = site_.verifier;
+  DaemonProcess& daemon_ = (site_.StartHost(node_.uri(), ""), *site_.daemon);
 };
 
 TEST_F(VerifierdTest, HostEnrolsAndWhatItSaysIsJudgedAlsoAfterKill9) {
@@ -199,6 +194,78 @@ TEST_F(VerifierdTest, AnOwnerAsksTheHostSimulatesWatchesAndIsTold) {
       {"references", "simulate", dir_.Write("other.yaml", other).string()});
   EXPECT_EQ(flips.exit_code, 1) << flips.err;
   EXPECT_THAT(flips.out, HasSubstr("trusted -> refused"));
+}
+
+TEST_F(VerifierdTest, S4_AResultOnRequestIsSignedWithMlDsaToo) {
+  const char* module = std::getenv("VMATTEST_PQ_MODULE");
+  ASSERT_NE(module, nullptr);
+  verifier_.Configure(
+      "50-pq.yaml",
+      fmt::format("verification: {{post_quantum: preferred, module: {}}}\n",
+                  fs::exists(module) ? module : "\"\""));
+  verifier_.Kill();
+  verifier_.Start();
+  AwaitEnrolled();
+  const fs::path evidence = Evidence("e1");
+  EXPECT_EQ(Appraise(evidence).exit_code, 1);
+  Approve();
+  const std::string token = (dir_.path() / "jwt").string();
+  const auto ask = [&](std::vector<std::string> words) {
+    words.insert(words.begin(),
+                 {"appraise", evidence.string(), "--out", token});
+    const Ran ran = verifier_.Vmattest(words);
+    EXPECT_EQ(ran.exit_code, 0) << ran.out << ran.err;
+    return testing::Slurp(token);
+  };
+  const auto provider = MlDsaProvider::Open(fs::exists(module) ? module : "");
+  ASSERT_TRUE(provider.ok()) << provider.status();
+  ASSERT_OK_AND_ASSIGN(const std::vector<token::VerificationKey> keys,
+                       token::LoadKeyFile(verifier_.result_keys()));
+  std::vector<token::VerificationKey> pq;
+  for (const token::VerificationKey& key : keys) {
+    if (key.algorithm() == "ML-DSA-65") {
+      pq.push_back(key);
+    }
+  }
+  ASSERT_EQ(pq.size(), 1u);
+  const token::VerifyOptions now = {.now = SystemClock().Now(),
+                                    .require_expiry = true};
+  const token::OpenedEar hybrid =
+      token::VerifyEar(ask({"--post-quantum"}), pq, now);
+  ASSERT_TRUE(hybrid.verdict.trusted()) << hybrid.verdict.reasons.front().code;
+  EXPECT_EQ(hybrid.ear.signed_with, "ES256 ML-DSA-65");
+  EXPECT_EQ(hybrid.ear.submodules.at("config").status, token::Tier::kAffirming);
+  const std::string classic = ask({});
+  EXPECT_FALSE(token::VerifyEar(classic, pq, now).verdict.trusted());
+  const token::OpenedEar plain = token::VerifyEar(classic, keys, now);
+  ASSERT_TRUE(plain.verdict.trusted());
+  EXPECT_EQ(plain.ear.signed_with, "ES256");
+  EXPECT_LE(*plain.ear.expires - plain.ear.issued, std::chrono::hours(1));
+}
+
+TEST_F(VerifierdTest, ARenewedCertificateIsServedWithoutARestart) {
+  const CertificateFiles client =
+      pki_.IssueClient("again", VerifierProcess::kHostUri);
+  // That it is denied what hosts may not ask says that it was let in.
+  const auto served = [&] {
+    return testing::RunToEnd({DaemonProcess::CommandLine(), "decisions", "list",
+                              "--verifier", verifier_.address(), "--cert",
+                              client.certificate.string(), "--key",
+                              client.private_key.string(), "--ca",
+                              pki_.ca().string()})
+               .err.find("METHOD_DENIED") != std::string::npos;
+  };
+  ASSERT_TRUE(Eventually(served)) << verifier_.log();
+  pki_.Issue("server", {"DNS:nowhere.example"});
+  EXPECT_TRUE(Eventually([&] {
+    verifier_.Hangup();
+    return !served();
+  })) << verifier_.log();
+  pki_.IssueServer();
+  EXPECT_TRUE(Eventually([&] {
+    verifier_.Hangup();
+    return served();
+  })) << verifier_.log();
 }
 
 TEST_F(VerifierdTest, ApproversAreReadAgainOnHangup) {

@@ -25,7 +25,6 @@ VerifierRig::VerifierRig(verification::VerifierStore* other_store)
       authority(NewKey("authority")),
       approver(NewKey("alice")),
       approvers({approver.public_key()}),
-      signer(EcPrivateKey::Generate()),
       store(other_store != nullptr ? *other_store : fake_store),
       log(store, {.max_watchers = 4}),
       anchors(store),
@@ -42,7 +41,7 @@ VerifierRig::VerifierRig(verification::VerifierStore* other_store)
                  .hosts = anchors,
                  .references = references,
                  .log = log,
-                 .signer = signer,
+                 .keys = keys,
                  .clock = clock},
                 {}) {}
 

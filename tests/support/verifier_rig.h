@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "fakes/fake_result_keys.h"
 #include "fakes/fake_verifier_store.h"
 #include "fakes/manual_clock.h"
 #include "support/ek_pki.h"
@@ -51,7 +52,7 @@ class VerifierRig {
   const document::PrivateKey authority;
   const document::PrivateKey approver;
   Current<std::vector<document::PublicKey>> approvers;
-  const token::TokenSigner signer;
+  FakeResultKeys keys;
   FakeVerifierStore fake_store;
   verification::VerifierStore& store;
   verification::DecisionLog log;

@@ -47,6 +47,7 @@ struct QemuFacts {
 // Roles of handed files.
 inline constexpr std::string_view kSavedImage = "saved-image";
 inline constexpr std::string_view kVtpmState = "vtpm-state";
+inline constexpr std::string_view kQemuProcess = "qemu-process";  // a pidfd
 
 // A file whose descriptor travels with the call: the daemon reads what the hook
 // found, whatever lies at that path for the daemon.

@@ -46,20 +46,24 @@ int AccessMode(const fs::path& process, const fs::path& number) {
   return static_cast<int>(flags.value_or(O_RDONLY)) & O_ACCMODE;
 }
 
-// The last number of "NSpid:", the process's pid in its own namespace.
-std::optional<int64_t> InnermostPid(const fs::path& process) {
-  const absl::StatusOr<std::string> status =
-      ReadUnsized(process / "status", kMaxStat);
-  constexpr std::string_view kField = "\nNSpid:";
-  const size_t at = status.ok() ? status->find(kField) : std::string::npos;
+// The last number of the line that begins with `field`.
+std::optional<int64_t> LastNumberOf(const fs::path& file,
+                                    std::string_view field) {
+  const absl::StatusOr<std::string> text = ReadUnsized(file, kMaxStat);
+  const size_t at = text.ok() ? text->find(field) : std::string::npos;
   if (at == std::string::npos) {
     return std::nullopt;
   }
-  const std::string_view line = std::string_view(*status).substr(
-      at + kField.size(), status->find('\n', at + 1) - at - kField.size());
+  const std::string_view line = std::string_view(*text).substr(
+      at + field.size(), text->find('\n', at + 1) - at - field.size());
   const size_t space = line.find_last_of(" \t");
   return ParseNumber<int64_t>(
       space == std::string_view::npos ? line : line.substr(space + 1));
+}
+
+// The process's pid in its own namespace.
+std::optional<int64_t> InnermostPid(const fs::path& process) {
+  return LastNumberOf(process / "status", "\nNSpid:");
 }
 
 }  // namespace
@@ -185,6 +189,17 @@ std::optional<ProcessKey> FindProcess(const ProcessKey& process,
     }
   }
   return std::nullopt;
+}
+
+std::optional<ProcessKey> ProcessBehind(int pidfd, const fs::path& proc) {
+  const auto pid =
+      LastNumberOf(proc / "self/fdinfo" / std::to_string(pidfd), "\nPid:");
+  if (!pid || *pid <= 0) {
+    return std::nullopt;
+  }
+  const absl::StatusOr<uint64_t> ticks =
+      StartTicks(proc / std::to_string(*pid));
+  return ticks.ok() ? std::optional(ProcessKey{*pid, *ticks}) : std::nullopt;
 }
 
 std::string BootId() {

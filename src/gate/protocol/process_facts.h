@@ -48,6 +48,11 @@ bool IsAlive(const ProcessKey& process,
 std::optional<ProcessKey> FindProcess(
     const ProcessKey& process, const std::filesystem::path& proc = "/proc");
 
+// The process behind a pidfd (pidfd_open(2)), whatever its pid where that was
+// opened; none if it is gone, cannot be seen from here, or is no pidfd.
+std::optional<ProcessKey> ProcessBehind(
+    int pidfd, const std::filesystem::path& proc = "/proc");
+
 // Of this boot; empty if the kernel does not say.
 std::string BootId();
 

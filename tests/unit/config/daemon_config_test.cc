@@ -77,6 +77,22 @@ TEST_F(DaemonConfigTest, AVerifierOfTheGateWithoutPinnedKeysOrTlsIsRefused) {
       "verifier: \"v:1\", verifier_keys: [/k]", "must be verifier.address");
 }
 
+TEST_F(DaemonConfigTest, TheGatesVerifierIsTheOneThatIsServed) {
+  ASSERT_OK_AND_ASSIGN(
+      const DaemonConfig unserved,
+      Load("gate: {enabled: true, approvers: /a}\n"
+           "signing: {module: /m}\n"));
+  EXPECT_FALSE(unserved.verification.has_value());
+  EXPECT_EQ(unserved.verifier_stack.approvers, "/a");
+  EXPECT_EQ(unserved.verifier_stack.module, "/m");
+  EXPECT_THAT(Load("gate: {enabled: true, approvers: /a}\n"
+                   "verification: {enabled: true, approvers: /b}\n"),
+              StatusIs(kInvalid, HasSubstr("must be verification.approvers")));
+  EXPECT_THAT(Load("gate: {enabled: true, approvers: /a}\n"
+                   "verification: {enabled: true, approvers: /a}\n"),
+              testing::IsOk());
+}
+
 TEST_F(DaemonConfigTest, DropInsWinInTheOrderOfTheirNamesEnvironmentLast) {
   std::filesystem::create_directory(dir_.path() / "conf.d");
   dir_.Write("conf.d/20-b.yaml", "log_level: error\n");

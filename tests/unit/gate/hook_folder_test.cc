@@ -39,7 +39,7 @@ class HookFolderTest : public ::testing::Test {
       }};
 };
 
-TEST_F(HookFolderTest, OtherHooksAreToldOnceAndOursIsNot) {
+TEST_F(HookFolderTest, S17_OtherHooksAreToldOnceAndOursIsNot) {
   EXPECT_THAT(folder_.Check(), IsOk());
   EXPECT_THAT(notes_, ElementsAre("present network sha256:"));
   EXPECT_THAT(folder_.Check(), IsOk());

@@ -56,7 +56,7 @@ TEST_F(LaunchGateTest, ALaunchNeedsOneVerdictAndItsRestHoldsByTheKeptOne) {
   EXPECT_EQ(bed_.verifier.asked(), 1);
 }
 
-TEST_F(LaunchGateTest, AnUnknownVmIsDeniedUnderEnforce) {
+TEST_F(LaunchGateTest, S10_AnUnknownVmIsDeniedUnderEnforce) {
   ExpectDenied(bed_.Ask("stranger", "prepare"), "gate-no-reference");
   EXPECT_EQ(bed_.verifier.asked(), 0);
 }
@@ -192,7 +192,7 @@ TEST_F(LaunchGateTest, LearnLetsThroughAndKeepsWhatItSaw) {
   EXPECT_THAT(std::string(AsText(*yaml)), HasSubstr(GateBed::Uuid("web")));
 }
 
-TEST_F(LaunchGateTest, OnlyAnApproversSignatureMakesAVmLearnOrWarn) {
+TEST_F(LaunchGateTest, S10_OnlyAnApproversSignatureMakesAVmLearnOrWarn) {
   const document::PrivateKey stranger =
       *document::PrivateKey::Generate("stranger", std::nullopt);
   const auto taken = bed_.policy->Take(

@@ -1,6 +1,7 @@
 #include "gate/protocol/process_facts.h"
 
 #include <fcntl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -57,6 +58,15 @@ TEST_F(ProcessFactsTest, AProcessInAnotherPidNamespaceIsFound) {
   EXPECT_EQ(FindProcess({7, 901}, dir_.path()), (ProcessKey{41, 901}));
   EXPECT_EQ(FindProcess({7, 902}, dir_.path()), (ProcessKey{7, 902}));
   EXPECT_EQ(FindProcess({8, 901}, dir_.path()), std::nullopt);
+}
+
+TEST_F(ProcessFactsTest, AProcessHandedOverIsFoundWhateverItsPidWasThere) {
+  const UniqueFd pidfd(static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0)));
+  ASSERT_TRUE(pidfd.valid());
+  EXPECT_EQ(ProcessBehind(pidfd.get()), self_);
+  const UniqueFd other(open("/dev/null", O_RDONLY | O_CLOEXEC));
+  EXPECT_EQ(ProcessBehind(other.get()), std::nullopt);
+  EXPECT_EQ(ProcessBehind(-1), std::nullopt);
 }
 
 TEST_F(ProcessFactsTest, TellsHowAFileIsOpen) {

@@ -28,7 +28,7 @@ class VerdictCacheTest : public ::testing::Test {
   TpmClock now_;
 };
 
-TEST_F(VerdictCacheTest, HoldsUntilItsTimeByTheTpmsClock) {
+TEST_F(VerdictCacheTest, S16_HoldsUntilItsTimeByTheTpmsClock) {
   VerdictCache cache(dir_.path() / "v");
   EXPECT_THAT(cache.Keep(binding_, "ear", now_, 60), IsOk());
   EXPECT_EQ(cache.Find(binding_, now_), "ear");
@@ -40,7 +40,7 @@ TEST_F(VerdictCacheTest, HoldsUntilItsTimeByTheTpmsClock) {
   EXPECT_EQ(cache.Find(binding_, now_), std::nullopt);
 }
 
-TEST_F(VerdictCacheTest, AnyOtherCircumstanceEndsIt) {
+TEST_F(VerdictCacheTest, S16_AnyOtherCircumstanceEndsIt) {
   VerdictCache cache(dir_.path() / "v");
   EXPECT_THAT(cache.Keep(binding_, "ear", now_, 60), IsOk());
   const std::function<void(VerdictBinding&)> changes[] = {

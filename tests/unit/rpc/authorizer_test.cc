@@ -1,12 +1,18 @@
 #include "rpc/authorizer.h"
 
 #include <functional>
+#include <map>
+#include <set>
 
 #include "google/protobuf/descriptor.h"
 #include "rpc/status/status_mapping.h"
 #include "support/matchers.h"
 #include "vmattest/v1/admin.pb.h"
 #include "vmattest/v1/attestation.pb.h"
+#include "vmattest/v1/enrollment.pb.h"
+#include "vmattest/v1/ledger.pb.h"
+#include "vmattest/v1/memory.pb.h"
+#include "vmattest/v1/verifier.pb.h"
 
 namespace vmattest::rpc {
 namespace {
@@ -67,6 +73,83 @@ TEST(Authorizer, TcpFollowsRoles) {
                 StatusIs(kDenied))
         << method;
   });
+}
+
+constexpr Role kAllRoles[] = {Role::kRead,     Role::kAdmin,   Role::kHost,
+                              Role::kCustomer, Role::kAuditor, Role::kOperator};
+
+std::vector<std::string> AllMethods() {
+  std::vector<std::string> methods;
+  for (const auto* file : {v1::ListVmsRequest::descriptor()->file(),
+                           v1::GetStatusRequest::descriptor()->file(),
+                           v1::CaptureSnapshotRequest::descriptor()->file(),
+                           v1::SubmitRequest::descriptor()->file(),
+                           v1::BeginEnrollmentRequest::descriptor()->file(),
+                           v1::AppraiseRequest::descriptor()->file()}) {
+    for (int s = 0; s < file->service_count(); ++s) {
+      for (int m = 0; m < file->service(s)->method_count(); ++m) {
+        methods.push_back(file->service(s)->full_name() + "/" +
+                          file->service(s)->method(m)->name());
+      }
+    }
+  }
+  return methods;
+}
+
+// Of all services that there are. Enrollment's and Verifier's roles are also
+// tried on the wire (verifier_access_test.cc).
+TEST(Authorizer, NoMethodIsAllowedWithoutTheRightCredential) {
+  const Authorizer tcp(Listener::kTcp, Grants());
+  for (const std::string& method : AllMethods()) {
+    EXPECT_THAT(tcp.Authorize(method, kNobody),
+                StatusIs(absl::StatusCode::kUnauthenticated))
+        << method;
+    EXPECT_THAT(tcp.Authorize(method, {"spiffe://t/other"}), StatusIs(kDenied))
+        << method;
+    int allowed = 0;
+    for (const Role role : kAllRoles) {
+      const Authorizer one(Listener::kTcp, {{kReader[0], role, true, {}}});
+      allowed += one.Authorize(method, kReader).ok() ? 1 : 0;
+    }
+    EXPECT_GT(allowed, 0) << method << " is not in the table";
+  }
+}
+
+// Written down a second time, on purpose.
+TEST(Authorizer, MemoryAndLedgerAreForTheirRolesOnly) {
+  using Roles = std::set<Role>;
+  static const Roles kReaders = {Role::kRead, Role::kAdmin};
+  static const Roles kAdmins = {Role::kAdmin};
+  static const Roles kWriters = {Role::kHost, Role::kOperator};
+  static const Roles kTrust = {Role::kHost, Role::kCustomer, Role::kAuditor,
+                               Role::kOperator};
+  static const Roles kLog = {Role::kHost, Role::kAuditor, Role::kOperator};
+  const std::map<std::string, Roles> expected = {
+      {"Memory/CaptureSnapshot", kAdmins},
+      {"Memory/AttestState", kAdmins},
+      {"Memory/GetSnapshot", kReaders},
+      {"Memory/ListSnapshots", kReaders},
+      {"Memory/ListSnapshotPolicies", kReaders},
+      {"Ledger/Submit", kWriters},
+      {"Ledger/GetWriter", kWriters},
+      {"Ledger/AddCheckpoint", kWriters},
+      {"Ledger/GetTrust", kTrust},
+      {"Ledger/ListHistory", kTrust},
+      {"Ledger/WatchVm", kTrust},
+      {"Ledger/GetCheckpoint", kLog},
+      {"Ledger/GetInclusionProof", kLog},
+      {"Ledger/GetConsistencyProof", kLog},
+      {"Ledger/ListRecords", kLog},
+      {"Ledger/WatchAll", kLog}};
+  for (const auto& [method, roles] : expected) {
+    for (const Role role : kAllRoles) {
+      const Authorizer authorizer(Listener::kTcp,
+                                  {{kReader[0], role, true, {}}});
+      EXPECT_EQ(authorizer.Authorize("vmattest.v1." + method, kReader).ok(),
+                roles.contains(role))
+          << method << " " << ToString(role);
+    }
+  }
 }
 
 TEST(Authorizer, UnknownMethodIsDeniedToEverybody) {

@@ -85,7 +85,7 @@ TEST_F(GrpcLaunchVerifierTest, AppraisesOverTls) {
                                       .nonce = builder_.header.nonce,
                                       .vm_uuid = vm()},
                                      In(std::chrono::seconds(20))));
-  const auto keys = rig_.signer.keys();
+  const auto keys = rig_.keys.Published();
   EXPECT_TRUE(
       token::VerifyEar(ear, keys, {.now = rig_.clock.Now()}).verdict.trusted());
 }

@@ -34,6 +34,8 @@ const std::map<std::string, Roles>& Expected() {
       {"vmattest.v1.Verifier/GetVerificationKeys",
        {kHostUri, kCustomerUri, kAuditorUri, kOperatorUri, kReadUri,
         kAdminUri}},
+      {"vmattest.v1.Verifier/ListResultKeys", {kAuditorUri, kOperatorUri}},
+      {"vmattest.v1.Verifier/RotateResultKeys", {kOperatorUri}},
       {"vmattest.v1.Verifier/RequestAttestation", kOwners},
       {"vmattest.v1.Verifier/ListDecisions", kLookers},
       {"vmattest.v1.Verifier/GetDecision", kLookers},

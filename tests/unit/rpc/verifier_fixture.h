@@ -69,6 +69,7 @@ class VerifierServerTest : public ::testing::Test {
             .appraiser = rig_.appraiser,
             .baselines = rig_.baselines,
             .comparer = rig_.comparer,
+            .result_keys = rig_.keys,
             .log = rig_.log,
             .requests = requests_,
             .watch = watch_,

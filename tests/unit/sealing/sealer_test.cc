@@ -394,9 +394,12 @@ class CountedWork final : public TpmWork {
     ++opened;
     return absl::OkStatus();
   }
-  absl::StatusOr<bool> DoTurn() override {
+  absl::StatusOr<bool> DoTurn(const std::function<void()>& between) override {
     if (left == 0) {
       return false;
+    }
+    if (during) {
+      during(between);
     }
     if (--left == 0) {
       done.set_value();
@@ -413,6 +416,7 @@ class CountedWork final : public TpmWork {
   std::atomic<int> left = 0;
   std::atomic<int> opened = 0;
   std::atomic<bool> repairs = false;
+  std::function<void(const std::function<void()>& between)> during;
   absl::Status failed;
   std::promise<void> done;
 };
@@ -440,6 +444,27 @@ TEST(Sealer, OthersWorkHasItsTurnBetweenQuotes) {
   }
   sealer.Stop();
   EXPECT_THAT(work.failed, StatusIs(absl::StatusCode::kUnavailable));
+}
+
+TEST(Sealer, WhoeverWantsTheClockDoesNotWaitForTheWholePieceOfOthersWork) {
+  FakeHostTpm tpm;
+  const SystemClock clock;
+  CountedWork work;
+  Sealer* asked = nullptr;
+  bool answered_within = false;
+  work.during = [&](const std::function<void()>& between) {
+    auto waiting = ReadClockOn(*asked);
+    between();
+    answered_within =
+        waiting.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
+  };
+  Sealer sealer(tpm, clock, 100, nullptr, {&work});
+  asked = &sealer;
+  work.left = 1;
+  sealer.Wake();
+  work.done.get_future().wait();
+  EXPECT_TRUE(answered_within);
+  sealer.Stop();
 }
 
 TEST(Sealer, OthersWorkIsToldThatTheTpmWasOpenedAndMayRepairIt) {

@@ -63,7 +63,7 @@ class AppraiserTest : public ::testing::Test {
                : result.decision.reasons.front().code;
   }
   token::OpenedEar Open(const std::string& ear) {
-    const std::vector<token::VerificationKey> keys = rig_.signer.keys();
+    const std::vector<token::VerificationKey> keys = rig_.keys.Published();
     return token::VerifyEar(ear, keys, {.now = rig_.clock.Now()});
   }
   [[nodiscard]] std::string vm() const { return builder_.header.vm_uuid; }
@@ -80,6 +80,7 @@ TEST_F(AppraiserTest, SoundEvidenceGivesAnAffirmingSignedResult) {
   const token::OpenedEar ear = Open(result.ear);
   ASSERT_TRUE(ear.verdict.trusted());
   EXPECT_EQ(ear.ear.token_id.size(), 32u);
+  EXPECT_EQ(ear.ear.signed_with, "ES256");
   ASSERT_TRUE(ear.ear.submodules.contains("config"));
   EXPECT_EQ(ear.ear.submodules.at("config").status, token::Tier::kAffirming);
 }
@@ -184,7 +185,7 @@ TEST_F(AppraiserTest, HostIsAskedForEvidenceWithAFreshNonce) {
                        .hosts = rig_.anchors,
                        .references = rig_.references,
                        .log = rig_.log,
-                       .signer = rig_.signer,
+                       .keys = rig_.keys,
                        .clock = rig_.clock,
                        .host_client = &client},
                       {});

@@ -85,6 +85,55 @@ TEST_F(HostRegistryTest, HostWithoutCertificateWaitsForAnOperator) {
   EXPECT_THAT(rig_.hosts.EnrolledHostOf(kClient), IsOk());
 }
 
+TEST_F(HostRegistryTest, OwnHostIsAdmittedWithoutACredentialAndOnlyOnce) {
+  const evidence::HostIdentity identity = rig_.IdentityOf(host_, false);
+  ASSERT_OK_AND_ASSIGN(const HostEntry own, rig_.hosts.AdmitOwn(identity));
+  EXPECT_EQ(own.state, HostEntry::State::kEnrolled);
+  EXPECT_EQ(own.ek_trust, "own");
+  EXPECT_EQ(Opened(own).identity().host_id(), host_.host_id());
+  EXPECT_EQ(rig_.hosts.AdmitOwn(identity).value(), own);
+  EXPECT_THAT(Events(), ::testing::ElementsAre("host-enrolled"));
+  // Beside others, and other hosts that were it once.
+  EXPECT_THAT(rig_.hosts.AdmitOwn(SoftHost().Identity()), IsOk());
+}
+
+TEST_F(HostRegistryTest, OwnHostThatAnOperatorRevokedStaysRevoked) {
+  const evidence::HostIdentity identity = host_.Identity();
+  ASSERT_THAT(rig_.hosts.AdmitOwn(identity), IsOk());
+  ASSERT_THAT(rig_.hosts.Revoke(host_.host_id(), "sold"), IsOk());
+  ASSERT_OK_AND_ASSIGN(const HostEntry own, rig_.hosts.AdmitOwn(identity));
+  EXPECT_EQ(own.state, HostEntry::State::kRevoked);
+  EXPECT_EQ(own.revocation_reason, "sold");
+}
+
+TEST_F(HostRegistryTest, OwnHostWithAnotherAkIsAnEventOfItsOwn) {
+  ASSERT_THAT(rig_.hosts.AdmitOwn(host_.Identity()), IsOk());
+  const SoftHost rekeyed = Rekeyed();
+  ASSERT_OK_AND_ASSIGN(const HostEntry own,
+                       rig_.hosts.AdmitOwn(rekeyed.Identity()));
+  EXPECT_EQ(own.ak_name, rekeyed.ak.name());
+  EXPECT_THAT(Events(),
+              ::testing::ElementsAre("host-enrolled", "host-enrolled"));
+}
+
+TEST_F(HostRegistryTest, OwnHostMayEnrolAsAClientAndOnlyThenHasOne) {
+  ASSERT_THAT(rig_.hosts.AdmitOwn(host_.Identity()), IsOk());
+  EXPECT_THAT(rig_.hosts.EnrolledHostOf(kClient),
+              StatusIs(absl::StatusCode::kNotFound));
+  ASSERT_OK_AND_ASSIGN(const HostEntry enrolled, rig_.Enroll(kClient, host_));
+  EXPECT_EQ(enrolled.client_identity, kClient);
+  EXPECT_THAT(rig_.Enroll("spiffe://t/host-2", host_), StatusIs(kDenied));
+  // And its own word goes on counting.
+  EXPECT_EQ(rig_.hosts.AdmitOwn(host_.Identity()).value().client_identity,
+            kClient);
+}
+
+TEST_F(HostRegistryTest, OwnIdentityThatIsNoneIsNotAdmitted) {
+  evidence::HostIdentity identity = host_.Identity();
+  identity.host_id = std::string(64, 'a');
+  EXPECT_THAT(rig_.hosts.AdmitOwn(identity), StatusIs(kState));
+}
+
 TEST_F(HostRegistryTest, CertificateOfAStrangerIsAVerdict) {
   evidence::HostIdentity identity = host_.Identity();
   identity.ek_certificate = testing::EkPki().Issue(identity.ek_public);
