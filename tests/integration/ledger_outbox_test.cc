@@ -151,7 +151,8 @@ class RemoteLedgerTest : public LedgerOutboxTest {
     if (IsSkipped() || HasFatalFailure()) {
       return;
     }
-    node_ = std::make_unique<testing::VerifierProcess>(pki_, tpm_.ca_folder());
+    node_ =
+        std::make_unique<testing::VerifierProcess>(pki_, maker_.ca_folder());
     node_->Configure(
         "ledger.yaml",
         fmt::format("ledger: {{node: true, origin: \"{}\"}}\n", kOrigin));
@@ -207,6 +208,8 @@ class RemoteLedgerTest : public LedgerOutboxTest {
   }
 
   testing::TestPki pki_;
+  // For the certificates of its maker, which the node wants to have.
+  testing::Swtpm maker_{testing::Swtpm::Setup::kEkCertificate};
   std::unique_ptr<testing::VerifierProcess> node_;
 };
 
