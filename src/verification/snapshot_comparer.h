@@ -15,6 +15,7 @@
 #include "verification/baseline_book.h"
 #include "verification/decision_log.h"
 #include "verification/host_anchors.h"
+#include "verification/result_keys.h"
 
 namespace vmattest::verification {
 
