@@ -5,12 +5,11 @@
 
 # The names that a source defines at file scope, as our format lays them out: at
 # the beginning of a line, before the first bracket or `=`. `own` are those of
-# unnamed namespaces; `all` has what the source calls, too, since an overload in an
-# unnamed namespace hides those outside of it.
+# unnamed namespaces; `all` has every word of the source, since a name in an unnamed
+# namespace hides, or makes ambiguous, what a header has.
 function(vmattest_names_in file all own)
   file(STRINGS ${file} lines REGEX "^([A-Za-z]|}  // namespace$)" ENCODING UTF-8)
   set(inside FALSE)
-  set(every)
   set(unnamed)
   foreach(line IN LISTS lines)
     set(name)
@@ -26,15 +25,12 @@ function(vmattest_names_in file all own)
         set(name ${CMAKE_MATCH_2})
       endif()
     endif()
-    list(APPEND every ${name})
     if(inside)
       list(APPEND unnamed ${name})
     endif()
   endforeach()
   file(READ ${file} text)
-  string(REGEX MATCHALL "[A-Za-z0-9_]+\\(" called "${text}")
-  list(TRANSFORM called REPLACE "\\($" "")
-  list(APPEND every ${called})
+  string(REGEX MATCHALL "[A-Za-z_][A-Za-z0-9_]+" every "${text}")
   list(REMOVE_DUPLICATES every)
   set(${all} ${every} PARENT_SCOPE)
   set(${own} ${unnamed} PARENT_SCOPE)

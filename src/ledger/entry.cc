@@ -67,6 +67,8 @@ absl::Status AddLink(const std::string& vm_id, const std::string& previous,
   return absl::OkStatus();
 }
 
+}  // namespace
+
 absl::StatusOr<std::vector<VmLink>> VmLinks(const v1::LedgerEntryBody& body) {
   std::vector<VmLink> links;
   const auto add = [&links](const auto& message) {
@@ -111,8 +113,6 @@ absl::StatusOr<std::vector<VmLink>> VmLinks(const v1::LedgerEntryBody& body) {
   RETURN_IF_ERROR(status);
   return links;
 }
-
-}  // namespace
 
 std::string Entry::Writer() const {
   return by_document ? "key/" + ToHex(signer_key_id) : body.host_id();

@@ -30,6 +30,9 @@ struct VmLink {
   Uuid vm;
   Bytes previous;
 };
+// Of a body that is to be signed; Entry has those of one that was. By the VMs'
+// ids. INVALID_ARGUMENT: an id that is no UUID, or twice the same.
+absl::StatusOr<std::vector<VmLink>> VmLinks(const v1::LedgerEntryBody& body);
 
 struct Entry {
   Bytes bytes;  // LedgerEntry
