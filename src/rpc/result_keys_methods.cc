@@ -36,8 +36,7 @@ void AddKeys(const ResultKeys& keys, Response& response) {
 
 absl::Status StepReason(absl::Status status) {
   return Reasoned(std::move(status),
-                  {{absl::StatusCode::kFailedPrecondition, "RESULT_KEY_STEP"},
-                   {absl::StatusCode::kNotFound, "RESULT_KEY_STEP"}});
+                  {{absl::StatusCode::kFailedPrecondition, "RESULT_KEY_STEP"}});
 }
 
 }  // namespace

@@ -44,7 +44,7 @@ class HostRegistry {
                                      ByteView proof);
   // The host that this verifier is a part of, by its own signer's word
   // (enrollment::DecideOwn); it has no client until it enrols as one, too.
-  // Cheap if nothing changed. FAILED_PRECONDITION: as DecideOwn.
+  // Writes nothing if nothing changed. FAILED_PRECONDITION: as DecideOwn.
   absl::StatusOr<HostEntry> AdmitOwn(const evidence::HostIdentity& identity);
   // New keys of the client's own host. NOT_FOUND: it has none. Else as
   // enrollment::UpdateKeys.

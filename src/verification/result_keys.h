@@ -37,9 +37,9 @@ class ResultKeys {
       const = 0;
   // All that are published, each once: active, next, old.
   [[nodiscard]] virtual std::vector<Key> List() const = 0;
-  // Lasts once it is OK. FAILED_PRECONDITION: no next key to activate, or one
-  // is there already to prepare. NOT_FOUND: no old key to retire. Blocks on
-  // the disk.
+  // Lasts once it is OK. FAILED_PRECONDITION: no next key to activate, one is
+  // there already to prepare, or there is no old one to retire. Blocks on the
+  // disk.
   virtual absl::Status Rotate(Step step) = 0;
 
   [[nodiscard]] std::vector<token::VerificationKey> Published() const;

@@ -207,7 +207,7 @@ absl::Status ResultKeyFiles::Retire() {
   std::error_code error;
   if (!fs::remove(folder_ / kOld, error)) {
     return error ? ErrnoStatus(error.value(), kOld)
-                 : absl::NotFoundError("there is no old key");
+                 : absl::FailedPreconditionError("there is no old key");
   }
   return absl::OkStatus();
 }

@@ -79,7 +79,7 @@ TEST_P(ResultKeysContract, AStepOutOfTurnChangesNothing) {
   EXPECT_THAT(keys_->Rotate(Step::kActivate),
               StatusIs(absl::StatusCode::kFailedPrecondition));
   EXPECT_THAT(keys_->Rotate(Step::kRetire),
-              StatusIs(absl::StatusCode::kNotFound));
+              StatusIs(absl::StatusCode::kFailedPrecondition));
   EXPECT_EQ(token::ToJwkSet(keys_->Published()), before);
   ASSERT_THAT(keys_->Rotate(Step::kPrepare), IsOk());
   const std::string prepared = token::ToJwkSet(keys_->Published());

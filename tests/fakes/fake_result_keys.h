@@ -38,7 +38,7 @@ class FakeResultKeys final : public verification::ResultKeys {
       old_.push_back(active_->keys().front());
       active_ = std::exchange(next_, nullptr);
     } else if (old_.empty()) {
-      return absl::NotFoundError("there is none");
+      return absl::FailedPreconditionError("there is none");
     } else {
       old_.clear();
     }
