@@ -28,8 +28,8 @@ absl::StatusOr<std::string> LedgerClient::Origin() {
   const std::string& note = checkpoint.checkpoint();
   if (note.empty()) {
     return absl::FailedPreconditionError(
-        "the ledger has no checkpoint yet, which would say its name; try "
-        "again");
+        "the ledger has no checkpoint yet, which would say its name: give "
+        "--log");
   }
   return note.substr(0, note.find('\n'));
 }

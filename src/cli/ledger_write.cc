@@ -31,6 +31,12 @@ int Told(const absl::StatusOr<std::string>& done, std::ostream& out,
   return ExitCodeOf(done.status());
 }
 
+// A ledger without a record has no checkpoint that says its name.
+absl::StatusOr<std::string> OriginOf(const std::string& given,
+                                     LedgerClient& client) {
+  return given.empty() ? client.Origin() : given;
+}
+
 absl::StatusOr<std::string> Send(LedgerClient& client,
                                  const v1::LedgerEntryBody& body,
                                  const std::string& key_file,
@@ -57,14 +63,14 @@ absl::StatusOr<std::string> Write(const LedgerWriteArgs& args) {
         "their TPMs say");
   }
   ASSIGN_OR_RETURN(LedgerClient client, LedgerClient::Open(args.connection));
-  ASSIGN_OR_RETURN(const std::string origin, client.Origin());
+  ASSIGN_OR_RETURN(const std::string origin, OriginOf(args.log, client));
   return Send(client, body, args.key, origin);
 }
 
 absl::StatusOr<std::string> Register(const LedgerRegisterArgs& args) {
   ASSIGN_OR_RETURN_WITH(const Uuid vm, ParseUuid(args.vm), "vm");
   ASSIGN_OR_RETURN(LedgerClient client, LedgerClient::Open(args.connection));
-  ASSIGN_OR_RETURN(const std::string origin, client.Origin());
+  ASSIGN_OR_RETURN(const std::string origin, OriginOf(args.log, client));
   v1::LedgerEntryBody body;
   v1::LedgerVmRegister& message = *body.mutable_vm_register();
   message.set_vm_id(std::string(vm.bytes.begin(), vm.bytes.end()));
@@ -105,7 +111,7 @@ absl::StatusOr<verifier::LedgerKeyAppraisal> Appraise(
 absl::StatusOr<std::string> Authorise(const LedgerAuthoriseArgs& args) {
   ASSIGN_OR_RETURN(const Bytes evidence, ReadFile(args.evidence, kMaxEvidence));
   ASSIGN_OR_RETURN(LedgerClient client, LedgerClient::Open(args.connection));
-  ASSIGN_OR_RETURN(const std::string origin, client.Origin());
+  ASSIGN_OR_RETURN(const std::string origin, OriginOf(args.log, client));
   ASSIGN_OR_RETURN(const verifier::LedgerKeyAppraisal host,
                    Appraise(args, evidence, origin));
   const std::string& host_id = host.claims.host_id;

@@ -28,6 +28,7 @@ int RunTrust(const TrustArgs& args, std::ostream& out = std::cout,
 struct LedgerWriteArgs {
   ConnectionArgs connection;
   std::string key;   // private key file
+  std::string log;   // the ledger's origin; empty: as its checkpoint says
   std::string file;  // JSON, as of LedgerSignArgs
 };
 int RunLedgerWrite(const LedgerWriteArgs& args, std::ostream& out = std::cout,
@@ -36,6 +37,7 @@ int RunLedgerWrite(const LedgerWriteArgs& args, std::ostream& out = std::cout,
 struct LedgerRegisterArgs {
   ConnectionArgs connection;
   std::string key;
+  std::string log;
   std::string vm;  // UUID
   std::string owner;
   std::string home;  // a host's id, "-": none; empty: as it is
@@ -50,6 +52,7 @@ int RunLedgerRegister(const LedgerRegisterArgs& args,
 struct LedgerAuthoriseArgs {
   ConnectionArgs connection;
   std::string key;
+  std::string log;
   std::string evidence;  // host-key.evidence of that host
   std::string anchors;   // folder of host identities
   uint32_t days = 0;     // that the key holds; 0: until another takes its place

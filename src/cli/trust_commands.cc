@@ -13,10 +13,13 @@ void AddConnection(CLI::App& app, ConnectionArgs& args) {
       app, {"daemon", "--socket", "VMATTEST_SOCKET", "--address"}, args);
 }
 
-void AddKey(CLI::App& app, std::string& key) {
-  app.add_option("--signing-key", key,
+template <class Args>
+void AddKey(CLI::App& app, Args& args) {
+  app.add_option("--signing-key", args.key,
                  "private key file, of the Trust Authority or an owner")
       ->required();
+  app.add_option("--log", args.log,
+                 "the ledger's origin; needed while it has no record");
 }
 
 }  // namespace
@@ -40,7 +43,7 @@ void AddTrustCommands(CLI::App& app, Run* run) {
       ->required();
   registered.app->add_option("--home", registered.args->home,
                              "host id, or - for none; the Trust Authority's");
-  AddKey(*registered.app, registered.args->key);
+  AddKey(*registered.app, *registered.args);
   AddConnection(*registered.app, registered.args->connection);
 
   Command<LedgerAuthoriseArgs> authorise(
@@ -67,7 +70,7 @@ void AddTrustCommands(CLI::App& app, Run* run) {
       ->capture_default_str();
   authorise.app->add_option("--witness", authorise.args->witness_vkey,
                             "vkey, if the host cosigns");
-  AddKey(*authorise.app, authorise.args->key);
+  AddKey(*authorise.app, *authorise.args);
   AddConnection(*authorise.app, authorise.args->connection);
 
   Command<LedgerWriteArgs> write(
@@ -75,7 +78,7 @@ void AddTrustCommands(CLI::App& app, Run* run) {
       [](const LedgerWriteArgs& args) { return RunLedgerWrite(args); });
   write.app->add_option("file", write.args->file, "JSON: what the entry says")
       ->required();
-  AddKey(*write.app, write.args->key);
+  AddKey(*write.app, *write.args);
   AddConnection(*write.app, write.args->connection);
 }
 
