@@ -9,7 +9,7 @@ namespace {
 
 using evidence::StateRecord;
 using snapshot::Severity;
-using Kind = RecordDifference::Kind;
+using RecordKind = RecordDifference::Kind;
 
 bool IsOf(std::string_view name, std::string_view family) {
   return name.substr(0, family.size()) == family;
@@ -67,7 +67,7 @@ void JudgeProcess(RecordDifference& difference) {
       before["comm"] == after["comm"] && before["parent"] == after["parent"];
   const bool raised =
       BecameRoot(before, after) || GainedCapabilities(before, after);
-  difference.kind = raised ? Kind::kData : Kind::kExpected;
+  difference.kind = raised ? RecordKind::kData : RecordKind::kExpected;
   difference.severity = !raised        ? Severity::kInfo
                         : same_program ? Severity::kCritical
                                        : Severity::kLow;
@@ -76,7 +76,7 @@ void JudgeProcess(RecordDifference& difference) {
 void JudgeModule(RecordDifference& difference) {
   const bool hidden = IsOf(difference.after, "hidden");
   const bool both = !difference.before.empty() && !difference.after.empty();
-  difference.kind = hidden || both ? Kind::kCode : Kind::kExpected;
+  difference.kind = hidden || both ? RecordKind::kCode : RecordKind::kExpected;
   difference.severity = hidden ? Severity::kHigh
                         : both ? Severity::kMedium
                                : Severity::kInfo;
@@ -88,16 +88,16 @@ void Judge(RecordDifference& difference) {
     if (both) {
       JudgeProcess(difference);
     } else {
-      difference.kind = Kind::kExpected;
+      difference.kind = RecordKind::kExpected;
     }
   } else if (IsOf(difference.name, "module/")) {
     JudgeModule(difference);
   } else if (IsOf(difference.name, "syscall/") ||
              IsOf(difference.name, "idt/")) {
-    difference.kind = Kind::kCode;
+    difference.kind = RecordKind::kCode;
     difference.severity = Severity::kCritical;
   } else {
-    difference.kind = Kind::kData;
+    difference.kind = RecordKind::kData;
     difference.severity = Severity::kHigh;
   }
 }
@@ -106,11 +106,11 @@ void Judge(RecordDifference& difference) {
 
 std::string_view KindName(RecordDifference::Kind kind) {
   switch (kind) {
-    case Kind::kExpected:
+    case RecordKind::kExpected:
       return "expected";
-    case Kind::kData:
+    case RecordKind::kData:
       return "data";
-    case Kind::kCode:
+    case RecordKind::kCode:
       break;
   }
   return "code";
