@@ -97,7 +97,7 @@ struct LedgerHost::Work {
   std::string vouched_for;  // the host's id
   std::shared_ptr<const EcPrivateKey> key;
   std::optional<ThreadPool> checkers;
-  std::unique_ptr<ledger::LedgerNode> node;  // null: the ledger is elsewhere
+  std::unique_ptr<verifierd::LedgerStack> stack;  // null: it is elsewhere
   std::unique_ptr<outbox::LedgerPort> ledger;
   rpc::GrpcLedger* remote = nullptr;  // `ledger`, if it is elsewhere
   std::optional<outbox::LocalAuthority> authority;
@@ -153,16 +153,20 @@ absl::Status LedgerHost::Work::OpenEmbedded(
       verifierd::LoadOrMakeAuthority(
           key_file, config.signing.post_quantum != config::PostQuantum::kOff));
   checkers.emplace("ledger-check", kCheckers, kMaxChecks);
-  ASSIGN_OR_RETURN(
-      node, verifierd::OpenLedgerNode(folder,
-                                      {.origin = settings.origin,
-                                       .policy = settings.policy,
-                                       .authorities = settings.authorities,
-                                       .owners = settings.owners,
-                                       .witness_tls = {}},
-                                      signer.public_key(), config.max_watchers,
-                                      *checkers, parts.clock));
-  ledger = std::make_unique<outbox::NodeLedger>(*node);
+  ASSIGN_OR_RETURN(stack, verifierd::LedgerStack::Open(
+                              {.folder = folder,
+                               .settings = {.origin = settings.origin,
+                                            .address = "",
+                                            .policy = settings.policy,
+                                            .authorities = settings.authorities,
+                                            .owners = settings.owners,
+                                            .witness_tls = {},
+                                            .etcd = {},
+                                            .archive = {}},
+                               .authority = signer.public_key(),
+                               .max_watchers = config.max_watchers},
+                              *checkers, parts.clock));
+  ledger = std::make_unique<outbox::NodeLedger>(stack->node());
   authority.emplace(*ledger, std::move(signer), settings.origin, parts.clock);
   return absl::OkStatus();
 }
@@ -247,8 +251,8 @@ absl::StatusOr<std::unique_ptr<LedgerHost>> LedgerHost::Make(
 
 rpc::ServiceMaker LedgerHost::Services() {
   Work& work = *work_;
-  if (work.node != nullptr) {
-    return rpc::LedgerServices({.node = *work.node,
+  if (work.stack != nullptr) {
+    return rpc::LedgerServices({.node = work.stack->node(),
                                 .requests = work.parts.requests,
                                 .watch = work.parts.watch,
                                 .on_read_socket = true});
@@ -261,8 +265,8 @@ rpc::ServiceMaker LedgerHost::Services() {
 
 void LedgerHost::Tick() {
   absl::Status status = work_->box->state().health;
-  if (work_->node != nullptr) {
-    status.Update(work_->node->health());
+  if (work_->stack != nullptr) {
+    status.Update(work_->stack->Tick());
   }
   work_->parts.health.Set(kComponent, status);
 }
@@ -443,8 +447,8 @@ std::vector<ops::Metric> LedgerHost::Metrics() {
       metric("vmattest_outbox_resent_total",
              "Entries that the ledger had lost.", Type::kCounter,
              number(state.resent))};
-  if (work_->node != nullptr) {
-    const auto own = verifierd::ToMetrics(*work_->node);
+  if (work_->stack != nullptr) {
+    const auto own = verifierd::ToMetrics(work_->stack->node());
     all.insert(all.end(), own.begin(), own.end());
   }
   return all;
