@@ -63,7 +63,7 @@ class VerifierRig {
   verification::Appraiser appraiser;
   verification::BaselineBook baselines{{store, log, clock, approvers}};
   verification::SnapshotComparer comparer{
-      {store, anchors, baselines, log, signer, clock}, {}};
+      {store, anchors, baselines, log, keys, clock}, {}};
 };
 
 }  // namespace vmattest::testing
