@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <cerrno>
 #include <cstdlib>
@@ -16,7 +17,6 @@
 #include <system_error>
 #include <vector>
 
-#include "base/file.h"
 #include "base/handles.h"
 #include "fmt/format.h"
 
@@ -49,10 +49,26 @@ std::string Identity(const fs::path& path) {
                : "";
 }
 
+// Programs are large, and this is done beside launches: piece by piece.
 bool SameContent(const fs::path& a, const fs::path& b) {
-  const absl::StatusOr<Bytes> one = ReadFile(a, kMaxProgram);
-  const absl::StatusOr<Bytes> other = ReadFile(b, kMaxProgram);
-  return one.ok() && other.ok() && *one == *other;
+  std::error_code error;
+  const auto size = fs::file_size(a, error);
+  if (error || size > kMaxProgram || fs::file_size(b, error) != size || error) {
+    return false;
+  }
+  std::ifstream one(a, std::ios::binary);
+  std::ifstream other(b, std::ios::binary);
+  std::array<char, 65536> left{};
+  std::array<char, 65536> right{};
+  while (one && other) {
+    one.read(left.data(), left.size());
+    other.read(right.data(), right.size());
+    if (one.gcount() != other.gcount() ||
+        !std::equal(left.begin(), left.begin() + one.gcount(), right.begin())) {
+      return false;
+    }
+  }
+  return one.eof() && other.eof();
 }
 
 // Those libvirts that see our folder of hooks as theirs; where that cannot be
