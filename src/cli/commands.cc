@@ -30,8 +30,8 @@
 #include "cli/seal_command.h"
 #include "cli/snapshot_commands.h"
 #include "cli/start_command.h"
-#include "cli/verifier_commands.h"
 #include "cli/trust_commands.h"
+#include "cli/verifier_commands.h"
 #include "cli/verify_command.h"
 
 namespace vmattest::cli {

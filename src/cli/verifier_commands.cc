@@ -26,18 +26,28 @@ void AddVerifier(CLI::App& app, VerifierArgs& args) {
 
 // A command whose arguments live as long as the parser's callbacks do.
 template <class Args>
-std::pair<CLI::App*, Args*> AddOne(CLI::App& parent, const char* name,
-                                   const char* what, Run* run,
-                                   int (*function)(const Args&,
-                                                   std::ostream&)) {
+std::pair<CLI::App*, Args*> AddOffline(CLI::App& parent, const char* name,
+                                       const char* what, Run* run,
+                                       int (*function)(const Args&,
+                                                       std::ostream&)) {
   auto args = std::make_shared<Args>();
   CLI::App* app = parent.add_subcommand(name, what);
   app->callback([run, function, args] {
     *run = [function, args] { return function(*args, std::cout); };
   });
   app->add_flag("--json", args->json, "print JSON");
-  AddVerifier(*app, args->connection);
   return {app, args.get()};
+}
+
+// One that asks a verifier.
+template <class Args>
+std::pair<CLI::App*, Args*> AddOne(CLI::App& parent, const char* name,
+                                   const char* what, Run* run,
+                                   int (*function)(const Args&,
+                                                   std::ostream&)) {
+  auto [app, args] = AddOffline<Args>(parent, name, what, run, function);
+  AddVerifier(*app, args->connection);
+  return {app, args};
 }
 
 // What an operator decides about a host.
@@ -176,7 +186,12 @@ void AddBaselines(CLI::App& app, Run* run) {
     args->action = action;
     return std::pair(command, args);
   };
-  AddBaselineFiles(add);
+  AddBaselineFiles([&](Action action, const char* name, const char* what) {
+    auto [command, args] =
+        AddOffline<BaselineArgs>(*baseline, name, what, run, RunBaseline);
+    args->action = action;
+    return std::pair(command, args);
+  });
   auto [import, import_args] =
       add(Action::kImport, "import", "Activate a document that was approved");
   import->add_option("file", import_args->file, "document")->required();

@@ -27,8 +27,8 @@ const std::map<std::string, Roles, std::less<>>& Methods() {
   static const Roles kLedgerWriters = {Role::kHost, Role::kOperator};
   static const Roles kLedgerReaders = {Role::kHost, Role::kAuditor,
                                        Role::kOperator};
-  static const Roles kTrustReaders = {Role::kRead, Role::kAdmin,
-                                      Role::kHost, Role::kCustomer,
+  static const Roles kTrustReaders = {Role::kRead,    Role::kAdmin,
+                                      Role::kHost,    Role::kCustomer,
                                       Role::kAuditor, Role::kOperator};
   static const auto& methods = *new std::map<std::string, Roles, std::less<>>{
       {"vmattest.v1.Attestation/ListVms", kReaders},

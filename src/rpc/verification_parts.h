@@ -14,7 +14,8 @@
 
 namespace vmattest::rpc {
 
-// What Enrollment, Verifier and Baselines are made of; all of it outlives the services.
+// What Enrollment, Verifier and Baselines are made of; all of it outlives the
+// services.
 struct VerificationParts {
   verification::VerifierStore& store;
   verification::HostRegistry& hosts;
@@ -35,8 +36,8 @@ struct VerificationParts {
 // What they cannot do without.
 inline constexpr std::string_view kVerifierNeeds[] = {"verifier-store"};
 
-// Enrollment, Verifier and Baselines, for a daemon of their own or beside others. Not on
-// a read socket.
+// Enrollment, Verifier and Baselines, for a daemon of their own or beside
+// others. Not on a read socket.
 ServiceMaker VerificationServices(const VerificationParts& parts);
 // Both makers' services on one listener.
 ServiceMaker Together(ServiceMaker first, ServiceMaker second);

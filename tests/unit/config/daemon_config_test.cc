@@ -78,10 +78,9 @@ TEST_F(DaemonConfigTest, AVerifierOfTheGateWithoutPinnedKeysOrTlsIsRefused) {
 }
 
 TEST_F(DaemonConfigTest, TheGatesVerifierIsTheOneThatIsServed) {
-  ASSERT_OK_AND_ASSIGN(
-      const DaemonConfig unserved,
-      Load("gate: {enabled: true, approvers: /a}\n"
-           "signing: {module: /m}\n"));
+  ASSERT_OK_AND_ASSIGN(const DaemonConfig unserved,
+                       Load("gate: {enabled: true, approvers: /a}\n"
+                            "signing: {module: /m}\n"));
   EXPECT_FALSE(unserved.verification.has_value());
   EXPECT_EQ(unserved.verifier_stack.approvers, "/a");
   EXPECT_EQ(unserved.verifier_stack.module, "/m");

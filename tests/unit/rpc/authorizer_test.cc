@@ -121,8 +121,9 @@ TEST(Authorizer, MemoryAndLedgerAreForTheirRolesOnly) {
   static const Roles kReaders = {Role::kRead, Role::kAdmin};
   static const Roles kAdmins = {Role::kAdmin};
   static const Roles kWriters = {Role::kHost, Role::kOperator};
-  static const Roles kTrust = {Role::kHost, Role::kCustomer, Role::kAuditor,
-                               Role::kOperator};
+  static const Roles kTrust = {Role::kRead,    Role::kAdmin,
+                               Role::kHost,    Role::kCustomer,
+                               Role::kAuditor, Role::kOperator};
   static const Roles kLog = {Role::kHost, Role::kAuditor, Role::kOperator};
   const std::map<std::string, Roles> expected = {
       {"Memory/CaptureSnapshot", kAdmins},
@@ -136,7 +137,7 @@ TEST(Authorizer, MemoryAndLedgerAreForTheirRolesOnly) {
       {"Ledger/GetTrust", kTrust},
       {"Ledger/ListHistory", kTrust},
       {"Ledger/WatchVm", kTrust},
-      {"Ledger/GetCheckpoint", kLog},
+      {"Ledger/GetCheckpoint", kTrust},
       {"Ledger/GetInclusionProof", kLog},
       {"Ledger/GetConsistencyProof", kLog},
       {"Ledger/ListRecords", kLog},

@@ -1,5 +1,5 @@
-// Who may call what of Enrollment, Verifier and Baselines: every method there is, with
-// every credential.
+// Who may call what of Enrollment, Verifier and Baselines: every method there
+// is, with every credential.
 #include <set>
 
 #include "gmock/gmock.h"
