@@ -32,6 +32,11 @@ absl::Status NotSignedFor(uint64_t size) {
                   size));
 }
 
+absl::Status RolledBack(uint64_t has, uint64_t had) {
+  return absl::DataLossError(fmt::format(
+      "the ledger has {} records, and had {}: it was rolled back", has, had));
+}
+
 absl::StatusOr<std::vector<LogState::Item>> ReadState(LogStore& store) {
   std::vector<LogState::Item> items;
   while (true) {
@@ -136,9 +141,7 @@ absl::Status Log::CatchUp() {
   const MutexLock lock(mutex_);
   ASSIGN_OR_RETURN(const LogHead head, store_.Head());
   if (head.size < head_.size) {
-    return absl::DataLossError(
-        fmt::format("the ledger has {} records, and had {}: it was rolled back",
-                    head.size, head_.size));
+    return RolledBack(head.size, head_.size);
   }
   return Replay(head, {}, {});
 }
@@ -320,19 +323,23 @@ absl::StatusOr<std::vector<Outcome>> Log::Append(
   return std::move(plan.outcomes);
 }
 
-// A refusal is for good, so it must not rest on a state that another node has
-// left behind. What is appended proves that by itself.
+// A refusal is for good, and a retry's answer says that the entry is there, so
+// neither must rest on a state that the store is not in any more. What is
+// appended proves that by itself.
 absl::Status Log::CheckCurrent(const std::vector<Outcome>& outcomes) {
-  const bool refuses =
-      std::any_of(outcomes.begin(), outcomes.end(),
-                  [](const Outcome& outcome) { return outcome.refusal; });
-  if (!refuses) {
+  const bool settles = std::any_of(
+      outcomes.begin(), outcomes.end(),
+      [](const Outcome& outcome) { return outcome.refusal || outcome.index; });
+  if (!settles) {
     return absl::OkStatus();
   }
+  const LogHead had = this->head();
   ASSIGN_OR_RETURN(const LogHead head, store_.Head());
-  return head == this->head()
-             ? absl::OkStatus()
-             : absl::AbortedError("another node appended meanwhile");
+  if (head.size < had.size) {
+    return RolledBack(head.size, had.size);
+  }
+  return head == had ? absl::OkStatus()
+                     : absl::AbortedError("another node appended meanwhile");
 }
 
 // Never retries blindly: after an error that says nothing, the head does.

@@ -3,8 +3,10 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <set>
 
 #include "base/handles.h"
+#include "base/mutex.h"
 #include "fmt/format.h"
 
 namespace vmattest::testing {
@@ -29,7 +31,9 @@ std::string TestNode::uri() const {
   return fmt::format("test://{}/node.xml", dir_.path().string());
 }
 
-uint16_t UnusedPort() {
+namespace {
+
+uint16_t PortNow() {
   const UniqueFd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in address{};
   address.sin_family = AF_INET;
@@ -41,6 +45,21 @@ uint16_t UnusedPort() {
     return 0;
   }
   return ntohs(address.sin_port);
+}
+
+}  // namespace
+
+// The kernel gives a port again that was asked for and not used yet.
+uint16_t UnusedPort() {
+  static Mutex mutex;
+  static std::set<uint16_t> given;
+  const MutexLock lock(mutex);
+  while (true) {
+    const uint16_t port = PortNow();
+    if (port == 0 || given.insert(port).second) {
+      return port;
+    }
+  }
 }
 
 }  // namespace vmattest::testing

@@ -108,6 +108,20 @@ TEST_F(LogTest, NothingChangesWhereTheDiskIsFull) {
   EXPECT_EQ(rig_.Submit(*log_, bytes), "");
 }
 
+TEST_F(LogTest, DoesNotSayTwiceThatItHasWhatTheStoreLost) {
+  rig_.Populate(*log_);
+  const LogHead before = log_->head();
+  const Bytes bytes = rig_.Result("h1", 1, true);
+  EXPECT_EQ(rig_.Submit(*log_, bytes), "");
+  EXPECT_EQ(rig_.Submit(*log_, bytes), "");  // a retry
+  {
+    const MutexLock lock(store_.shared()->mutex);
+    store_.shared()->head = before;
+  }
+  EXPECT_THAT(log_->Append({LedgerRig::Check(*log_, bytes)}, At(rig_.time_ms)),
+              StatusIs(kDataLoss, HasSubstr("rolled back")));
+}
+
 TEST_F(LogTest, FollowsWhatAnotherNodeAppends) {
   FakeLogStore other_store(store_.shared());
   ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Log> other,
