@@ -180,6 +180,16 @@ class RemoteLedgerTest : public LedgerOutboxTest {
                   (node_->state().parent_path() / "admin.sock").string()});
     return RunToEnd(words);
   }
+  // Whether all that the node committed is in its checkpoint.
+  bool AllSigned() {
+    const Ran got =
+        RunToEnd({DaemonProcess::CommandLine(), "call",
+                  "vmattest.v1.Ledger/GetCheckpoint", "{}", "--socket",
+                  (node_->state().parent_path() / "admin.sock").string()});
+    const auto message = nlohmann::json::parse(got.out, nullptr, false);
+    return message.is_object() && message.contains("committed") &&
+           message["committed"] == message["witnessed"];
+  }
   void AuthoriseHost() {
     const fs::path anchors = daemon_->folder() / "anchors";
     fs::create_directories(anchors);
@@ -259,6 +269,8 @@ TEST_F(RemoteLedgerTest, WhatWaitsIsWrittenInOrderAndOnceWhoeverDies) {
       {"register", kGateVmUuid, "--owner", "alice", "--home", "another-host"});
   ASSERT_EQ(moved.exit_code, 0) << moved.err;
   EXPECT_THAT(Start(), HasSubstr("gate-home"));
+  // What is signed for is what an export has.
+  ASSERT_TRUE(AwaitTold([this] { return AllSigned(); }));
   node_->Kill();
   EXPECT_THAT(Start(), HasSubstr("gate-ledger"));
   const Ran audit =
