@@ -177,10 +177,10 @@ absl::StatusOr<SavedMoment> OpenGuest::SaveMoment(const MeasureCall& call) {
   return moment;
 }
 
-// The worker has it open, too.
+// The worker has it open, too; what is not given back now goes with both.
 void OpenGuest::ForgetMoment() {
   if (saved_.valid()) {
-    (void)ftruncate(saved_.get(), 0);
+    [[maybe_unused]] const int emptied = ftruncate(saved_.get(), 0);
     saved_.Reset();
   }
 }
