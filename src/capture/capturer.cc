@@ -165,6 +165,9 @@ void Capturer::Keep(const WorkPtr& work, attestor::SealedStatement sealed) {
     return;
   }
   captured.record.id = *std::move(id);
+  if (parts_.captured) {
+    parts_.captured(captured, *work->policy);
+  }
   Finish(work, std::move(captured));
 }
 

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "attestor/statement_sealer.h"
@@ -16,6 +17,9 @@
 #include "snapshot/policy.h"
 
 namespace vmattest::capture {
+
+// The cause of a snapshot that nobody asked for.
+inline constexpr std::string_view kScheduled = "schedule";
 
 struct CaptureRequest {
   std::string vm;      // UUID or name
@@ -48,6 +52,9 @@ class Capturer {
     SnapshotStore& store;
     Executor& work;  // where measuring blocks
     const Clock& clock;
+    // Told of each that was kept; must not block. May be empty.
+    std::function<void(const CapturedSnapshot&, const snapshot::Policy&)>
+        captured;
   };
   Capturer(Parts parts, std::vector<snapshot::Policy> policies)
       : parts_(std::move(parts)), policies_(std::move(policies)) {}

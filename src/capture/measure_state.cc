@@ -246,6 +246,7 @@ absl::StatusOr<MeasuredState> MeasureState(const StateParts& parts,
   memory::MeasuredGuest& guest = *opened.guest;
   MeasuredState state;
   state.statement = BeginStatement(policy, request);
+  state.statement.run = guest.run();
   state.statement.reader = guest.reader();
   state.statement.map_proof = guest.map_proof();
   state.statement.notes = guest.notes();

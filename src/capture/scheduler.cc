@@ -67,7 +67,7 @@ void Scheduler::Look() {
         request.vm = ToString(domain.uuid);
         request.policy = policy.id;
         request.nonce = RandomBytes(kNonceSize);
-        request.cause = "schedule";
+        request.cause = kScheduled;
         request.deadline = MonotonicTime::max();  // the policy has one
         capturer_.Capture(
             std::move(request),

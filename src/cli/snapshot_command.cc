@@ -194,8 +194,9 @@ absl::Status Policies(const SnapshotArgs& args, std::ostream& out) {
   RETURN_IF_ERROR(
       rpc::FromGrpc(stub->ListSnapshotPolicies(&context, {}, &response)));
   for (const v1::SnapshotPolicySummary& policy : response.policies()) {
-    out << fmt::format("{}@{}  sha256:{}  {}\n", Printable(policy.id()),
+    out << fmt::format("{}@{}  sha256:{}  {}  {}\n", Printable(policy.id()),
                        policy.version(), ToHex(AsBytes(policy.digest())),
+                       Printable(policy.reaction()),
                        Printable(policy.description()));
   }
   return absl::OkStatus();

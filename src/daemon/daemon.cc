@@ -7,11 +7,13 @@
 
 #include "base/log.h"
 #include "daemon/config_values.h"
+#include "daemon/embedded_state_verifier.h"
 #include "daemon/owners.h"
 #include "fmt/format.h"
 #include "inspection/worker/worker_header_parser.h"
 #include "ipc/program_path.h"
 #include "rpc/client/grpc_launch_verifier.h"
+#include "rpc/client/grpc_state_verifier.h"
 #include "rpc/client/tls_channel.h"
 #include "rpc/grants.h"
 
@@ -238,6 +240,7 @@ absl::Status Daemon::Owners::EnrollWith(
                                          .private_key = verifier.private_key,
                                          .ca = verifier.ca,
                                          .server_name = verifier.server_name}));
+  verifier_channel = channel;
   enroller = std::make_unique<rpc::HostEnroller>(signer, channel, clock);
   remote = std::make_shared<rpc::GrpcLaunchVerifier>(std::move(channel));
   enroll_pool.emplace("enroll", 1, 1);
@@ -287,6 +290,20 @@ absl::Status Daemon::Owners::OpenLedger() {
   return absl::OkStatus();
 }
 
+// The configured verifier, or the one that this daemon serves: where nobody can
+// put baselines, there are none.
+std::unique_ptr<capture::StateVerifier> Daemon::Owners::SnapshotVerifier() {
+  if (verifier_channel != nullptr) {
+    return std::make_unique<rpc::GrpcStateVerifier>(verifier_channel);
+  }
+  if (!config.verification) {
+    return nullptr;
+  }
+  return std::make_unique<EmbeddedStateVerifier>(
+      verification->comparer(), verification->hosts(),
+      [this] { return signer.state().identity; });
+}
+
 absl::Status Daemon::Owners::MakeMemory() {
   if (!config.memory.enabled) {
     return absl::OkStatus();
@@ -297,7 +314,10 @@ absl::Status Daemon::Owners::MakeMemory() {
                                              .attestor = attestor,
                                              .requests = requests,
                                              .clock = clock,
-                                             .workers = worker_options}));
+                                             .workers = worker_options,
+                                             .journal = journal,
+                                             .verifier = SnapshotVerifier(),
+                                             .ledger = ledger.get()}));
   return absl::OkStatus();
 }
 

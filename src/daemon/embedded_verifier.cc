@@ -7,7 +7,6 @@
 #include "crypto/digest.h"
 #include "document/document.h"
 #include "gate/approvers.h"
-#include "wire/codec.h"
 
 namespace vmattest::daemon {
 namespace {
@@ -20,30 +19,9 @@ bool EveryVm(const std::string&) { return true; }
 
 }  // namespace
 
-absl::StatusOr<HostEntry> EmbeddedVerifier::OwnHost() {
-  const std::optional<evidence::HostIdentity> identity = parts_.identity();
-  if (!identity) {
-    return absl::UnavailableError("this host's identity is not known yet");
-  }
-  Bytes encoded = wire::EncodeHostIdentity(*identity);
-  {
-    const MutexLock lock(mutex_);
-    if (encoded == admitted_) {
-      auto known = parts_.hosts.Get(identity->host_id);
-      if (!absl::IsNotFound(known.status())) {
-        return known;
-      }
-    }
-  }
-  ASSIGN_OR_RETURN(HostEntry host, parts_.hosts.AdmitOwn(*identity));
-  const MutexLock lock(mutex_);
-  admitted_ = std::move(encoded);
-  return host;
-}
-
 absl::StatusOr<std::string> EmbeddedVerifier::Appraise(
     const Request& request, MonotonicTime /*deadline*/) {
-  ASSIGN_OR_RETURN(const HostEntry host, OwnHost());
+  ASSIGN_OR_RETURN(const HostEntry host, own_.Get());
   ASSIGN_OR_RETURN(verification::Appraiser::Result result,
                    parts_.appraiser.Appraise({.evidence = request.evidence,
                                               .nonce = request.nonce,
@@ -59,7 +37,7 @@ EmbeddedVerifier::GetHostPolicy(const std::vector<std::string>& /*vm_uuids*/,
   RETURN_IF_ERROR(TakeFolder());
   HostPolicy policy;
   ASSIGN_OR_RETURN(policy.revocation_epoch, parts_.store.RevocationEpoch());
-  const absl::StatusOr<HostEntry> host = OwnHost();
+  const absl::StatusOr<HostEntry> host = own_.Get();
   if (host.ok()) {
     policy.revoked = host->state == HostEntry::State::kRevoked;
     ASSIGN_OR_RETURN(policy.host_record, parts_.hosts.RecordOf(*host));

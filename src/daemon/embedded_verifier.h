@@ -2,15 +2,13 @@
 #define VMATTEST_DAEMON_EMBEDDED_VERIFIER_H_
 
 #include <filesystem>
-#include <functional>
-#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/mutex.h"
-#include "evidence/host_identity.h"
+#include "daemon/own_host.h"
 #include "gate/launch_verifier.h"
 #include "verification/appraiser.h"
 #include "verification/host_registry.h"
@@ -33,11 +31,12 @@ class EmbeddedVerifier final : public gate::LaunchVerifier {
     verification::OrderBook& orders;
     verification::Appraiser& appraiser;
     verification::VerifierStore& store;
-    std::function<std::optional<evidence::HostIdentity>()> identity;
+    OwnHost::Identity identity;
     std::filesystem::path folder;  // of references, signed documents
     const Clock& clock;
   };
-  explicit EmbeddedVerifier(Parts parts) : parts_(std::move(parts)) {}
+  explicit EmbeddedVerifier(Parts parts)
+      : parts_(std::move(parts)), own_(parts_.hosts, parts_.identity) {}
 
   // UNAVAILABLE: the host's identity is not known yet. Else the store's.
   absl::StatusOr<std::string> Appraise(const Request& request,
@@ -50,16 +49,14 @@ class EmbeddedVerifier final : public gate::LaunchVerifier {
       EXCLUDES_LOCK(mutex_);
 
  private:
-  absl::StatusOr<verification::HostEntry> OwnHost() EXCLUDES_LOCK(mutex_);
   absl::Status TakeFolder() EXCLUDES_LOCK(mutex_);
   void TakeFile(const std::filesystem::path& file, const Bytes& document)
       EXCLUDES_LOCK(mutex_);
   absl::StatusOr<std::vector<Bytes>> References();
 
   const Parts parts_;
+  OwnHost own_;
   Mutex mutex_;
-  // The identity that was admitted last: checking one takes a while.
-  Bytes admitted_ GUARDED_BY(mutex_);
   // SHA-256 of documents that were put, or said to be of no use.
   std::set<Bytes> settled_ GUARDED_BY(mutex_);
   std::set<Bytes> complained_ GUARDED_BY(mutex_);

@@ -417,6 +417,28 @@ void LedgerHost::Tick(const std::vector<Looked>& running) {
   }
 }
 
+void LedgerHost::Compared(const capture::SnapshotResult& result) {
+  v1::LedgerAttestResult entry;
+  const absl::StatusOr<Uuid> vm = ParseUuid(result.vm_uuid);
+  absl::Status queued = vm.status();
+  if (vm.ok()) {
+    entry.set_vm_id(outbox::FieldOf(*vm));
+    entry.set_outcome(result.passed ? v1::LEDGER_OUTCOME_PASS
+                                    : v1::LEDGER_OUTCOME_FAIL);
+    entry.set_check(v1::LEDGER_CHECK_MEMORY);
+    entry.set_reason(result.code);
+    entry.set_evidence_hash(
+        wire::ToField(Hash(HashAlgorithm::kSha256, result.evidence)));
+    entry.set_result_hash(
+        wire::ToField(Hash(HashAlgorithm::kSha256, AsBytes(result.ear))));
+    queued = work_->box->Result(entry);
+  }
+  if (!queued.ok()) {
+    log::Error("the result of a snapshot is not on the ledger",
+               {{"vm", result.vm_uuid}, {"why", queued.ToString()}});
+  }
+}
+
 std::vector<ops::Metric> LedgerHost::Metrics() {
   using Type = ops::Metric::Type;
   const outbox::Outbox::State state = work_->box->state();

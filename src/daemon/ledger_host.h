@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/executor.h"
+#include "capture/comparer.h"
 #include "config/daemon_config.h"
 #include "gate/launch_ledger.h"
 #include "ops/health.h"
@@ -47,6 +48,8 @@ class LedgerHost final : public gate::LaunchLedger {
   // Ledger: all of it over a ledger of this host's own, else GetTrust of local
   // VMs, handed on.
   [[nodiscard]] rpc::ServiceMaker Services();
+  // What the verifier says of a snapshot. Blocks on the disk.
+  void Compared(const capture::SnapshotResult& result);
   // Tells the health of outbox and ledger. Never blocks for long.
   void Tick();
   // An event of the host that belongs on the ledger: others are left out.

@@ -9,7 +9,9 @@
 #include "capture/guard/process_guard.h"
 #include "crypto/digest.h"
 #include "fmt/format.h"
+#include "gate/running_view.h"
 #include "ipc/program_path.h"
+#include "kvm/linux/process_scan.h"
 
 namespace vmattest::daemon {
 namespace {
@@ -85,10 +87,19 @@ memory::WorkerMeasurer::Options MeasurerOptions(
   return options;
 }
 
+auto RunsOf(const config::DaemonConfig& config) {
+  return [folder = config.libvirt_run_dir](const Uuid& vm,
+                                           const std::string& name) {
+    const absl::StatusOr<kvm::ProcessId> process =
+        kvm::FindDomainProcess(name, ToString(vm), folder, "/proc");
+    return process.ok() ? kvm::RunOf(*process, "/proc") : std::string();
+  };
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<MemoryHost>> MemoryHost::Make(
-    const config::DaemonConfig& config, const Parts& parts) {
+    const config::DaemonConfig& config, Parts parts) {
   ASSIGN_OR_RETURN_WITH(std::vector<snapshot::Policy> policies,
                         LoadPolicies(config.memory.policies),
                         "memory.policies");
@@ -105,11 +116,12 @@ absl::StatusOr<std::unique_ptr<MemoryHost>> MemoryHost::Make(
   if (error) {
     return ErrnoStatus(error.value(), StreamsOf(config).string());
   }
-  return std::unique_ptr<MemoryHost>(new MemoryHost(
-      config, parts, {worker.string(), guard.string()}, std::move(policies)));
+  return std::unique_ptr<MemoryHost>(
+      new MemoryHost(config, std::move(parts),
+                     {worker.string(), guard.string()}, std::move(policies)));
 }
 
-MemoryHost::MemoryHost(const config::DaemonConfig& config, const Parts& parts,
+MemoryHost::MemoryHost(const config::DaemonConfig& config, Parts parts,
                        const Programs& programs,
                        std::vector<snapshot::Policy> policies)
     : requests_(parts.requests),
@@ -117,6 +129,20 @@ MemoryHost::MemoryHost(const config::DaemonConfig& config, const Parts& parts,
       pool_(PoolOptions(config.memory, parts.workers.user, programs.worker)),
       measurer_(pool_, parts.libvirt, MeasurerOptions(config)),
       store_(config.state_dir / "snapshots", config.memory.keep),
+      verifier_(std::move(parts.verifier)),
+      reactor_(
+          {.hypervisor = parts.libvirt,
+           .clock = parts.clock,
+           .file = config.state_dir / "reactions",
+           .note =
+               [&journal = parts.journal](auto kind, auto facts) {
+                 journal.Note(std::move(kind), std::move(facts));
+               },
+           .links_down =
+               [](const std::string& xml) { return gate::WithLinksDown(xml); },
+           .run_of = RunsOf(config)}),
+      compare_("compare", 1, kQueue),
+      comparer_(MakeComparer(parts.ledger)),
       threads_("snapshot", config.memory.max_workers, kQueue),
       capturer_({.state = {.hypervisor = parts.libvirt,
                            .control = parts.libvirt,
@@ -128,7 +154,13 @@ MemoryHost::MemoryHost(const config::DaemonConfig& config, const Parts& parts,
                  .statements = parts.attestor.statements(),
                  .store = store_,
                  .work = threads_,
-                 .clock = parts.clock},
+                 .clock = parts.clock,
+                 .captured =
+                     [this](const auto& captured, const auto& policy) {
+                       if (comparer_ != nullptr) {
+                         comparer_->Captured(captured, policy);
+                       }
+                     }},
                 std::move(policies)),
       scheduler_(capturer_, parts.libvirt, threads_, parts.clock, RandomBelow) {
 }
@@ -138,9 +170,31 @@ rpc::ServiceMaker MemoryHost::Services() {
       {.capturer = capturer_, .requests = requests_, .clock = clock_});
 }
 
+std::unique_ptr<capture::Comparer> MemoryHost::MakeComparer(
+    LedgerHost* ledger) {
+  if (verifier_ == nullptr) {
+    return nullptr;
+  }
+  return std::make_unique<capture::Comparer>(capture::Comparer::Parts{
+      .verifier = *verifier_,
+      .reactor = reactor_,
+      .store = store_,
+      .work = compare_,
+      .clock = clock_,
+      .result = [ledger](const capture::SnapshotResult& result) {
+        if (ledger != nullptr) {
+          ledger->Compared(result);
+        }
+      }});
+}
+
 void MemoryHost::Stop() {
+  if (comparer_ != nullptr) {
+    comparer_->Stop();
+  }
   pool_.Stop();
   threads_.Shutdown();
+  compare_.Shutdown();
 }
 
 std::vector<ops::Metric> MemoryHost::Metrics() const {
@@ -152,14 +206,38 @@ std::vector<ops::Metric> MemoryHost::Metrics() const {
                        static_cast<double>(number),
                        {}};
   };
-  return {value("vmattest_snapshots_total", "Memory snapshots sealed.",
-                counters.captured),
-          value("vmattest_snapshots_failed_total",
-                "Memory snapshots that came to nothing.", counters.failed),
-          value("vmattest_snapshot_pages_total", "Pages in memory snapshots.",
-                counters.pages),
-          value("vmattest_snapshot_pause_microseconds_total",
-                "Time that guests stood for snapshots.", counters.pause_us)};
+  const capture::Reactor::Counters reactions = reactor_.counters();
+  const capture::Comparer::Counters compared =
+      comparer_ == nullptr ? capture::Comparer::Counters()
+                           : comparer_->counters();
+  return {
+      value("vmattest_snapshots_trusted_total",
+            "Memory snapshots that the verifier trusted.", compared.trusted),
+      value("vmattest_snapshots_refused_total",
+            "Memory snapshots that the verifier refused.", compared.refused),
+      value("vmattest_snapshots_without_baseline_total",
+            "Memory snapshots that there was nothing to compare with.",
+            compared.no_baseline),
+      value("vmattest_snapshots_not_compared_total",
+            "Memory snapshots that nobody decided about.", compared.failed),
+      value("vmattest_memory_alerts_total",
+            "Snapshots that something was to be told about.", reactions.alerts),
+      value("vmattest_memory_reactions_total",
+            "VMs that were paused, isolated or destroyed.", reactions.done),
+      value("vmattest_memory_reactions_dry_total",
+            "Reactions that a dry run left undone.", reactions.dry_runs),
+      value("vmattest_memory_reactions_held_back_total",
+            "Reactions that were over the policy's rate.", reactions.held_back),
+      value("vmattest_memory_reactions_failed_total",
+            "Reactions that could not be done.", reactions.failed),
+      value("vmattest_snapshots_total", "Memory snapshots sealed.",
+            counters.captured),
+      value("vmattest_snapshots_failed_total",
+            "Memory snapshots that came to nothing.", counters.failed),
+      value("vmattest_snapshot_pages_total", "Pages in memory snapshots.",
+            counters.pages),
+      value("vmattest_snapshot_pause_microseconds_total",
+            "Time that guests stood for snapshots.", counters.pause_us)};
 }
 
 }  // namespace vmattest::daemon

@@ -6,10 +6,13 @@
 #include <vector>
 
 #include "attestor/attestor.h"
+#include "attestor/journal.h"
 #include "base/executor.h"
 #include "capture/capturer.h"
+#include "capture/comparer.h"
 #include "capture/scheduler.h"
 #include "config/daemon_config.h"
+#include "daemon/ledger_host.h"
 #include "hypervisor/libvirt/libvirt_hypervisor.h"
 #include "inspection/worker/worker_pool.h"
 #include "memory/worker/worker_measurer.h"
@@ -18,8 +21,9 @@
 
 namespace vmattest::daemon {
 
-// Everything that measures guests' memory in one daemon. Owns the threads
-// `snapshot`. Main thread, but for what is said.
+// Everything that measures guests' memory in one daemon, has it compared, and
+// reacts. Owns the threads `snapshot` and `compare`. Main thread, but for what
+// is said.
 class MemoryHost {
  public:
   // All outlive it.
@@ -30,10 +34,14 @@ class MemoryHost {
     Executor& requests;
     const Clock& clock;
     inspection::WorkerPoolOptions workers;  // whose user is taken
+    attestor::Journal& journal;
+    // Who compares snapshots; null: nobody does.
+    std::unique_ptr<capture::StateVerifier> verifier;
+    LedgerHost* ledger = nullptr;  // null: none
   };
   // Errors name the key: a policy that is none, a program that is missing.
   static absl::StatusOr<std::unique_ptr<MemoryHost>> Make(
-      const config::DaemonConfig& config, const Parts& parts);
+      const config::DaemonConfig& config, Parts parts);
   MemoryHost(const MemoryHost&) = delete;
   MemoryHost& operator=(const MemoryHost&) = delete;
   // After Stop(), and while the signer answers.
@@ -51,14 +59,19 @@ class MemoryHost {
     std::string worker;
     std::string guard;
   };
-  MemoryHost(const config::DaemonConfig& config, const Parts& parts,
+  MemoryHost(const config::DaemonConfig& config, Parts parts,
              const Programs& programs, std::vector<snapshot::Policy> policies);
+  std::unique_ptr<capture::Comparer> MakeComparer(LedgerHost* ledger);
 
   Executor& requests_;
   const Clock& clock_;
   inspection::WorkerPool pool_;
   memory::WorkerMeasurer measurer_;
   capture::SnapshotStore store_;
+  const std::unique_ptr<capture::StateVerifier> verifier_;
+  capture::Reactor reactor_;
+  ThreadPool compare_;
+  std::unique_ptr<capture::Comparer> comparer_;  // null: no verifier
   ThreadPool threads_;
   capture::Capturer capturer_;
   capture::Scheduler scheduler_;

@@ -74,6 +74,7 @@ struct Daemon::Owners {
   absl::Status Watch();
   absl::Status EnrollWith(const config::VerifierClient& verifier);
   absl::Status MakeGate();
+  std::unique_ptr<capture::StateVerifier> SnapshotVerifier();
   absl::Status MakeMemory();
   absl::Status OpenVerification();
   absl::Status OpenLedger();
@@ -134,6 +135,7 @@ struct Daemon::Owners {
   bool left_overs_ended = false;  // of the thread that tells of libvirt
   attestor::Attestor attestor;
   attestor::Lifecycle lifecycle;
+  std::shared_ptr<grpc::Channel> verifier_channel;  // null: none configured
   std::unique_ptr<rpc::HostEnroller> enroller;
   std::shared_ptr<gate::LaunchVerifier> remote;
   std::optional<ThreadPool> enroll_pool;  // gone before what it uses

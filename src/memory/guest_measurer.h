@@ -72,6 +72,9 @@ class MeasuredGuest {
   // "shared-memory", "process-memory", "peek"; "saved-state" after
   // SaveMoment().
   [[nodiscard]] virtual std::string reader() const = 0;
+  // Which of the VM's runs this is: a name that no other on this host has, also
+  // after it was booted anew. Empty: its process is not to be seen.
+  [[nodiscard]] virtual std::string run() const = 0;
   // How it is known where its RAM is: "3 of 4 sections, 1 empty".
   [[nodiscard]] virtual std::string map_proof() const = 0;
   // What a reader of the snapshot must know: RAM that was left out, devices

@@ -102,6 +102,16 @@ v1::EstimateSnapshotResponse ToResponse(
   return response;
 }
 
+std::string TextOf(const snapshot::Policy::Reaction& reaction) {
+  if (reaction.action == "alert" || reaction.below_score == 0) {
+    return "alert";
+  }
+  return fmt::format("{} below {}, at most {} an hour{}", reaction.action,
+                     reaction.below_score,
+                     std::max(1U, reaction.at_most_per_hour),
+                     reaction.dry_run ? " (dry run)" : "");
+}
+
 using SnapshotStream = AnswerStream<v1::GetSnapshotResponse>;
 
 void SendPieces(SnapshotStream& stream, ByteView bytes, bool pages) {
@@ -319,6 +329,7 @@ grpc::ServerUnaryReactor* MemoryService::ListSnapshotPolicies(
     summary.set_version(policy.version);
     summary.set_digest(std::string(AsText(policy.digest)));
     summary.set_description(policy.description);
+    summary.set_reaction(TextOf(policy.reaction));
   }
   return AnswerNow(response, Result(std::move(found)));
 }

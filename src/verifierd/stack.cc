@@ -197,6 +197,10 @@ verification::OrderBook& VerificationStack::orders() const {
   return owners_->orders;
 }
 
+verification::SnapshotComparer& VerificationStack::comparer() const {
+  return owners_->comparer;
+}
+
 verification::VerifierStore& VerificationStack::store() const {
   return *owners_->store;
 }

@@ -42,6 +42,7 @@ class VerificationStack {
   [[nodiscard]] verification::HostRegistry& hosts() const;
   [[nodiscard]] verification::ReferenceBook& references() const;
   [[nodiscard]] verification::OrderBook& orders() const;
+  [[nodiscard]] verification::SnapshotComparer& comparer() const;
   [[nodiscard]] verification::VerifierStore& store() const;
   [[nodiscard]] verification::ResultKeys& result_keys() const;
   // Of the Trust Authority's key.

@@ -319,6 +319,15 @@ absl::StatusOr<ProcessId> FindDomainProcess(const std::string& name,
       fmt::format("no process of domain {} is to be seen", name));
 }
 
+std::string RunOf(const ProcessId& process, const fs::path& proc) {
+  std::string boot =
+      ReadProc(proc / "sys" / "kernel" / "random" / "boot_id").value_or("");
+  boot.erase(std::min(boot.find('\n'), boot.size()));
+  return boot.empty()
+             ? ""
+             : fmt::format("{}.{}.{}", boot, process.start_ticks, process.pid);
+}
+
 bool IsRunning(const ProcessId& process, const fs::path& proc) {
   return StartTicks(proc / std::to_string(process.pid)) == process.start_ticks;
 }

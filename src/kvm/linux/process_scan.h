@@ -50,6 +50,10 @@ absl::StatusOr<ProcessId> FindDomainProcess(
     const std::string& name, const std::string& uuid,
     const std::filesystem::path& run_dir, const std::filesystem::path& proc);
 
+// A name for this process that no other on this host has, also after it was
+// booted anew; empty: the kernel does not tell.
+std::string RunOf(const ProcessId& process, const std::filesystem::path& proc);
+
 // Whether it still is that process.
 bool IsRunning(const ProcessId& process, const std::filesystem::path& proc);
 

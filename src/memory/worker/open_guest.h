@@ -39,6 +39,7 @@ class OpenGuest final : public MeasuredGuest {
   [[nodiscard]] std::string reader() const override {
     return saved_.valid() ? "saved-state" : reader_;
   }
+  [[nodiscard]] std::string run() const override { return run_; }
   [[nodiscard]] std::string map_proof() const override { return proof_; }
   [[nodiscard]] std::vector<std::string> notes() const override;
   absl::StatusOr<GuestMeaning> Understand(const MeaningRequest& request,
@@ -78,6 +79,7 @@ class OpenGuest final : public MeasuredGuest {
   hypervisor::GuestControl& control_;
   const Limits limits_;
   kvm::ProcessId process_;
+  std::string run_;
   RamLayout layout_;
   std::string reader_;
   std::string proof_;

@@ -62,6 +62,7 @@ class WorkerMeasurer::Lease final : public MeasuredGuest {
     return guest_->ram(rom_shadow);
   }
   [[nodiscard]] std::string reader() const override { return guest_->reader(); }
+  [[nodiscard]] std::string run() const override { return guest_->run(); }
   [[nodiscard]] std::string map_proof() const override {
     return guest_->map_proof();
   }
@@ -189,6 +190,7 @@ absl::Status WorkerMeasurer::OpenDirectly(OpenGuest& open) {
       open.process_,
       kvm::FindDomainProcess(open.guest_.name, ToString(open.guest_.uuid),
                              options_.libvirt_run_dir, options_.proc));
+  open.run_ = kvm::RunOf(open.process_, options_.proc);
   std::vector<uint64_t> sizes;
   for (const RamLayout::Block& block : open.layout_.blocks) {
     sizes.push_back(block.bytes);

@@ -96,6 +96,7 @@ class Guest final : public memory::MeasuredGuest {
     return {{0, 0xA0000}, {rom_shadow ? 0xC0000U : 0x100000U, 0x200000}};
   }
   std::string reader() const override { return "shared-memory"; }
+  std::string run() const override { return "boot.1.2"; }
   std::string map_proof() const override { return "proven"; }
   std::vector<std::string> notes() const override { return script_.notes; }
   absl::StatusOr<memory::GuestMeaning> Understand(

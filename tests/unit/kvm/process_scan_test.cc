@@ -109,5 +109,16 @@ TEST(ManagedProcesses, AreNoneWhereLibvirtNeverRan) {
               StatusIs(absl::StatusCode::kNotFound));
 }
 
+TEST(RunOf, TellsRunsOfAHostApart) {
+  TempDir proc;
+  proc.Write("sys/kernel/random/boot_id", "first\n");
+  EXPECT_EQ(RunOf({12, 345}, proc.path()), "first.345.12");
+  EXPECT_NE(RunOf({12, 346}, proc.path()), "first.345.12");
+  proc.Write("sys/kernel/random/boot_id", "second\n");
+  EXPECT_EQ(RunOf({12, 345}, proc.path()), "second.345.12");
+  EXPECT_EQ(RunOf({12, 345}, "/nonexistent"), "");
+  EXPECT_EQ(RunOf({1, 2}, "/proc").size(), 36U + 4U);
+}
+
 }  // namespace
 }  // namespace vmattest::kvm
