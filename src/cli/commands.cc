@@ -97,6 +97,8 @@ void AddHostIdentity(CLI::App& app, Run* run) {
       "The host's TPM keys, as a folder of trust anchors holds them", run,
       [](const HostIdentityArgs& args) { return RunHostIdentity(args); });
   command.app->add_option("--out", command.args->out, "file for the JSON");
+  command.app->add_flag("--id", command.args->only_id,
+                        "the host's id alone, as `break-glass` takes it");
   AddConnection(*command.app, command.args->connection);
 }
 

@@ -3,9 +3,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <system_error>
+#include <thread>
 #include <vector>
 
 #include "base/bytes.h"
@@ -22,6 +24,8 @@ using nlohmann::json;
 constexpr size_t kMaxProgram = 256u << 20;
 constexpr size_t kMaxConfig = 1u << 20;
 constexpr char kFormat[] = "vmattest/hook/v1";
+constexpr mode_t kProgramMode = 0755;
+constexpr std::chrono::milliseconds kLookAgain{100};
 
 struct Places {
   fs::path trust;    // what the daemon left
@@ -73,9 +77,23 @@ absl::Status MakeFolder(const fs::path& folder) {
   return error ? ErrnoStatus(error.value(), folder.string()) : absl::OkStatus();
 }
 
+// A daemon that was just started has not reached its TPM yet, and leaves its
+// keys once it has.
+absl::StatusOr<json> AwaitTrust(const HookArgs& args, const fs::path& file) {
+  const auto until = std::chrono::steady_clock::now() + args.wait;
+  absl::StatusOr<json> trust = ReadJson(file);
+  while ((trust.ok() ? !trust->contains("host_id")
+                     : absl::IsNotFound(trust.status())) &&
+         std::chrono::steady_clock::now() < until) {
+    std::this_thread::sleep_for(kLookAgain);
+    trust = ReadJson(file);
+  }
+  return trust;
+}
+
 // Our own settings survive a second install; keys are always the daemon's.
 absl::StatusOr<json> ConfigFor(const HookArgs& args, const Places& places) {
-  absl::StatusOr<json> trust = ReadJson(places.trust);
+  absl::StatusOr<json> trust = AwaitTrust(args, places.trust);
   if (absl::IsNotFound(trust.status())) {
     return absl::NotFoundError(
         fmt::format("{} is missing: start vmattestd with gate.enabled first",
@@ -96,6 +114,17 @@ absl::StatusOr<json> ConfigFor(const HookArgs& args, const Places& places) {
   return trust;
 }
 
+// Then it stays as it is: of another one libvirtd would have to be told.
+bool IsInPlace(const fs::path& hook, const Bytes& program) {
+  struct stat status {};
+  if (lstat(hook.c_str(), &status) != 0 || !S_ISREG(status.st_mode) ||
+      status.st_uid != 0 || (status.st_mode & 07777) != kProgramMode) {
+    return false;
+  }
+  const absl::StatusOr<Bytes> there = ReadFile(hook, kMaxProgram);
+  return there.ok() && *there == program;
+}
+
 absl::Status Install(const HookArgs& args, const Places& places,
                      std::ostream& out) {
   ASSIGN_OR_RETURN(const json config, ConfigFor(args, places));
@@ -105,8 +134,14 @@ absl::Status Install(const HookArgs& args, const Places& places,
   const std::string text =
       config.dump(2, ' ', true, json::error_handler_t::replace) + "\n";
   RETURN_IF_ERROR(WriteFileAtomic(places.config, AsBytes(text), 0600));
-  RETURN_IF_ERROR(WriteFileAtomic(places.hook, program, 0755));
-  out << fmt::format("installed {}\n", places.hook.string());
+  const bool in_place = IsInPlace(places.hook, program);
+  if (in_place) {
+    out << fmt::format("{} is in place; whom it believes was written anew\n",
+                       places.hook.string());
+  } else {
+    RETURN_IF_ERROR(WriteFileAtomic(places.hook, program, kProgramMode));
+    out << fmt::format("installed {}\n", places.hook.string());
+  }
   std::error_code error;
   for (const auto& entry :
        fs::directory_iterator(places.hook.parent_path(), error)) {
@@ -119,8 +154,10 @@ absl::Status Install(const HookArgs& args, const Places& places,
     out << "the host's id is not known yet: install again once the TPM was "
            "reached\n";
   }
-  out << "libvirtd looks for hooks only when it starts: restart it, or send "
-         "it SIGHUP\n";
+  if (!in_place) {
+    out << "libvirtd looks for hooks only when it starts: restart it, or send "
+           "it SIGHUP\n";
+  }
   return absl::OkStatus();
 }
 
@@ -148,7 +185,8 @@ std::vector<std::string> Faults(const Places& places) {
   } else if (!trust.ok()) {
     faults.emplace_back(trust.status().message());
   } else {
-    for (const char* key : {"gate_key", "verifier_keys", "socket", "host_id"}) {
+    for (const char* key :
+         {"gate_key", "verifier_keys", "socket", "host_id", "deadline_ms"}) {
       if (config->value(key, json()) != trust->value(key, json())) {
         faults.push_back(fmt::format("{}: {} is not the daemon's",
                                      places.config.string(), key));

@@ -1,6 +1,7 @@
 #ifndef VMATTEST_CLI_HOOK_COMMAND_H_
 #define VMATTEST_CLI_HOOK_COMMAND_H_
 
+#include <chrono>
 #include <cstdint>
 #include <iostream>
 #include <string>
@@ -15,6 +16,8 @@ struct HookArgs {
   std::string program;  // vmattest-hook; empty: beside this program
   // Of install; empty: as it was, or "deny".
   std::string when_unavailable;
+  // Of install: for a daemon that was just started to reach its TPM.
+  std::chrono::seconds wait{30};
 };
 
 // `vmattest hook`: puts the launch gate's hook where libvirt looks for it, with

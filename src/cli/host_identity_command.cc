@@ -18,7 +18,8 @@ absl::Status Write(const HostIdentityArgs& args, std::ostream& out) {
       const evidence::HostIdentity identity,
       wire::ParseHostIdentity(AsBytes(wire.SerializeAsString())),
       "the daemon's answer");
-  const std::string json = wire::HostIdentityToJson(identity);
+  const std::string json = args.only_id ? identity.host_id + "\n"
+                                        : wire::HostIdentityToJson(identity);
   if (!args.out.empty()) {
     return WriteFileAtomic(args.out, AsBytes(json));
   }

@@ -10,7 +10,8 @@ namespace vmattest::cli {
 
 struct HostIdentityArgs {
   ConnectionArgs connection;
-  std::string out;  // file; empty: standard output
+  std::string out;       // file; empty: standard output
+  bool only_id = false;  // the host's id alone, instead of the JSON
 };
 
 // `vmattest host-identity`: the JSON that a folder of trust anchors holds. Ask

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "config/gate_schema.h"
 #include "config/host_ledger_schema.h"
 #include "config/key_checks.h"
 #include "config/shared_schema.h"
@@ -20,7 +21,6 @@ constexpr uint32_t kPersistentLast = 0x817FFFFF;
 constexpr uint32_t kHandlesUsed = 0x40;
 constexpr uint32_t kOwnerNvFirst = 0x01800000;  // owner's NV indexes
 constexpr uint32_t kOwnerNvLast = 0x01BFFFFF;
-constexpr std::string_view kEmbedded = "embedded";
 constexpr std::string_view kKeyAuthCredential = "vmattest.key-auth";
 
 class Checker : private KeyChecks {
@@ -387,8 +387,9 @@ class Checker : private KeyChecks {
     const v1::VerifierClientConfig& in = in_.verifier();
     VerifierClient& to = out_.verifier.emplace();
     const std::string& of_gate = in_.gate().verifier();
-    to.address =
-        in.address().empty() && of_gate != kEmbedded ? of_gate : in.address();
+    to.address = in.address().empty() && of_gate != kEmbeddedVerifier
+                     ? of_gate
+                     : in.address();
     RETURN_IF_ERROR(HostPort("verifier.address", to.address));
     to.server_name = in.server_name();
     ASSIGN_OR_RETURN(to.certificate,
@@ -400,89 +401,8 @@ class Checker : private KeyChecks {
   }
 
   absl::Status Gate() {
-    const v1::GateConfig& in = in_.gate();
-    GateConfig& to = out_.gate;
-    to.enabled = in.enabled();
-    ASSIGN_OR_RETURN(to.hook_socket,
-                     SocketPath("gate.hook_socket", in.hook_socket()));
-    static const std::map<std::string, LaunchMode> kModes = {
-        {"enforce", LaunchMode::kEnforce},
-        {"warn", LaunchMode::kWarn},
-        {"learn", LaunchMode::kLearn}};
-    const auto mode = kModes.find(in.default_mode());
-    if (mode == kModes.end()) {
-      return Error("gate.default_mode", "must be enforce, warn or learn");
-    }
-    to.default_mode = mode->second;
-    RETURN_IF_ERROR(GateVerifier(in, to));
-    if (in.on_drift() != "pause" && in.on_drift() != "alert") {
-      return Error("gate.on_drift", "must be pause or alert");
-    }
-    to.pause_on_drift = in.on_drift() == "pause";
-    to.strict_start = in.strict_start();
-    RETURN_IF_ERROR(
-        Range("gate.deadline_ms", in.deadline_ms(), 1000, 3'600'000));
-    RETURN_IF_ERROR(Range("gate.threads", in.threads(), 1, 256));
-    RETURN_IF_ERROR(Range("gate.max_waiting", in.max_waiting(), 1, 65'536));
-    to.deadline_ms = in.deadline_ms();
-    to.threads = in.threads();
-    to.max_waiting = in.max_waiting();
-    return GateFolders(in, to);
-  }
-
-  // One verifier for both: what the gate asks about must be enrolled there.
-  absl::Status GateVerifier(const v1::GateConfig& in, GateConfig& to) const {
-    for (int i = 0; i < in.verifier_keys_size(); ++i) {
-      ASSIGN_OR_RETURN(to.verifier_keys.emplace_back(),
-                       SecretPath(fmt::format("gate.verifier_keys[{}]", i),
-                                  in.verifier_keys(i)));
-    }
-    if (in.verifier() == kEmbedded) {
-      return to.verifier_keys.empty()
-                 ? absl::OkStatus()
-                 : Error("gate.verifier_keys",
-                         "the embedded verifier has a key of its own");
-    }
-    if (!HostPort("gate.verifier", in.verifier()).ok()) {
-      return Error("gate.verifier", "must be embedded or HOST:PORT");
-    }
-    if (!out_.verifier) {
-      return Error("gate.verifier",
-                   "needs verifier.certificate, private_key and ca");
-    }
-    if (out_.verifier->address != in.verifier()) {
-      return Error("gate.verifier",
-                   fmt::format("must be verifier.address, {}, where this host "
-                               "enrols",
-                               out_.verifier->address));
-    }
-    if (to.verifier_keys.empty()) {
-      return Error("gate.verifier_keys",
-                   "must name the verifier's keys: a key that only the wire "
-                   "tells proves nothing");
-    }
-    to.verifier = in.verifier();
-    return absl::OkStatus();
-  }
-
-  absl::Status GateFolders(const v1::GateConfig& in, GateConfig& to) {
-    ASSIGN_OR_RETURN(to.approvers,
-                     AbsolutePath("gate.approvers", in.approvers()));
-    ASSIGN_OR_RETURN(to.references,
-                     AbsolutePath("gate.references", in.references()));
-    ASSIGN_OR_RETURN(to.hooks_dir,
-                     AbsolutePath("gate.hooks_dir", in.hooks_dir()));
-    if (!in.hook_program().empty()) {
-      ASSIGN_OR_RETURN(to.hook_program,
-                       AbsolutePath("gate.hook_program", in.hook_program()));
-    }
-    for (int i = 0; i < in.store_size(); ++i) {
-      ASSIGN_OR_RETURN(
-          std::filesystem::path path,
-          AbsolutePath(fmt::format("gate.store[{}]", i), in.store(i)));
-      to.store.push_back(std::move(path));
-    }
-    return to.verifier ? absl::OkStatus() : EmbeddedVerifier(to);
+    ASSIGN_OR_RETURN(out_.gate, CheckGate(in_.gate(), out_.verifier, *this));
+    return out_.gate.verifier ? absl::OkStatus() : EmbeddedVerifier(out_.gate);
   }
 
   // One book: what the gate asks is what is served, if it is.
@@ -595,17 +515,7 @@ v1::DaemonConfig DefaultMessage() {
   message.mutable_kvm()->set_libvirt_run_dir("/run/libvirt/qemu");
   SetVerificationDefaults(*message.mutable_verification());
   SetHostLedgerDefaults(*message.mutable_ledger());
-  v1::GateConfig& gate = *message.mutable_gate();
-  gate.set_hook_socket("/run/vmattest/hook.sock");
-  gate.set_default_mode("enforce");
-  gate.set_deadline_ms(30'000);
-  gate.set_approvers("/etc/vmattest/approvers");
-  gate.set_verifier("embedded");
-  gate.set_references("/etc/vmattest/references");
-  gate.set_hooks_dir("/etc/libvirt/hooks");
-  gate.set_on_drift("pause");
-  gate.set_threads(8);
-  gate.set_max_waiting(256);
+  SetGateDefaults(*message.mutable_gate());
   return message;
 }
 

@@ -29,6 +29,7 @@ namespace {
 constexpr std::chrono::milliseconds kMargin{1000};
 // Well below the ledger's grace for VMs that nobody tells of.
 constexpr std::chrono::seconds kUnseen{30};
+constexpr size_t kMaxTrust = 1u << 20;
 
 reference::GateMode ToMode(config::LaunchMode mode) {
   switch (mode) {
@@ -81,6 +82,8 @@ struct GateHost::Work {
   void Look();
   void TellLedger(const std::vector<std::string>& as_approved);
   void LookSoon();
+  absl::StatusOr<gate::HookTrust> Trust(std::string host_id) const;
+  absl::Status DropOldTrust() const;
   absl::Status WriteTrust();
   absl::Status RefreshKeys() EXCLUDES_LOCK(keys_mutex);
   [[nodiscard]] std::vector<std::string> Defined() const;
@@ -238,6 +241,34 @@ absl::Status GateHost::Work::RefreshKeys() {
   return absl::OkStatus();
 }
 
+absl::StatusOr<gate::HookTrust> GateHost::Work::Trust(
+    std::string host_id) const {
+  gate::HookTrust trust;
+  trust.socket = config.gate.hook_socket;
+  trust.deadline = std::chrono::milliseconds(config.gate.deadline_ms) + kMargin;
+  ASSIGN_OR_RETURN(trust.gate_key_pem, key.ToPem());
+  trust.verifier_keys = *verifier_keys.Get();
+  trust.host_id = std::move(host_id);
+  return trust;
+}
+
+// So that nobody installs a hook that believes the keys of another
+// configuration.
+absl::Status GateHost::Work::DropOldTrust() const {
+  const std::filesystem::path file = folder / "hook.json";
+  const absl::StatusOr<Bytes> before = ReadFile(file, kMaxTrust);
+  if (absl::IsNotFound(before.status())) {
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(gate::HookTrust trust, Trust(""));
+  if (before.ok() && gate::IsOf(AsText(*before), std::move(trust))) {
+    return absl::OkStatus();
+  }
+  std::error_code error;
+  std::filesystem::remove(file, error);
+  return error ? ErrnoStatus(error.value(), file.string()) : absl::OkStatus();
+}
+
 // What the hook believes; the host's id is known once the TPM was reached.
 absl::Status GateHost::Work::WriteTrust() {
   const auto identity = parts.signer.state().identity;
@@ -251,12 +282,7 @@ absl::Status GateHost::Work::WriteTrust() {
        std::filesystem::exists(folder / "hook.json", ignored))) {
     return absl::OkStatus();
   }
-  gate::HookTrust trust;
-  trust.socket = config.gate.hook_socket;
-  trust.deadline = std::chrono::milliseconds(config.gate.deadline_ms) + kMargin;
-  ASSIGN_OR_RETURN(trust.gate_key_pem, key.ToPem());
-  trust.verifier_keys = *verifier_keys.Get();
-  trust.host_id = host;
+  ASSIGN_OR_RETURN(const gate::HookTrust trust, Trust(host));
   RETURN_IF_ERROR(WriteFileAtomic(folder / "hook.json",
                                   AsBytes(gate::ToJson(trust)), 0600));
   trusted_host = host;
@@ -401,6 +427,7 @@ absl::StatusOr<std::unique_ptr<GateHost>> GateHost::Make(
   auto host = std::unique_ptr<GateHost>(new GateHost(std::make_unique<Work>(
       config, std::move(parts), gate::GateKey(std::move(key)), std::move(keys),
       std::move(policy), std::move(program))));
+  RETURN_IF_ERROR(Annotate(host->work_->DropOldTrust(), "gate"));
   if (host->work_->parts.verifier.embedded) {
     host->work_->feed.Ask();
   } else {

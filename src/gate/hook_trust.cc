@@ -32,4 +32,15 @@ std::string ToJson(const HookTrust& trust) {
   return file.dump(2, ' ', true, json::error_handler_t::replace) + "\n";
 }
 
+bool IsOf(std::string_view file, HookTrust trust) {
+  const nlohmann::json before = nlohmann::json::parse(file, nullptr, false);
+  if (!before.is_object()) {
+    return false;
+  }
+  const auto host = before.find("host_id");
+  trust.host_id =
+      host != before.end() && host->is_string() ? host->get<std::string>() : "";
+  return file == ToJson(trust);
+}
+
 }  // namespace vmattest::gate

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "token/ear.h"
@@ -22,6 +23,9 @@ struct HookTrust {
 // As hook/hook_config.h reads it ("vmattest/hook/v1"), with deny when the
 // daemon is away and every basis accepted. Pure; any thread.
 std::string ToJson(const HookTrust& trust);
+
+// Whether ToJson() of such a trust, of whatever host, wrote `file`.
+bool IsOf(std::string_view file, HookTrust trust);
 
 }  // namespace vmattest::gate
 

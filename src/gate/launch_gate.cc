@@ -447,6 +447,14 @@ void LaunchGate::Learn(const Launch& launch, const Measured& measured,
       std::any_of(leaves.begin(), leaves.end(), [](const ConfigLeaf& leaf) {
         return leaf.type == LeafType::kUnavailable;
       });
+  if (const auto& before = launch.policy.reference; before) {
+    const auto& vms = before->vm_uuids;
+    // What follows it, and so goes before it once it is signed.
+    if (std::find(vms.begin(), vms.end(), launch.uuid) != vms.end()) {
+      learned.name = before->name;
+      learned.revision = before->revision + 1;
+    }
+  }
   learned.disk_continuity =
       launch.policy.reference && launch.policy.reference->disk_continuity;
   learned.content = measurement::ToString(measured.content);

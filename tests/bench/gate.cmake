@@ -3,5 +3,10 @@ if(TARGET vmattest::test_daemon)
   vmattest_bench(gate_bench ${CMAKE_CURRENT_LIST_DIR}/gate_bench.cc
     LIBS vmattest::test_daemon vmattest::test_libvirt_host vmattest::document
          vmattest::reference vmattest::test_swtpm fmt::fmt)
-  add_dependencies(gate_bench vmattest-hook)
+  add_executable(hook_stamp ${CMAKE_CURRENT_LIST_DIR}/hook_stamp.cc)
+  target_link_libraries(hook_stamp PRIVATE vmattest::options)
+  target_link_options(hook_stamp PRIVATE -static)
+  add_dependencies(gate_bench vmattest-hook hook_stamp)
+  target_compile_definitions(gate_bench PRIVATE
+    VMATTEST_HOOK_STAMP="$<TARGET_FILE:hook_stamp>")
 endif()

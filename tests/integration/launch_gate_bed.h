@@ -54,7 +54,7 @@ class LaunchGateBed : public ::testing::Test {
     Write("approvers/a.pub", document::PublicKeyToJson(approver_.public_key()));
     daemon_ = std::make_unique<DaemonProcess>(DaemonProcess::Options{
         .libvirt_uri = host_->uri(),
-        .tcti = tpm_.tcti(),
+        .tcti = Tcti(),
         .more = fmt::format("measurement: {{content: full}}\n"
                             "gate:\n"
                             "  enabled: true\n"
@@ -63,6 +63,13 @@ class LaunchGateBed : public ::testing::Test {
                             "  references: {0}/references\n"
                             "  hooks_dir: {0}/host/etc/hooks\n",
                             host_->folder().string())});
+  }
+  [[nodiscard]] virtual std::string Tcti() const { return tpm_.tcti(); }
+  // A line of `gate:`, for the next daemon.
+  void Configure(const std::string& line) {
+    std::string config = Slurp(daemon_->config());
+    config.insert(config.find("  hook_socket:"), "  " + line + "\n");
+    std::ofstream(daemon_->config()) << config;
   }
   void InstallHook() {
     const std::filesystem::path trust =
@@ -122,6 +129,11 @@ class LaunchGateBed : public ::testing::Test {
   std::string Start(const std::string& name = "web") {
     const auto started = host_->Virsh({"start", name});
     return started.ok() ? "" : std::string(started.status().message());
+  }
+  bool StatusSays(const std::string& text) {
+    return Eventually([this, &text] {
+      return daemon_->Vmattest({"status"}).out.find(text) != std::string::npos;
+    });
   }
   std::string State(const std::string& name = "web") {
     return host_->Virsh({"domstate", name}).value_or("unknown");

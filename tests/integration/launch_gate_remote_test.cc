@@ -1,7 +1,9 @@
 // The launch gate with its verifier on another machine, on real parts: libvirtd
 // with vmattest-hook, QEMU, swtpm, vmattestd, and vmattest-verifierd over TLS.
+#include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "base/clock.h"
 #include "fmt/format.h"
@@ -132,7 +134,8 @@ class LaunchGateRemoteTest : public ::testing::Test {
   }
   // The VM learns once, and what was learned is signed and put. The host has
   // never sent evidence about it: it asks for the VM that it has.
-  void Approve() {
+  // `verdict_seconds`: how long a verdict is kept; 0: as long as usual.
+  void Approve(uint32_t verdict_seconds = 0) {
     EXPECT_THAT(Start(), HasSubstr("gate-no-reference"));
     reference::Reference learn;
     learn.name = std::string("vm-") + kUuid;
@@ -151,8 +154,11 @@ class LaunchGateRemoteTest : public ::testing::Test {
       }
       return fs::exists(learned);
     })) << daemon_->log();
-    ASSERT_OK_AND_ASSIGN(const reference::Reference exact,
+    ASSERT_OK_AND_ASSIGN(reference::Reference exact,
                          reference::FromYaml(Slurp(learned)));
+    if (verdict_seconds != 0) {
+      exact.verdict_seconds = verdict_seconds;
+    }
     Put(exact, GateMode::kEnforce, 2);
     ASSERT_TRUE(AwaitTold([this] { return !StartChangedAllowed(); }))
         << daemon_->log();
@@ -214,6 +220,39 @@ TEST_F(LaunchGateRemoteTest, StartsByARemoteVerdictWhichOutlivesTheVerifier) {
   EXPECT_THAT(error, HasSubstr("[gate-verifier]"));
   EXPECT_THAT(error, HasSubstr("revoked"));
   EXPECT_THAT(daemon_->Vmattest({"status"}).out, HasSubstr("revoked"));
+}
+
+TEST_F(LaunchGateRemoteTest,
+       AKeptVerdictRunsOutAndNothingStartsWithoutAnother) {
+  Approve(/*verdict_seconds=*/1);
+  EXPECT_EQ(Start(), "") << daemon_->log();
+  Destroy();
+  // Killed while it is asked.
+  Define(kChanged);
+  verifier_->Signal(SIGSTOP);
+  std::string error;
+  std::thread starting([this, &error] { error = Start(); });
+  EXPECT_TRUE(Eventually([] {
+    return RunToEnd({"pgrep", "-f", "qemu.d/vmattest"}).exit_code == 0;
+  }));
+  verifier_->Kill();
+  starting.join();
+  EXPECT_THAT(error, HasSubstr("[gate-verifier]")) << daemon_->log();
+  EXPECT_THAT(host_->Virsh({"domstate", "web"}).value_or(""),
+              HasSubstr("shut off"));
+  Define(kApproved);
+
+  EXPECT_TRUE(Eventually([this, &error] {
+    error = Start();
+    if (error.empty()) {
+      Destroy();
+    }
+    return !error.empty();
+  }));
+  EXPECT_THAT(error, HasSubstr("[gate-verifier]"));
+  verifier_->Start();
+  EXPECT_TRUE(Eventually([this, &error] { return (error = Start()).empty(); }))
+      << error << daemon_->log();
 }
 
 TEST_F(LaunchGateRemoteTest, AResultOfAnotherKeyThanThePinnedOneStartsNothing) {

@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "integration/launch_gate_bed.h"
+#include "support/tpm_proxy.h"
 
 namespace vmattest {
 namespace {
@@ -93,6 +94,20 @@ TEST_F(LaunchGateTest, FaultsRefuseStartsAndLeaveWhatRunsAlone) {
   ASSERT_TRUE(daemon_->AwaitServing()) << daemon_->log();
   EXPECT_EQ(Start(), "") << daemon_->log();
   Destroy();
+  // One that says nothing until the deadline.
+  Configure("deadline_ms: 5000");
+  RestartDaemon();
+  ASSERT_TRUE(testing::Eventually([this] {
+    return Slurp(daemon_->folder() / "state/gate/hook.json").find(": 6000") !=
+           std::string::npos;
+  }));
+  ASSERT_EQ(Hook("install").exit_code, 0);
+  daemon_->Signal(SIGSTOP);
+  EXPECT_THAT(Start(), HasSubstr("did not answer in time [gate-timeout]"));
+  daemon_->Signal(SIGCONT);
+  EXPECT_THAT(State(), HasSubstr("shut off"));
+  EXPECT_EQ(Start(), "") << daemon_->log();
+  Destroy();
   // Without a TPM nothing starts.
   tpm_.Kill();
   EXPECT_THAT(Start(), HasSubstr("gate-t")) << daemon_->log();
@@ -164,19 +179,67 @@ TEST_F(LaunchGateTest, TwoHundredCallsAtOnceEachGetTheirOwnVerdict) {
 }
 
 TEST_F(LaunchGateTest, AHookThatLibvirtDoesNotKnowIsAnAlarm) {
-  ASSERT_TRUE(testing::Eventually([this] {
-    return daemon_->Vmattest({"status"}).out.find("hook install") !=
-           std::string::npos;
-  })) << daemon_->log();
+  ASSERT_TRUE(StatusSays("hook install")) << daemon_->log();
   // Put in, but libvirtd is not told.
   ASSERT_TRUE(
       testing::Eventually([this] { return Hook("install").exit_code == 0; }));
   Define({});
   EXPECT_EQ(Start(), "");
+  EXPECT_TRUE(StatusSays("restart libvirtd"))
+      << daemon_->Vmattest({"status"}).out;
   EXPECT_TRUE(testing::Eventually([this] {
-    return daemon_->Vmattest({"status"}).out.find("restart libvirtd") !=
+    return daemon_->log().find("started without the launch gate") !=
            std::string::npos;
-  })) << daemon_->Vmattest({"status"}).out;
+  })) << daemon_->log();
+  Destroy();
+
+  RestartLibvirtd();
+  EXPECT_THAT(Start(), HasSubstr("gate-no-reference"));
+}
+
+TEST_F(LaunchGateTest, AHookThatIsTakenAwayIsAnAlarm) {
+  InstallHook();
+  ASSERT_TRUE(daemon_->AwaitServing()) << daemon_->Vmattest({"status"}).out;
+  const std::filesystem::path hook =
+      host_->folder() / "host/etc/hooks/qemu.d/vmattest";
+  std::filesystem::permissions(hook, std::filesystem::perms(0644));
+  EXPECT_TRUE(StatusSays("is not executable"))
+      << daemon_->Vmattest({"status"}).out;
+  EXPECT_NE(daemon_->Vmattest({"status"}).exit_code, 0);
+  std::filesystem::permissions(hook, std::filesystem::perms(0755));
+  EXPECT_TRUE(daemon_->AwaitServing()) << daemon_->Vmattest({"status"}).out;
+  std::filesystem::remove(hook);
+  EXPECT_TRUE(StatusSays("is missing")) << daemon_->Vmattest({"status"}).out;
+}
+
+TEST_F(LaunchGateTest, EachVmHasItsModeAndTheOthersTheHostsDefault) {
+  InstallHook();
+  Approve({});
+  const GateVm stranger = {.name = "stranger",
+                           .uuid = "a045410c-221a-45fb-b0ef-341be7ce6026",
+                           .mac = "52:54:00:00:00:09"};
+  Define(stranger);
+  GateVm changed;
+  changed.cmdline = "quiet init=/bin/sh";
+  Define(changed);
+  EXPECT_THAT(Start("stranger"), HasSubstr("gate-no-reference"));
+
+  Configure("default_mode: warn");
+  RestartDaemon();
+  EXPECT_EQ(Start("stranger"), "") << daemon_->log();
+  EXPECT_THAT(daemon_->log(), HasSubstr("basis=\"warn\""));
+  Destroy("stranger");
+  // Its own reference says enforce.
+  EXPECT_THAT(Start(), HasSubstr("gate-refused"));
+  EXPECT_THAT(State(), HasSubstr("shut off"));
+
+  reference::Reference warned =
+      *reference::FromYaml(Slurp(daemon_->folder() / "state/gate/learned" /
+                                 (std::string(kGateVmUuid) + ".yaml")));
+  Sign(warned, GateMode::kWarn, 3);
+  RestartDaemon();
+  EXPECT_EQ(Start(), "") << daemon_->log();
+  EXPECT_THAT(daemon_->log(), HasSubstr("gate-refused"));
 }
 
 TEST_F(LaunchGateTest, ABreakGlassOrderStartsAVmOnce) {
@@ -262,6 +325,38 @@ TEST_F(LaunchGateTest, S13_AStrictVmStartsPausedAndIsLookedAtBeforeItRuns) {
   EXPECT_THAT(ran.err, HasSubstr("gate-file-swapped"));
   EXPECT_THAT(State(), HasSubstr("shut off"));
   EXPECT_THAT(daemon_->log(), HasSubstr("started paused is not what"));
+}
+
+// What the TPM is asked for is counted on the way to it.
+class LaunchGateTpmTest : public testing::LaunchGateBed {
+ protected:
+  [[nodiscard]] std::string Tcti() const override { return proxy_.tcti(); }
+  testing::TpmProxy proxy_{tpm_.socket()};
+};
+
+TEST_F(LaunchGateTpmTest, AKeptVerdictCostsNoSignatureOfTheTpm) {
+  InstallHook();
+  Approve({});
+  int signatures = proxy_.Count(testing::kTpmCcQuote);
+  ASSERT_EQ(Start(), "") << daemon_->log();
+  Destroy();
+  EXPECT_GT(proxy_.Count(testing::kTpmCcQuote), signatures);
+
+  signatures = proxy_.Count(testing::kTpmCcQuote);
+  const int clocks = proxy_.Count(testing::kTpmCcReadClock);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(Start(), "") << daemon_->log();
+    Destroy();
+  }
+  EXPECT_EQ(proxy_.Count(testing::kTpmCcQuote), signatures);
+  EXPECT_GE(proxy_.Count(testing::kTpmCcReadClock), clocks + 3);
+
+  // Anything else needs a new one, and with it a new signature.
+  GateVm other;
+  other.cmdline = "quiet init=/bin/sh";
+  Define(other);
+  EXPECT_THAT(Start(), HasSubstr("gate-refused"));
+  EXPECT_GT(proxy_.Count(testing::kTpmCcQuote), signatures);
 }
 
 }  // namespace

@@ -81,7 +81,8 @@ void VerifierProcess::Kill() {
   }
 }
 
-void VerifierProcess::Hangup() const { kill(pid_, SIGHUP); }
+void VerifierProcess::Signal(int signal) const { kill(pid_, signal); }
+void VerifierProcess::Hangup() const { Signal(SIGHUP); }
 
 Ran VerifierProcess::Vmattest(std::vector<std::string> words) const {
   words.insert(words.begin(), DaemonProcess::CommandLine());

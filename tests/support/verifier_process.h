@@ -33,6 +33,7 @@ class VerifierProcess {
   // Waits until it answers.
   void Start();
   void Kill();  // SIGKILL
+  void Signal(int signal) const;
   void Hangup() const;
   // `vmattest WORDS` as its operator.
   [[nodiscard]] Ran Vmattest(std::vector<std::string> words) const;

@@ -121,8 +121,10 @@ class GateHostTest : public ::testing::Test {
     const MutexLock lock(keys_mutex_);
     keys_ = std::move(keys);
   }
+  // Empty where nothing was left.
   [[nodiscard]] std::string Trust() const {
-    return testing::Slurp(config_.state_dir / "gate/hook.json");
+    const auto file = config_.state_dir / "gate/hook.json";
+    return std::filesystem::exists(file) ? testing::Slurp(file) : "";
   }
 
   static gate::GateCall Call(const std::string& vm) {
@@ -225,6 +227,19 @@ TEST_F(GateHostTest, ReloadTakesTheVerifiersNewKeysForTheGateAndForTheHook) {
                        hook::ParseHookConfig(Trust()));
   ASSERT_EQ(config.verifier_keys.size(), 1u);
   EXPECT_EQ(config.verifier_keys[0].key_id(), right[0].key_id());
+}
+
+TEST_F(GateHostTest, TrustOfAnotherConfigurationIsNotLeftForTheHook) {
+  ASSERT_THAT(Make(false), IsOk());
+  AwaitLook();
+  host_.reset();
+  const std::string before = Trust();
+  ASSERT_THAT(Make(false), IsOk());
+  EXPECT_EQ(Trust(), before);
+  host_.reset();
+  config_.gate.deadline_ms += 1;
+  ASSERT_THAT(Make(false), IsOk());
+  EXPECT_NE(Trust(), before);
 }
 
 TEST_F(GateHostTest, KeysThatCannotBeReadLeaveTheOldOnesInForce) {

@@ -56,6 +56,17 @@ TEST_F(LaunchGateTest, ALaunchNeedsOneVerdictAndItsRestHoldsByTheKeptOne) {
   EXPECT_EQ(bed_.verifier.asked(), 1);
 }
 
+TEST_F(LaunchGateTest, AKeptVerdictCostsNoSignatureOfTheTpm) {
+  bed_.Approve("web", GateMode::kEnforce);
+  EXPECT_EQ(bed_.Ask("web", "prepare").basis, Basis::kVerdict);
+  const int signatures = bed_.tpm.quotes_made();
+  EXPECT_GT(signatures, 0);
+  for (const char* operation : {"start", "prepare", "start"}) {
+    EXPECT_EQ(bed_.Ask("web", operation).basis, Basis::kKeptVerdict);
+  }
+  EXPECT_EQ(bed_.tpm.quotes_made(), signatures);
+}
+
 TEST_F(LaunchGateTest, S10_AnUnknownVmIsDeniedUnderEnforce) {
   ExpectDenied(bed_.Ask("stranger", "prepare"), "gate-no-reference");
   EXPECT_EQ(bed_.verifier.asked(), 0);
@@ -189,7 +200,13 @@ TEST_F(LaunchGateTest, LearnLetsThroughAndKeepsWhatItSaw) {
   const auto yaml = ReadFile(
       bed_.dir.path() / "learned" / (GateBed::Uuid("web") + ".yaml"), 1u << 20);
   ASSERT_TRUE(yaml.ok());
-  EXPECT_THAT(std::string(AsText(*yaml)), HasSubstr(GateBed::Uuid("web")));
+  ASSERT_OK_AND_ASSIGN(const reference::Reference learned,
+                       reference::FromYaml(AsText(*yaml)));
+  EXPECT_EQ(learned.vm_uuids, std::vector{GateBed::Uuid("web")});
+  // Signed, it goes before the one that let it learn.
+  EXPECT_EQ(learned.name, "of-web");
+  EXPECT_EQ(learned.revision, 2U);
+  EXPECT_EQ(learned.mode, GateMode::kEnforce);
 }
 
 TEST_F(LaunchGateTest, S10_OnlyAnApproversSignatureMakesAVmLearnOrWarn) {
