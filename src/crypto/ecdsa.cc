@@ -87,16 +87,21 @@ bool VerifyEcdsa(const EcPublicKey& key, ByteView digest, ByteView r,
   return verifier.ok() && verifier->Verify(digest, r, s);
 }
 
-EcVerifier::EcVerifier(EcCurve curve, std::shared_ptr<EVP_PKEY> key)
-    : curve_(curve), key_(std::move(key)) {}
+EcVerifier::EcVerifier(EcCurve curve,
+                       std::shared_ptr<const EVP_PKEY_CTX> prepared)
+    : curve_(curve), prepared_(std::move(prepared)) {}
 
 absl::StatusOr<EcVerifier> EcVerifier::Import(const EcPublicKey& key) {
   const OpenSslErrorScope errors;
-  EvpPkeyHandle pkey = ImportEcKey(key);
+  const EvpPkeyHandle pkey = ImportEcKey(key);
   if (!pkey) {
     return absl::InvalidArgumentError("not a point on the curve");
   }
-  return EcVerifier(key.curve, std::move(pkey));
+  EvpPkeyCtxHandle context(
+      EVP_PKEY_CTX_new_from_pkey(nullptr, pkey.get(), nullptr));
+  RequireOpenSsl(context && EVP_PKEY_verify_init(context.get()) == 1,
+                 "EVP_PKEY_verify_init");
+  return EcVerifier(key.curve, std::move(context));
 }
 
 bool EcVerifier::Verify(ByteView digest, ByteView r, ByteView s) const {
@@ -105,11 +110,10 @@ bool EcVerifier::Verify(ByteView digest, ByteView r, ByteView s) const {
   if (signature.empty() || digest.empty()) {
     return false;
   }
-  const EvpPkeyCtxHandle context(
-      EVP_PKEY_CTX_new_from_pkey(nullptr, key_.get(), nullptr));
+  const EvpPkeyCtxHandle context(EVP_PKEY_CTX_dup(prepared_.get()));
   // EVP_PKEY_verify refuses r or s of zero or not below the order (FIPS 186-5
   // section 6.4.2 step 1).
-  return context && EVP_PKEY_verify_init(context.get()) == 1 &&
+  return context &&
          EVP_PKEY_verify(context.get(), signature.data(), signature.size(),
                          digest.data(), digest.size()) == 1;
 }

@@ -7,7 +7,7 @@
 #include "base/bytes.h"
 #include "vmattest/types/digest.h"
 
-typedef struct evp_pkey_st EVP_PKEY;
+typedef struct evp_pkey_ctx_st EVP_PKEY_CTX;
 
 namespace vmattest {
 
@@ -28,8 +28,9 @@ struct EcPublicKey {
                                ByteView r, ByteView s);
 
 // The same for whoever checks many signatures by one key: importing a key takes
-// about as long as half a verification. Copies share it; callable from any
-// thread.
+// about as long as half a verification, and OpenSSL looks its algorithms up by
+// name, under a lock, for each operation that is not prepared. Copies share it;
+// callable from any thread.
 class EcVerifier {
  public:
   // INVALID_ARGUMENT: not a point on the curve.
@@ -38,10 +39,10 @@ class EcVerifier {
   [[nodiscard]] bool Verify(ByteView digest, ByteView r, ByteView s) const;
 
  private:
-  EcVerifier(EcCurve curve, std::shared_ptr<EVP_PKEY> key);
+  EcVerifier(EcCurve curve, std::shared_ptr<const EVP_PKEY_CTX> prepared);
 
   EcCurve curve_;
-  std::shared_ptr<EVP_PKEY> key_;
+  std::shared_ptr<const EVP_PKEY_CTX> prepared_;  // copied for each use
 };
 
 // SubjectPublicKeyInfo as PEM. INVALID_ARGUMENT: not a point on the curve.

@@ -1,7 +1,7 @@
 #include "crypto/ecdsa_der.h"
 
-#include <openssl/core_names.h>
-
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "crypto/ec_import.h"
@@ -18,6 +18,13 @@ struct FreeDer {
 };
 using Der = std::unique_ptr<unsigned char, FreeDer>;
 
+// SubjectPublicKeyInfo of a P-256 key up to its uncompressed point (RFC 5480):
+// with it there is one encoding of each key.
+constexpr uint8_t kP256Prefix[] = {0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a,
+                                   0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06,
+                                   0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03,
+                                   0x01, 0x07, 0x03, 0x42, 0x00, 0x04};
+
 bool Same(ByteView a, const Bytes& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end());
 }
@@ -30,35 +37,21 @@ Bytes Coordinate(const BIGNUM* number) {
   return bytes;
 }
 
-Bytes KeyCoordinate(const EVP_PKEY* key, const char* name) {
-  BIGNUM* raw = nullptr;
-  if (EVP_PKEY_get_bn_param(key, name, &raw) != 1) {
-    return {};
-  }
-  const BignumHandle number(raw);
-  return Coordinate(number.get());
-}
-
 }  // namespace
 
 absl::StatusOr<EcPublicKey> ParseP256Spki(ByteView der) {
-  const OpenSslErrorScope errors;
-  const unsigned char* input = der.data();
-  const EvpPkeyHandle pkey(
-      d2i_PUBKEY(nullptr, &input, static_cast<long>(der.size())));
-  EcPublicKey key;
-  char group[32] = {};
-  size_t size = 0;
-  if (pkey == nullptr ||
-      EVP_PKEY_get_group_name(pkey.get(), group, sizeof(group), &size) != 1 ||
-      std::string_view(group, size) != SN_X9_62_prime256v1) {
-    return absl::InvalidArgumentError("not a P-256 key");
+  constexpr size_t kPrefix = sizeof(kP256Prefix);
+  if (der.size() != kPrefix + 2 * kCoordinateSize ||
+      !std::equal(std::begin(kP256Prefix), std::end(kP256Prefix),
+                  der.begin())) {
+    return absl::InvalidArgumentError(
+        "not the DER encoding of a P-256 key with an uncompressed point");
   }
-  key.x = KeyCoordinate(pkey.get(), OSSL_PKEY_PARAM_EC_PUB_X);
-  key.y = KeyCoordinate(pkey.get(), OSSL_PKEY_PARAM_EC_PUB_Y);
-  ASSIGN_OR_RETURN(const Bytes again, EncodeSpki(key));
-  if (!Same(der, again)) {
-    return absl::InvalidArgumentError("a P-256 key in another encoding");
+  EcPublicKey key{.x = ToBytes(der.subspan(kPrefix, kCoordinateSize)),
+                  .y = ToBytes(der.subspan(kPrefix + kCoordinateSize))};
+  const OpenSslErrorScope errors;
+  if (ImportEcKey(key) == nullptr) {
+    return absl::InvalidArgumentError("not a point on the curve");
   }
   return key;
 }

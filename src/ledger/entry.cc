@@ -17,14 +17,13 @@ constexpr size_t kSignatureSize = 64;
 constexpr uint32_t kDocumentVersion = 1;
 constexpr auto kSha256 = HashAlgorithm::kSha256;
 
-// The one encoding of `message`, unknown fields refused.
-template <class Message>
+// The one encoding of `message`: what is written again without unknown fields
+// is what was read.
 absl::Status ParseStrict(ByteView bytes, size_t most, std::string_view what,
-                         Message& message) {
+                         google::protobuf::Message& message) {
   RETURN_IF_ERROR(wire::ParseMessage(bytes, most, what, message));
-  Message known = message;
-  known.DiscardUnknownFields();
-  return wire::CheckCanonical(bytes, wire::Serialize(known), what);
+  message.DiscardUnknownFields();
+  return wire::CheckCanonical(bytes, wire::Serialize(message), what);
 }
 
 absl::Status TakeHostSigned(const v1::HostSignedEntry& signed_by_host,
@@ -118,7 +117,7 @@ std::string Entry::Writer() const {
   return by_document ? "key/" + ToHex(signer_key_id) : body.host_id();
 }
 
-absl::StatusOr<Entry> ParseEntry(ByteView bytes) {
+absl::StatusOr<Entry> ParseEntry(Bytes bytes) {
   v1::LedgerEntry message;
   RETURN_IF_ERROR(ParseStrict(bytes, kMaxEntrySize, "LedgerEntry", message));
   if (message.format() != kFormat) {
@@ -126,7 +125,9 @@ absl::StatusOr<Entry> ParseEntry(ByteView bytes) {
         "LedgerEntry.format",
         fmt::format("'{}', expected '{}'", message.format(), kFormat));
   }
-  Entry entry{.bytes = ToBytes(bytes), .hash = Hash(kSha256, bytes)};
+  Entry entry;
+  entry.hash = Hash(kSha256, bytes);
+  entry.bytes = std::move(bytes);
   switch (message.signed_case()) {
     case v1::LedgerEntry::kHost:
       RETURN_IF_ERROR(TakeHostSigned(message.host(), entry));
@@ -158,9 +159,8 @@ absl::StatusOr<Entry> ParseEntry(ByteView bytes) {
 }
 
 Bytes HostEntryDigest(ByteView body) {
-  ByteWriter writer;
-  writer.Raw(kFormat).U8(0).Raw(body);
-  return Hash(kSha256, writer.bytes());
+  static constexpr uint8_t kEnd = 0;
+  return HashParts(kSha256, {AsBytes(kFormat), ByteView(&kEnd, 1), body});
 }
 
 Bytes SignHostEntry(const v1::LedgerEntryBody& body, const EcPrivateKey& key) {
@@ -205,7 +205,7 @@ absl::StatusOr<Record> ParseRecord(ByteView bytes) {
 Bytes EncodeRecord(int64_t time_unix_ms, ByteView entry) {
   v1::LedgerRecord message;
   message.set_time_unix_ms(time_unix_ms);
-  message.set_entry(wire::ToField(entry));
+  message.set_entry(entry.data(), entry.size());
   return wire::Serialize(message);
 }
 

@@ -49,7 +49,10 @@ struct Entry {
   [[nodiscard]] std::string Writer() const;
 };
 // INVALID_ARGUMENT, naming the field. Signatures are not looked at.
-absl::StatusOr<Entry> ParseEntry(ByteView bytes);
+absl::StatusOr<Entry> ParseEntry(Bytes bytes);
+inline absl::StatusOr<Entry> ParseEntry(ByteView bytes) {
+  return ParseEntry(ToBytes(bytes));
+}
 
 // What a host's signature is over.
 Bytes HostEntryDigest(ByteView body);

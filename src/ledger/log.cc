@@ -189,11 +189,11 @@ absl::StatusOr<std::vector<Bytes>> Log::NextRecords(uint64_t end) {
 
 absl::Status Log::TakeRecord(const Bytes& bytes, bool check_signature) {
   const uint64_t index = state_.size();
-  const absl::StatusOr<Record> record = ParseRecord(bytes);
+  absl::StatusOr<Record> record = ParseRecord(bytes);
   if (!record.ok()) {
     return Damaged(index, std::string(record.status().message()));
   }
-  const absl::StatusOr<Entry> entry = ParseEntry(record->entry);
+  const absl::StatusOr<Entry> entry = ParseEntry(std::move(record->entry));
   if (!entry.ok()) {
     return Damaged(index, std::string(entry.status().message()));
   }

@@ -47,7 +47,7 @@ Sequencer::~Sequencer() {
 }
 
 absl::Status Sequencer::Submit(Bytes entry, Done done) {
-  ASSIGN_OR_RETURN(Entry parsed, ParseEntry(entry));
+  ASSIGN_OR_RETURN(Entry parsed, ParseEntry(std::move(entry)));
   const Slot slot = std::make_shared<Waiting>();
   slot->checked.entry = std::move(parsed);
   slot->checked.key = log_.With(

@@ -2,133 +2,25 @@
 // batches, and bare P-256 verifications.
 #include <benchmark/benchmark.h>
 
-#include <unistd.h>
+#include "bench/ledger_bench.h"
 
-#include <ctime>
-#include <filesystem>
 #include <future>
 #include <string>
 
-#include "base/clock.h"
-#include "crypto/digest.h"
-#include "crypto/ecdsa_der.h"
-#include "fmt/format.h"
 #include "ledger/audit.h"
-#include "ledger/log.h"
 #include "ledger/sequencer.h"
 #include "ledger/sqlite/sqlite_log_store.h"
 #include "merkle/tree.h"
-#include "sqlite/database.h"
-#include "sqlite/schema.h"
 #include "tlog/policy.h"
 
 namespace vmattest::ledger {
 namespace {
 
-namespace fs = std::filesystem;
-
-constexpr auto kSha256 = HashAlgorithm::kSha256;
-constexpr const char* kOrigin = "ledger.example/bench";
-constexpr size_t kEntrySize = 700;
-
-fs::path Fresh(const std::string& name) {
-  const fs::path path = fs::temp_directory_path() /
-                        fmt::format("ledger-bench-{}-{}", getpid(), name);
-  fs::remove_all(path);
-  for (const char* suffix : {"-wal", "-shm", ".lock"}) {
-    fs::remove(path.string() + suffix);
-  }
-  return path;
-}
-
-// Hosts that each write notices of about 700 bytes, and an authority.
-class Hosts {
- public:
-  explicit Hosts(size_t count)
-      : authority_(
-            document::PrivateKey::Generate("bench", std::nullopt).value()) {
-    for (size_t i = 0; i < count; ++i) {
-      hosts_.push_back({fmt::format("host-{}", i), EcPrivateKey::Generate()});
-    }
-  }
-  [[nodiscard]] LogPolicy Policy() const {
-    return {.origin = kOrigin, .authorities = {authority_.public_key()}};
-  }
-  void AuthoriseAll(Log& log, WallTime now) {
-    Bytes previous;
-    uint64_t sequence = 0;
-    for (Host& host : hosts_) {
-      v1::LedgerEntryBody body;
-      body.set_log(kOrigin);
-      body.set_sequence(++sequence);
-      body.set_previous(std::string(AsText(previous)));
-      v1::LedgerHostAuthorise& message = *body.mutable_host_authorise();
-      message.set_host_id(host.id);
-      message.set_key_spki(
-          std::string(AsText(EncodeSpki(host.key.public_key()).value())));
-      message.set_key_evidence_hash(std::string(32, 'e'));
-      const Bytes bytes = SignAuthorityEntry(body, authority_).value();
-      CheckedEntry checked{.entry = ParseEntry(bytes).value()};
-      previous = checked.entry.hash;
-      if (!log.Append({checked}, now).value().at(0).index) {
-        std::abort();
-      }
-    }
-  }
-  Bytes Next(size_t number, int64_t time_ms) {
-    Host& host = hosts_[number % hosts_.size()];
-    v1::LedgerEntryBody body;
-    body.set_log(kOrigin);
-    body.set_host_id(host.id);
-    body.set_sequence(++host.sequence);
-    body.set_previous(std::string(AsText(host.previous)));
-    body.set_time_unix_ms(time_ms);
-    v1::LedgerNotice& notice = *body.mutable_notice();
-    notice.set_kind(v1::LedgerNotice::KIND_HOST_EVENT);
-    notice.set_text(std::string(kEntrySize - 220, 'x'));
-    Bytes bytes = SignHostEntry(body, host.key);
-    host.previous = Hash(kSha256, bytes);
-    return bytes;
-  }
-
- private:
-  struct Host {
-    std::string id;
-    EcPrivateKey key;
-    uint64_t sequence = 0;
-    Bytes previous;
-  };
-  document::PrivateKey authority_;
-  std::vector<Host> hosts_;
-};
-
-WallTime Now() { return SystemClock().Now(); }
-
-// As many keys and signatures as an audit meets: the same one again and again
-// is faster, as the processor learns its branches.
+// One core's limit.
 void BM_VerifyP256(benchmark::State& state) {
-  constexpr size_t kKeys = 200;
-  constexpr size_t kSignatures = 2'000;
-  struct Signed {
-    size_t key;
-    Bytes digest;
-    EcPrivateKey::Signature signature;
-  };
-  std::vector<EcVerifier> verifiers;
-  std::vector<Signed> all;
-  for (size_t i = 0; i < kKeys; ++i) {
-    const EcPrivateKey key = EcPrivateKey::Generate();
-    verifiers.push_back(EcVerifier::Import(key.public_key()).value());
-    for (size_t j = 0; j < kSignatures / kKeys; ++j) {
-      const Bytes digest = Hash(kSha256, AsBytes(fmt::format("{} {}", i, j)));
-      all.push_back({i, digest, key.SignDigest(digest)});
-    }
-  }
-  size_t next = 0;
+  Signatures signatures;
   for (auto _ : state) {
-    const Signed& one = all[(next++ * 11) % all.size()];
-    if (!verifiers[one.key].Verify(one.digest, one.signature.r,
-                                   one.signature.s)) {
+    if (!signatures.VerifyNext()) {
       state.SkipWithError("wrong");
     }
   }
@@ -136,55 +28,14 @@ void BM_VerifyP256(benchmark::State& state) {
 }
 BENCHMARK(BM_VerifyP256);
 
-// Records, one row of state for each, the tile, the head; one commit.
 void BM_RawSqlite(benchmark::State& state) {
-  constexpr const char* kSteps[] = {
-      "CREATE TABLE record(idx INTEGER PRIMARY KEY, bytes BLOB) STRICT;"
-      "CREATE TABLE state(id INTEGER PRIMARY KEY, bytes BLOB) STRICT;"
-      "CREATE TABLE tile(place INTEGER PRIMARY KEY, hashes BLOB) STRICT;"
-      "CREATE TABLE head(id INTEGER PRIMARY KEY, root BLOB) STRICT;"};
-  sqlite::Database database =
-      sqlite::Database::Open(Fresh("raw"), "raw").value();
-  if (!sqlite::PrepareSchema(
-           database, {.application_id = 1, .steps = kSteps, .name = "raw"})
-           .ok()) {
-    std::abort();
-  }
-  const auto put = [&](const char* table) {
-    return database
-        .Prepare(fmt::format("INSERT OR REPLACE INTO {} VALUES(?, ?)", table))
-        .value();
-  };
-  const auto record = put("record");
-  const auto vm = put("state");
-  const auto tile = put("tile");
-  const auto head = put("head");
-  const Bytes bytes(kEntrySize, 1);
-  const Bytes small(100, 2);
-  int64_t index = 0;
+  RawSqlite raw("raw");
   for (auto _ : state) {
-    sqlite::Transaction transaction(database);
-    bool good = transaction.Begin().ok();
-    for (int64_t i = 0; i < state.range(0); ++i, ++index) {
-      sqlite::Query one = database.Execute(record);
-      good = good && one.Bind(index).Bind(ByteView(bytes)).Run().ok();
-      sqlite::Query two = database.Execute(vm);
-      good = good && two.Bind(index % 1'000).Bind(ByteView(small)).Run().ok();
-    }
-    const Bytes hashes(static_cast<size_t>(index % 256 + 1) * 32, 3);
-    {
-      sqlite::Query three = database.Execute(tile);
-      good = good && three.Bind(index / 256).Bind(ByteView(hashes)).Run().ok();
-    }
-    {
-      sqlite::Query four = database.Execute(head);
-      good = good && four.Bind(int64_t{0}).Bind(ByteView(small)).Run().ok();
-    }
-    if (!good || !transaction.Commit().ok()) {
+    if (!raw.WriteBatch(state.range(0))) {
       state.SkipWithError("SQLite");
     }
   }
-  state.SetItemsProcessed(index);
+  state.SetItemsProcessed(raw.written());
 }
 BENCHMARK(BM_RawSqlite)->Arg(1)->Iterations(4'000)->UseRealTime();
 BENCHMARK(BM_RawSqlite)->Arg(8)->Iterations(1'000)->UseRealTime();
@@ -367,13 +218,6 @@ void BM_InclusionProofOfTenMillion(benchmark::State& state) {
   fs::remove(path);
 }
 BENCHMARK(BM_InclusionProofOfTenMillion)->Unit(benchmark::kMicrosecond);
-
-double ProcessSeconds() {
-  timespec now{};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) +
-         static_cast<double>(now.tv_nsec) / 1e9;
-}
 
 void BM_Audit(benchmark::State& state) {
   constexpr size_t kRecords = 20'000;

@@ -128,6 +128,37 @@ TEST_F(EntryTest, RecordsCarryLedgerTime) {
               StatusIs(kInvalid));
 }
 
+// docs/formats/ledger.md
+TEST_F(EntryTest, TheExampleOfTheFormatIsTrue) {
+  v1::LedgerEntryBody body;
+  body.set_log("ledger.example/doc");
+  body.set_host_id("h1");
+  body.set_sequence(1);
+  body.set_time_unix_ms(1'700'000'000'000);
+  body.mutable_notice()->set_kind(v1::LedgerNotice::KIND_HOST_EVENT);
+  body.mutable_notice()->set_text("hello");
+  const std::string bytes = body.SerializeAsString();
+  EXPECT_EQ(ToHex(AsBytes(bytes)),
+            "12126c65646765722e6578616d706c652f646f631a02683120013080d095ffbc31"
+            "e2010908072a0568656c6c6f");
+  EXPECT_EQ(ToHex(HostEntryDigest(AsBytes(bytes))),
+            "76ec09f1c9affca33631c1729fb4d72e50c3920efb1ef3728266ea7078cdee1d");
+  v1::LedgerEntry entry;
+  entry.set_format("vmattest/ledger-entry/v1");
+  entry.mutable_host()->set_body(bytes);
+  entry.mutable_host()->set_signature(std::string(32, 0x11) +
+                                      std::string(32, 0x22));
+  ASSERT_OK_AND_ASSIGN(const Entry parsed,
+                       ParseEntry(ToBytes(entry.SerializeAsString())));
+  EXPECT_EQ(parsed.bytes.size(), 141u);
+  EXPECT_EQ(ToHex(parsed.hash),
+            "9624b068730defc91e5f413c02f7bb05b95f8a5db61257ffe649251033f9340f");
+  EXPECT_EQ(
+      ToHex(merkle::LeafHash(HashAlgorithm::kSha256,
+                             EncodeRecord(1'700'000'000'123, parsed.bytes))),
+      "89e40ff6a0c45595be0057012fd4a0c687a80f3f892a561ddb72b0c25aca4372");
+}
+
 TEST(ResultsRoot, IsOverTheResultsInOrder) {
   const VmResult a{LedgerVm(1), v1::LEDGER_OUTCOME_PASS, Bytes(32, 1)};
   const VmResult b{LedgerVm(2), v1::LEDGER_OUTCOME_FAIL, Bytes(32, 2)};
