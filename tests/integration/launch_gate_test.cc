@@ -206,8 +206,10 @@ TEST_F(LaunchGateTest, AHookThatIsTakenAwayIsAnAlarm) {
   EXPECT_TRUE(StatusSays("is not executable"))
       << daemon_->Vmattest({"status"}).out;
   EXPECT_NE(daemon_->Vmattest({"status"}).exit_code, 0);
+  // Changed since libvirtd started: whether it calls it is not known.
   std::filesystem::permissions(hook, std::filesystem::perms(0755));
-  EXPECT_TRUE(daemon_->AwaitServing()) << daemon_->Vmattest({"status"}).out;
+  EXPECT_TRUE(StatusSays("restart libvirtd"))
+      << daemon_->Vmattest({"status"}).out;
   std::filesystem::remove(hook);
   EXPECT_TRUE(StatusSays("is missing")) << daemon_->Vmattest({"status"}).out;
 }
