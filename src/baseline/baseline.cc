@@ -65,7 +65,6 @@ absl::StatusOr<Baseline> FromSnapshot(const evidence::StateStatement& statement,
   baseline.page_bytes = statement.page_bytes;
   std::set<std::string> left_out(without.begin(), without.end());
   for (const evidence::RegionState& region : statement.regions) {
-    // A region without pages is of tasks, whose records are compared.
     if (left_out.erase(region.name) == 0 && region.unavailable.empty() &&
         region.pages > 0) {
       baseline.regions.push_back({region.name, region.severity, region.pages,

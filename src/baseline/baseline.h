@@ -84,7 +84,8 @@ absl::StatusOr<Baseline> Parse(ByteView payload);
 
 // A baseline of what was measured, for somebody to look at and sign: name,
 // revision, VMs and validity are the caller's. Findings are accepted by none.
-// Regions that were not measured, and those named in `without`, are left out.
+// Regions that were not measured, those named in `without`, and those of tasks
+// are left out: the latter have no pages, and their records are compared.
 // `pages`: a serialised SnapshotPages. INVALID_ARGUMENT: they are not that
 // snapshot's; a name in `without` that is none.
 absl::StatusOr<Baseline> FromSnapshot(const evidence::StateStatement& statement,

@@ -9,7 +9,8 @@
 namespace vmattest::rpc {
 
 // The service Baselines of a verifier, as a host needs it. `channel` as from
-// TlsChannel, with the host's certificate.
+// TlsChannel, with the host's certificate. Any thread; blocks on the network.
+// UNAVAILABLE: no answer by the deadline; else what the verifier answered.
 class GrpcStateVerifier final : public capture::StateVerifier {
  public:
   explicit GrpcStateVerifier(std::shared_ptr<grpc::Channel> channel)
