@@ -68,6 +68,10 @@ class Attestor {
     // VMs beside libvirt, for statements. Empty: nobody counts them.
     std::function<uint64_t()> unmanaged;
     HostLogFiles host_log;
+    // Evidence, or a disclosure, about the VM is about to be given out; its
+    // SHA-256. Must not block. May be empty.
+    std::function<void(const std::string& vm_uuid, const Bytes& evidence_hash)>
+        attested;
     size_t max_pending = 4096;  // accepted and not answered yet
   };
   Attestor(Parts parts, Options options);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "crypto/digest.h"
 #include "evidence/config_tree.h"
 #include "evidence/disclosure.h"
 #include "fmt/format.h"
@@ -294,6 +295,10 @@ void Attestor::Flights::EncodeSealed() {
                                          ? Encode(sealed)
                                          : EncodeDisclosure(sealed);
       if (answer.ok()) {
+        if (options_.attested) {
+          options_.attested(sealed.measured->measurement.uuid,
+                            Hash(HashAlgorithm::kSha256, *answer));
+        }
         sealed.job->attest_done(std::move(answer));
         Done();
       } else {

@@ -262,16 +262,21 @@ int RunLedgerCheckProof(const LedgerCheckProofArgs& args, std::ostream& out,
                    {"size", fork->size},
                    {"key", fork->key},
                    {"first_root", ToBase64(fork->first_root)},
-                   {"second_root", ToBase64(fork->second_root)}});
+                   {"second_root", ToBase64(fork->second_root)},
+                   {"later_size", fork->later_size}});
     } else {
       json["why"] = std::string(fork.status().message());
     }
     out << json.dump() << '\n';
   } else if (fork.ok()) {
     out << fmt::format(
-        "{} told two stories of {} records: {} and {}\nboth signed by {}\n",
+        "{} told two stories of {} records: {} and {}{}\nboth signed by {}\n",
         fork->origin, fork->size, ToBase64(fork->first_root),
-        ToBase64(fork->second_root), fork->key);
+        ToBase64(fork->second_root),
+        fork->later_size == fork->size
+            ? ""
+            : fmt::format(", as its tree of {} has them", fork->later_size),
+        fork->key);
   } else {
     out << fmt::format("no proof: {}\n", std::string(fork.status().message()));
   }

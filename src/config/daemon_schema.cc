@@ -46,10 +46,8 @@ class Checker : private KeyChecks {
     RETURN_IF_ERROR(Verification());
     RETURN_IF_ERROR(Verifier());
     RETURN_IF_ERROR(Gate());
-    ASSIGN_OR_RETURN(
-        out_.ledger,
-        CheckHostLedger(in_.ledger(), out_.gate.enabled && !out_.gate.verifier,
-                        *this));
+    ASSIGN_OR_RETURN(out_.ledger,
+                     CheckHostLedger(in_.ledger(), out_.gate.enabled, *this));
     return std::move(out_);
   }
 

@@ -10,7 +10,7 @@ constexpr size_t kMaxOwner = 256;
 
 enum class Mode { kOff, kEmbedded, kRemote };
 
-absl::StatusOr<Mode> ModeOf(const v1::HostLedgerConfig& in, bool alone,
+absl::StatusOr<Mode> ModeOf(const v1::HostLedgerConfig& in, bool gated,
                             const KeyChecks& checks) {
   const bool nodes = in.nodes_size() > 0;
   if (in.mode() == "off") {
@@ -32,7 +32,7 @@ absl::StatusOr<Mode> ModeOf(const v1::HostLedgerConfig& in, bool alone,
   if (nodes) {
     return Mode::kRemote;
   }
-  return alone ? Mode::kEmbedded : Mode::kOff;
+  return gated ? Mode::kEmbedded : Mode::kOff;
 }
 
 absl::Status CheckRemote(const v1::HostLedgerConfig& in,
@@ -79,7 +79,7 @@ absl::Status CheckEmbedded(const v1::HostLedgerConfig& in,
 }  // namespace
 
 void SetHostLedgerDefaults(v1::HostLedgerConfig& ledger) {
-  ledger.set_mode("off");
+  ledger.set_mode("auto");
   ledger.set_origin("vmattest.local/ledger");
   ledger.set_home_hours(24);
   ledger.set_batch_seconds(5);
@@ -88,8 +88,8 @@ void SetHostLedgerDefaults(v1::HostLedgerConfig& ledger) {
 }
 
 absl::StatusOr<std::optional<HostLedgerSettings>> CheckHostLedger(
-    const v1::HostLedgerConfig& in, bool alone, const KeyChecks& checks) {
-  ASSIGN_OR_RETURN(const Mode mode, ModeOf(in, alone, checks));
+    const v1::HostLedgerConfig& in, bool gated, const KeyChecks& checks) {
+  ASSIGN_OR_RETURN(const Mode mode, ModeOf(in, gated, checks));
   if (mode == Mode::kOff) {
     return std::nullopt;
   }

@@ -12,9 +12,10 @@
 namespace vmattest::config {
 
 void SetHostLedgerDefaults(v1::HostLedgerConfig& ledger);
-// `alone`: what "auto" makes of a host without nodes. None: off.
+// `gated`: "auto" makes of a host without nodes one with a ledger of its own.
+// None: off.
 absl::StatusOr<std::optional<HostLedgerSettings>> CheckHostLedger(
-    const v1::HostLedgerConfig& ledger, bool alone, const KeyChecks& checks);
+    const v1::HostLedgerConfig& ledger, bool gated, const KeyChecks& checks);
 
 }  // namespace vmattest::config
 

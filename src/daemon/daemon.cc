@@ -114,23 +114,30 @@ Daemon::Owners::Owners(const DaemonConfig& config_in,
                      attestor::Lifecycle::kWorkers + 1),
       // A task for each watcher of events, and of alerts.
       watch("watch", 1, 2 * (config.max_watchers + 2)),
-      attestor({.hypervisor = libvirt,
-                .measurer = measurer,
-                .signer = signer,
-                .store = store,
-                .recorder = recorder,
-                .requests = requests,
-                .clock = clock},
-               {.algorithm = config.algorithm,
-                .content = ToPolicy(config.content),
-                .inside = ToPolicy(config.inside),
-                .salted = salted,
-                .unmanaged = [this] { return Unmanaged(); },
-                .host_log = {.folder = EventLogFolder(config),
-                             .log_pcr = static_cast<uint8_t>(config.log_pcr),
-                             .pcr_bank = config.pcr_bank,
-                             .boot_log = config.boot_log},
-                .max_pending = config.max_pending_seals}),
+      attestor(
+          {.hypervisor = libvirt,
+           .measurer = measurer,
+           .signer = signer,
+           .store = store,
+           .recorder = recorder,
+           .requests = requests,
+           .clock = clock},
+          {.algorithm = config.algorithm,
+           .content = ToPolicy(config.content),
+           .inside = ToPolicy(config.inside),
+           .salted = salted,
+           .unmanaged = [this] { return Unmanaged(); },
+           .host_log = {.folder = EventLogFolder(config),
+                        .log_pcr = static_cast<uint8_t>(config.log_pcr),
+                        .pcr_bank = config.pcr_bank,
+                        .boot_log = config.boot_log},
+           .attested =
+               [this](const std::string& vm_uuid, const Bytes& evidence_hash) {
+                 if (LedgerHost* const to = told_events) {
+                   to->Attested(vm_uuid, evidence_hash);
+                 }
+               },
+           .max_pending = config.max_pending_seals}),
       lifecycle(
           {.hypervisor = libvirt,
            .measurer = measurer,
@@ -283,9 +290,11 @@ absl::Status Daemon::Owners::OpenLedger() {
                                 .watch = watch,
                                 .health = health,
                                 .clock = clock,
-                                .is_local = [this](const Uuid& vm) {
-                                  return attestor.GetVm(ToString(vm)).ok();
-                                }}));
+                                .is_local =
+                                    [this](const Uuid& vm) {
+                                      return attestor.GetVm(ToString(vm)).ok();
+                                    },
+                                .event_log = EventLogFolder(config)}));
   told_events = ledger.get();
   return absl::OkStatus();
 }
@@ -366,7 +375,7 @@ void Daemon::Owners::Tick() {
     health.Set("kvm-watch", processes->Health());
   }
   if (ledger) {
-    ledger->Tick();
+    ledger->TellHealth();
   }
   if (gate) {
     gate->Tick();
@@ -464,6 +473,9 @@ void Daemon::Owners::Stop() {
     guestfs_workers->Stop();
   }
   header_workers.Stop();
+  if (ledger) {
+    ledger->MarkForRestart();
+  }
   signer.Stop();
   starts.Shutdown();
   gate.reset();

@@ -2,13 +2,16 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 #include <utility>
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/mutex.h"
 #include "crypto/digest.h"
 #include "crypto/ecdsa_der.h"
 #include "daemon/ledger_key_evidence.h"
+#include "daemon/ledger_mark.h"
 #include "evidence/tpm_structures.h"
 #include "fmt/format.h"
 #include "outbox/local_authority.h"
@@ -40,8 +43,15 @@ constexpr size_t kMaxText = 512;
 
 // Events of the host that say something about the trust in it.
 constexpr std::string_view kEvents[] = {
-    "break-glass", "event-log-gap", "gate-bypassed", "gate-drift",  "gate-hook",
-    "host-booted", "libvirt-found", "libvirt-lost",  "unmanaged-vm"};
+    "break-glass",  "daemon-started", "event-log-gap", "gate-bypassed",
+    "gate-drift",   "gate-hook",      "host-booted",   "libvirt-found",
+    "libvirt-lost", "signer-back",    "signer-lost",   "unmanaged-vm"};
+
+constexpr std::chrono::minutes kMarkInterval{5};
+constexpr std::chrono::seconds kMarkLimit{2};
+// Names the size that may be missing; docs/ledger.md.
+constexpr char kAccepted[] = "rollback-accepted";
+constexpr std::string_view kTakenUp = "gate-taken-up";
 
 absl::StatusOr<fs::path> MakeFolder(const fs::path& folder) {
   std::error_code error;
@@ -88,6 +98,9 @@ struct LedgerHost::Work {
   absl::Status AuthoriseHost(MonotonicTime deadline);
   absl::Status Register(const Uuid& vm, MonotonicTime deadline);
   absl::StatusOr<v1::GetTrustResponse> Ask(const Uuid& vm);
+  void CompareWithMark();
+  [[nodiscard]] bool IsAccepted(const LedgerMark& mark) const;
+  absl::Status Mark(MonotonicTime deadline);
 
   const config::HostLedgerSettings settings;
   const Parts parts;
@@ -105,6 +118,14 @@ struct LedgerHost::Work {
   std::optional<Homes> homes;
   uint64_t boot_record = 0;  // of the thread that tells of the signer
   std::string log_problem;
+  std::optional<bool> signer_serves;  // unknown until it did
+  // Of the main thread: what the TPM vouches for.
+  LedgerMark marked;
+  bool may_mark = false;
+  MonotonicTime mark_at;
+  Mutex mutex;
+  std::set<Uuid> taken_up GUARDED_BY(mutex);  // on the ledger, or on the way
+  std::map<Uuid, Bytes> attested GUARDED_BY(mutex);
   std::unique_ptr<outbox::Outbox> box;
 };
 
@@ -166,6 +187,7 @@ absl::Status LedgerHost::Work::OpenEmbedded(
                                .authority = signer.public_key(),
                                .max_watchers = config.max_watchers},
                               *checkers, parts.clock));
+  CompareWithMark();
   ledger = std::make_unique<outbox::NodeLedger>(stack->node());
   authority.emplace(*ledger, std::move(signer), settings.origin, parts.clock);
   return absl::OkStatus();
@@ -237,6 +259,56 @@ absl::StatusOr<v1::GetTrustResponse> LedgerHost::Work::Ask(const Uuid& vm) {
                           std::chrono::steady_clock::now() + kReadLimit);
 }
 
+void LedgerHost::Work::CompareWithMark() {
+  mark_at = std::chrono::steady_clock::now() + kMarkInterval;
+  may_mark = true;
+  const std::optional<LedgerMark> mark =
+      FindNewestMark(parts.event_log, settings.origin);
+  if (!mark) {
+    return;
+  }
+  marked = *mark;
+  const absl::Status status = CheckMark(stack->node().log(), *mark);
+  if (status.ok() || IsAccepted(*mark)) {
+    return;
+  }
+  may_mark = false;
+  log::Error("the ledger is behind what the TPM vouches for",
+             {{"why", status.ToString()}});
+  stack->node().Distrust(status);
+}
+
+bool LedgerHost::Work::IsAccepted(const LedgerMark& mark) const {
+  const absl::StatusOr<Bytes> order = ReadFile(folder / kAccepted, kMaxText);
+  if (!order.ok()) {
+    return false;
+  }
+  std::string_view text = AsText(*order);
+  text = text.substr(0, text.find_first_of(" \n"));
+  const bool accepted = text == std::to_string(mark.size);
+  if (accepted) {
+    log::Warning("the ledger lacks records, and somebody accepted that",
+                 {{"records_before", std::string(text)}});
+  }
+  return accepted;
+}
+
+absl::Status LedgerHost::Work::Mark(MonotonicTime deadline) {
+  if (stack == nullptr || !may_mark) {
+    return absl::OkStatus();
+  }
+  const ledger::LogHead head = stack->node().log().head();
+  if (head.size == 0 ||
+      (head.size == marked.size && head.root == marked.root)) {
+    return absl::OkStatus();
+  }
+  LedgerMark mark{.size = head.size, .root = head.root};
+  RETURN_IF_ERROR(
+      WriteMark(parts.signer, parts.clock, settings.origin, mark, deadline));
+  marked = std::move(mark);
+  return absl::OkStatus();
+}
+
 LedgerHost::LedgerHost(std::unique_ptr<Work> work) : work_(std::move(work)) {}
 LedgerHost::~LedgerHost() = default;
 
@@ -245,7 +317,8 @@ absl::StatusOr<std::unique_ptr<LedgerHost>> LedgerHost::Make(
   std::unique_ptr<LedgerHost> host(
       new LedgerHost(std::make_unique<Work>(*config.ledger, parts)));
   RETURN_IF_ERROR_WITH(host->work_->Open(config), "ledger");
-  host->Tick();
+  host->TellHealth();
+  host->Note("daemon-started", {});
   return host;
 }
 
@@ -263,12 +336,30 @@ rpc::ServiceMaker LedgerHost::Services() {
        .is_local = work.parts.is_local});
 }
 
-void LedgerHost::Tick() {
+void LedgerHost::TellHealth() {
+  const MonotonicTime now = std::chrono::steady_clock::now();
+  if (now >= work_->mark_at) {
+    const absl::Status marked = work_->Mark(now + kMarkLimit);
+    if (!marked.ok()) {
+      log::Debug("the TPM does not vouch for the ledger yet",
+                 {{"why", marked.ToString()}});
+    }
+    work_->mark_at = now + kMarkInterval;
+  }
   absl::Status status = work_->box->state().health;
   if (work_->stack != nullptr) {
     status.Update(work_->stack->Tick());
   }
   work_->parts.health.Set(kComponent, status);
+}
+
+void LedgerHost::MarkForRestart() {
+  const absl::Status marked =
+      work_->Mark(std::chrono::steady_clock::now() + kMarkLimit);
+  if (!marked.ok()) {
+    log::Warning("the TPM does not vouch for the newest of the ledger",
+                 {{"why", marked.ToString()}});
+  }
 }
 
 void LedgerHost::Note(const std::string& kind,
@@ -297,6 +388,13 @@ void LedgerHost::SignerIs(const signing::SignerState& now) {
     Note("event-log-gap", {{"why", now.log_problem}});
   }
   work.log_problem = now.log_problem;
+  if (work.signer_serves && *work.signer_serves != now.tpm.ok()) {
+    Note(now.tpm.ok() ? "signer-back" : "signer-lost",
+         {{"why", std::string(now.tpm.message())}});
+  }
+  if (work.signer_serves || now.tpm.ok()) {
+    work.signer_serves = now.tpm.ok();
+  }
   if (now.boot_record == 0 || now.boot_record == work.boot_record) {
     return;
   }
@@ -379,6 +477,10 @@ absl::Status LedgerHost::Decided(const Decision& decision,
                       decision.basis == gate::Basis::kKeptVerdict;
   const bool claims =
       decision.allowed && judged && !known && work_->settings.one_home;
+  if (decision.allowed) {
+    const MutexLock lock(work_->mutex);
+    work_->taken_up.insert(vm);
+  }
   ASSIGN_OR_RETURN(const int64_t id, work_->box->Launch(entry, claims));
   if (decision.allowed && !decision.code.empty()) {
     // Let through by its mode, or by an order: that was no pass.
@@ -396,7 +498,45 @@ absl::Status LedgerHost::Decided(const Decision& decision,
              : absl::OkStatus();
 }
 
+void LedgerHost::Attested(const std::string& vm_uuid,
+                          const Bytes& evidence_hash) {
+  if (const absl::StatusOr<Uuid> vm = ParseUuid(vm_uuid); vm.ok()) {
+    const MutexLock lock(work_->mutex);
+    work_->attested[*vm] = evidence_hash;
+  }
+}
+
+// One that ran before this host had a ledger: the gate let it in then, and here
+// it lives, unless the ledger knows better.
+void LedgerHost::TakeUp(const Uuid& vm) {
+  {
+    const MutexLock lock(work_->mutex);
+    if (!work_->taken_up.insert(vm).second) {
+      return;
+    }
+  }
+  const auto known = work_->file->FindHome(vm);
+  if (known.ok() && *known) {
+    return;
+  }
+  v1::LedgerLaunchDecision entry;
+  entry.set_vm_id(outbox::FieldOf(vm));
+  entry.set_allowed(true);
+  entry.set_reason(std::string(kTakenUp));
+  if (const auto queued = work_->box->Launch(entry, false); !queued.ok()) {
+    log::Debug("a VM that runs is not on the ledger yet",
+               {{"vm", ToString(vm)}, {"why", queued.status().ToString()}});
+    const MutexLock lock(work_->mutex);
+    work_->taken_up.erase(vm);
+  }
+}
+
 void LedgerHost::Tick(const std::vector<Looked>& running) {
+  std::map<Uuid, Bytes> attested;
+  {
+    const MutexLock lock(work_->mutex);
+    attested = std::exchange(work_->attested, {});
+  }
   std::vector<v1::LedgerVmChange> results;
   results.reserve(running.size());
   for (const Looked& looked : running) {
@@ -404,16 +544,25 @@ void LedgerHost::Tick(const std::vector<Looked>& running) {
     if (!vm.ok()) {
       continue;
     }
+    TakeUp(*vm);
     v1::LedgerVmChange& result = results.emplace_back();
     result.set_vm_id(outbox::FieldOf(*vm));
     result.set_outcome(looked.as_approved ? v1::LEDGER_OUTCOME_PASS
                                           : v1::LEDGER_OUTCOME_FAIL);
     result.set_check(v1::LEDGER_CHECK_CONFIG);
     result.set_reason(looked.code);
+    if (const auto it = attested.find(*vm); it != attested.end()) {
+      result.set_evidence_hash(wire::ToField(it->second));
+    }
   }
-  if (const absl::Status queued = work_->box->Tick(std::move(results));
-      !queued.ok()) {
-    log::Error("results of a tick are lost", {{"why", queued.ToString()}});
+  const absl::StatusOr<bool> queued = work_->box->Tick(std::move(results));
+  if (!queued.ok()) {
+    log::Error("results of a tick are lost",
+               {{"why", queued.status().ToString()}});
+  }
+  if (!queued.ok() || !*queued) {
+    const MutexLock lock(work_->mutex);
+    work_->attested.merge(attested);  // newer ones stay
   }
 }
 

@@ -1,6 +1,7 @@
 #ifndef VMATTEST_DAEMON_LEDGER_HOST_H_
 #define VMATTEST_DAEMON_LEDGER_HOST_H_
 
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
@@ -33,6 +34,7 @@ class LedgerHost final : public gate::LaunchLedger {
     const Clock& clock;
     // Whether a caller of the read socket may be told of it.
     std::function<bool(const Uuid& vm)> is_local;
+    std::filesystem::path event_log;  // its folder
   };
   // In state_dir/ledger: outbox.db, host-key.pem, host-key.evidence (what the
   // TPM says of it), and of a ledger of its own what verifierd::OpenLedgerNode
@@ -50,14 +52,20 @@ class LedgerHost final : public gate::LaunchLedger {
   [[nodiscard]] rpc::ServiceMaker Services();
   // What the verifier says of a snapshot. Blocks on the disk.
   void Compared(const capture::SnapshotResult& result);
-  // Tells the health of outbox and ledger. Never blocks for long.
-  void Tick();
+  // Tells the health of outbox and ledger, and has the TPM vouch for a ledger
+  // of its own now and then. Never blocks for long.
+  void TellHealth();
+  // The same at the end, while there still is a signer.
+  void MarkForRestart();
   // An event of the host that belongs on the ledger: others are left out.
   void Note(const std::string& kind,
             const std::map<std::string, std::string>& facts);
   // The same of what the signer knows: a boot, a gap in the event log. One
   // thread at a time.
   void SignerIs(const signing::SignerState& now);
+  // Evidence about a VM was given to whoever asked: its SHA-256 is named in the
+  // host's next batch. Of each VM the newest.
+  void Attested(const std::string& vm_uuid, const Bytes& evidence_hash);
   [[nodiscard]] std::vector<ops::Metric> Metrics();
 
   std::optional<gate::Judgement> CheckHome(const std::string& vm_uuid,
@@ -68,6 +76,7 @@ class LedgerHost final : public gate::LaunchLedger {
 
  private:
   struct Work;
+  void TakeUp(const Uuid& vm);
   explicit LedgerHost(std::unique_ptr<Work> work);
   std::unique_ptr<Work> work_;
 };

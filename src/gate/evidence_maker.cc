@@ -1,9 +1,8 @@
 #include "gate/evidence_maker.h"
 
-#include <optional>
 #include <utility>
 
-#include "base/mutex.h"
+#include "attestor/await.h"
 #include "evidence/config_tree.h"
 #include "evidence/envelope.h"
 #include "evidence/evidence.h"
@@ -11,47 +10,6 @@
 
 namespace vmattest::gate {
 namespace {
-
-// The answer outlives a caller that did not wait for it.
-template <class T>
-class Answer {
- public:
-  void Put(T answer) {
-    const MutexLock lock(mutex_);
-    answer_ = std::move(answer);
-    changed_.NotifyAll();
-  }
-  std::optional<T> Take(MonotonicTime deadline) {
-    const MutexLock lock(mutex_);
-    while (!answer_) {
-      if (!changed_.WaitUntil(mutex_, deadline)) {
-        break;
-      }
-    }
-    return std::exchange(answer_, std::nullopt);
-  }
-
- private:
-  Mutex mutex_;
-  CondVar changed_;
-  std::optional<T> answer_ GUARDED_BY(mutex_);
-};
-
-// Calls `ask` with a callback and waits for it. `Result` is a StatusOr.
-template <class Result, class Ask>
-Result Wait(MonotonicTime deadline, const Ask& ask) {
-  const auto answer = std::make_shared<Answer<Result>>();
-  const absl::Status queued =
-      ask([answer](Result result) { answer->Put(std::move(result)); });
-  if (!queued.ok()) {
-    return queued;
-  }
-  std::optional<Result> result = answer->Take(deadline);
-  if (!result) {
-    return absl::DeadlineExceededError("the TPM did not answer in time");
-  }
-  return *std::move(result);
-}
 
 evidence::ConfigStatement StatementOf(const EvidenceMaker::Subject& subject) {
   const measurement::DomainMeasurement& measured = subject.measurement;
@@ -75,7 +33,7 @@ evidence::ConfigStatement StatementOf(const EvidenceMaker::Subject& subject) {
 }  // namespace
 
 absl::StatusOr<TpmClock> EvidenceMaker::ReadClock(MonotonicTime deadline) {
-  return Wait<absl::StatusOr<TpmClock>>(deadline, [&](auto done) {
+  return attestor::Await<absl::StatusOr<TpmClock>>(deadline, [&](auto done) {
     return signer_.ReadClock(deadline, std::move(done));
   });
 }
@@ -87,7 +45,7 @@ absl::Status EvidenceMaker::Log(std::string kind,
       .kind = std::move(kind),
       .facts = std::move(facts),
       .time_unix_ms = clock_.Now().time_since_epoch().count()};
-  return Wait<absl::StatusOr<eventlog::LogHead>>(
+  return attestor::Await<absl::StatusOr<eventlog::LogHead>>(
              deadline,
              [&](auto done) {
                return signer_.Append(std::move(event), deadline,
@@ -102,16 +60,17 @@ absl::StatusOr<Bytes> EvidenceMaker::Make(const Subject& subject,
   evidence::StatementHeader header = statement.header;
   ASSIGN_OR_RETURN(
       attestor::SealedStatement sealed,
-      Wait<absl::StatusOr<attestor::SealedStatement>>(deadline, [&](auto done) {
-        statements_.Seal(
-            evidence::kConfigPayloadType, std::move(header),
-            [statement](const evidence::StatementHeader& full) mutable {
-              statement.header = full;
-              return wire::EncodeConfigStatement(statement);
-            },
-            deadline, std::move(done));
-        return absl::OkStatus();
-      }));
+      attestor::Await<absl::StatusOr<attestor::SealedStatement>>(
+          deadline, [&](auto done) {
+            statements_.Seal(
+                evidence::kConfigPayloadType, std::move(header),
+                [statement](const evidence::StatementHeader& full) mutable {
+                  statement.header = full;
+                  return wire::EncodeConfigStatement(statement);
+                },
+                deadline, std::move(done));
+            return absl::OkStatus();
+          }));
   evidence::Evidence evidence;
   evidence.envelope = std::move(sealed.envelope);
   evidence.keys = std::move(sealed.keys);

@@ -144,6 +144,7 @@ class Auditor {
       return absl::OkStatus();
     }
     RETURN_IF_ERROR(page.status());
+    pending_.reserve(page->size());
     for (const Bytes& record : *page) {
       if (!TakeRecord(record)) {
         break;
@@ -156,9 +157,9 @@ class Auditor {
   bool TakeRecord(const Bytes& bytes) {
     const uint64_t index = state_->size();
     std::optional<Reason> refusal;
-    const absl::StatusOr<Record> record = ParseRecord(bytes);
+    absl::StatusOr<Record> record = ParseRecord(bytes);
     absl::StatusOr<Entry> entry =
-        record.ok() ? ParseEntry(record->entry) : record.status();
+        record.ok() ? ParseEntry(std::move(record->entry)) : record.status();
     WriterKey key;
     if (!entry.ok()) {
       refusal = Reason{std::string(reason::kMalformed), "record", "",
@@ -185,9 +186,32 @@ class Auditor {
       if (known_->size == report_.size) {
         report_.fork = tlog::ForkProof{.first = *options_.known_checkpoint,
                                        .second = note_};
+      } else {
+        report_.fork = ForkOfTwoSizes();
       }
     }
     return true;
+  }
+
+  // At the record after which the known checkpoint was signed.
+  std::optional<tlog::ForkProof> ForkOfTwoSizes() {
+    if (!source_.has_tiles()) {
+      return std::nullopt;
+    }
+    tlog::TileTree tree(
+        [this](uint32_t level, uint64_t index, size_t) {
+          return source_.Tile(level, index, report_.size);
+        },
+        report_.size);
+    absl::StatusOr<std::vector<Bytes>> path =
+        tree.ConsistencyProof(known_->size);
+    if (!path.ok()) {
+      return std::nullopt;
+    }
+    return tlog::ForkProof{.first = *options_.known_checkpoint,
+                           .second = note_,
+                           .earlier_root = edge_.Root(),
+                           .path = *std::move(path)};
   }
 
   // The first whose signature is wrong; their number: none.

@@ -33,15 +33,26 @@ Checkpointer::State Checkpointer::state() const {
 }
 
 absl::Status Checkpointer::CheckFork() const {
+  const uint64_t size = parts_.log.head().size;
   const MutexLock lock(mutex_);
-  return state_.fork
-             ? absl::DataLossError(
-                   "the ledger was forked: nothing it says is to be believed")
-             : absl::OkStatus();
+  if (state_.fork) {
+    return absl::DataLossError(
+        "the ledger was forked: nothing it says is to be believed");
+  }
+  return state_.ahead_size > size ? absl::DataLossError(fmt::format(
+                                        "the ledger has {} records, and a "
+                                        "witness shows that its key "
+                                        "signed for {}: it was rolled back",
+                                        size, state_.ahead_size))
+                                  : absl::OkStatus();
 }
 
 absl::Status Checkpointer::Round() {
   const MutexLock round(round_);
+  if (!CheckFork().ok()) {
+    // Perhaps this node only had not read all there is.
+    RETURN_IF_ERROR(parts_.log.CatchUp());
+  }
   RETURN_IF_ERROR(CheckFork());
   const LogHead head = parts_.log.head();
   if (head.size == 0) {
@@ -163,12 +174,51 @@ absl::Status Checkpointer::Gather(tlog::Note& note,
   return absl::OkStatus();
 }
 
-// A witness may say anything; what convicts the log is its own key.
-void Checkpointer::TakeFork(const tlog::WitnessReply& reply) {
-  if (reply.fork &&
-      tlog::CheckFork(*reply.fork, parts_.policy.verifiers()).ok()) {
+// A witness may say anything; what convicts the log is its own key. `size`: of
+// the tree that the witness was asked about.
+void Checkpointer::TakeFork(tlog::ForkProof shown, uint64_t size) {
+  const absl::StatusOr<tlog::OpenedNote> first =
+      tlog::OpenNote(shown.first, parts_.policy.verifiers());
+  const absl::StatusOr<tlog::Checkpoint> held =
+      first.ok() ? tlog::ParseCheckpoint(first->note.text) : first.status();
+  if (!held.ok()) {
+    return;
+  }
+  if (held->size > size) {
+    const bool by_log =
+        std::any_of(first->verified.begin(), first->verified.end(),
+                    [&](const tlog::VerifiedSignature& signature) {
+                      const tlog::NoteVerifier& by =
+                          parts_.policy.verifiers()[signature.verifier];
+                      return by.name() == parts_.log.policy().origin &&
+                             !tlog::IsCosignature(by.type());
+                    });
+    if (by_log && held->origin == parts_.log.policy().origin) {
+      TakeAhead(shown.first, held->size);
+    }
+    return;
+  }
+  if (held->size > 0 && held->size < size) {
+    absl::StatusOr<Bytes> root = parts_.log.RootAt(held->size);
+    absl::StatusOr<std::vector<Bytes>> path =
+        parts_.log.ConsistencyProof(held->size, size);
+    if (!root.ok() || !path.ok()) {
+      return;
+    }
+    shown.earlier_root = *std::move(root);
+    shown.path = *std::move(path);
+  }
+  if (tlog::CheckFork(shown, parts_.policy.verifiers()).ok()) {
     const MutexLock lock(mutex_);
-    state_.fork = reply.fork;
+    state_.fork = std::move(shown);
+  }
+}
+
+void Checkpointer::TakeAhead(const std::string& note, uint64_t size) {
+  const MutexLock lock(mutex_);
+  if (size > state_.ahead_size) {
+    state_.ahead = note;
+    state_.ahead_size = size;
   }
 }
 
@@ -192,7 +242,9 @@ absl::Status Checkpointer::Ask(size_t witness, const Log::Included& newest,
                          {.body = tlog::EncodeAddCheckpoint(request),
                           .newest_record = newest.record_bytes,
                           .inclusion_path = newest.path}));
-    TakeFork(reply);
+    if (reply.fork) {
+      TakeFork(*reply.fork, checkpoint.size);
+    }
     if (reply.status == kOk) {
       ASSIGN_OR_RETURN_WITH(const tlog::Note cosigned,
                             tlog::ParseNote(note.text + "\n" + reply.body),

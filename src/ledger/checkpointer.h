@@ -62,6 +62,11 @@ class Checkpointer {
     // Somebody proved that the log told two stories: nothing is signed any
     // more, and nothing that the log says is to be believed.
     std::optional<tlog::ForkProof> fork;
+    // A note by the log's key of more records than there are: it was rolled
+    // back. Two sizes are no proof for others as long as the log does not grow
+    // past the larger one; this node needs none.
+    std::string ahead;
+    uint64_t ahead_size = 0;
   };
 
   explicit Checkpointer(Parts parts);
@@ -79,7 +84,7 @@ class Checkpointer {
   // they give another, or it is no continuation of what this node knew.
   absl::Status Adopt();
   [[nodiscard]] State state() const;
-  // DATA_LOSS: state().fork is there.
+  // DATA_LOSS: state().fork is there, or state().ahead.
   [[nodiscard]] absl::Status CheckFork() const;
 
  private:
@@ -87,7 +92,8 @@ class Checkpointer {
   absl::Status CheckContinues(const tlog::WitnessStore::Seen& before,
                               uint64_t size, const Bytes& root);
   absl::StatusOr<tlog::Note> Sign(const LogHead& head);
-  void TakeFork(const tlog::WitnessReply& reply);
+  void TakeFork(tlog::ForkProof shown, uint64_t size);
+  void TakeAhead(const std::string& note, uint64_t size);
   absl::Status Gather(tlog::Note& note, const tlog::Checkpoint& checkpoint)
       REQUIRES_LOCK(round_);
   absl::Status Ask(size_t witness, const Log::Included& newest,

@@ -1,6 +1,9 @@
 #include "vmattest/ledger/light_client.h"
 
+#include <utility>
+
 #include "fmt/format.h"
+#include "ledger/entry.h"
 #include "merkle/tree.h"
 
 namespace vmattest::ledger {
@@ -39,6 +42,25 @@ absl::Status VerifyContinues(const tlog::Checkpoint& older,
                     newer.size, older.size));
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<HostKey> ReadHostKey(ByteView record) {
+  ASSIGN_OR_RETURN(Record parsed, ParseRecord(record));
+  ASSIGN_OR_RETURN(const Entry entry, ParseEntry(std::move(parsed.entry)));
+  const auto read = [](const auto& message) {
+    return HostKey{.host_id = message.host_id(),
+                   .key_spki = ToBytes(message.key_spki()),
+                   .evidence_hash = ToBytes(message.key_evidence_hash()),
+                   .not_after_unix_ms = message.not_after_unix_ms()};
+  };
+  if (entry.body.has_host_authorise()) {
+    return read(entry.body.host_authorise());
+  }
+  if (entry.body.has_key_delegate()) {
+    return read(entry.body.key_delegate());
+  }
+  return absl::InvalidArgumentError(
+      fmt::format("a {} names no host's key", TypeName(entry.body)));
 }
 
 }  // namespace vmattest::ledger

@@ -89,6 +89,7 @@ LedgerNode::~LedgerNode() {
 // Who does not lead signs nothing: of each size there is one note, the
 // leader's.
 absl::Status LedgerNode::Round() {
+  RETURN_IF_ERROR(CheckBelievable());
   if (leadership().mine) {
     return checkpointer_->Round();
   }
@@ -121,7 +122,18 @@ void LedgerNode::SignForEver() {
 
 absl::Status LedgerNode::health() const {
   const MutexLock lock(mutex_);
-  return health_;
+  return distrust_.ok() ? health_ : distrust_;
+}
+
+void LedgerNode::Distrust(absl::Status why) {
+  const MutexLock lock(mutex_);
+  distrust_ = std::move(why);
+}
+
+absl::Status LedgerNode::CheckBelievable() const {
+  RETURN_IF_ERROR(checkpointer_->CheckFork());
+  const MutexLock lock(mutex_);
+  return distrust_;
 }
 
 absl::StatusOr<tlog::WitnessReply> LedgerNode::AddCheckpoint(
@@ -172,7 +184,7 @@ void LedgerNode::TellWatchers() {
 }
 
 absl::StatusOr<LedgerNode::Trust> LedgerNode::GetScore(const Uuid& vm) const {
-  RETURN_IF_ERROR(checkpointer_->CheckFork());
+  RETURN_IF_ERROR(CheckBelievable());
   const int64_t now = UnixMs(clock_);
   return log_->With([&](const LogState& state) -> absl::StatusOr<Trust> {
     std::optional<trust::Reading> reading = state.Read(vm, now);

@@ -53,11 +53,11 @@ class LedgerNode {
   ~LedgerNode();
 
   absl::Status Submit(Bytes entry, Sequencer::Done done) {
-    RETURN_IF_ERROR(checkpointer_->CheckFork());
+    RETURN_IF_ERROR(CheckBelievable());
     return sequencer_->Submit(std::move(entry), std::move(done));
   }
   absl::Status SubmitMade(Sequencer::Make make, Sequencer::Done done) {
-    RETURN_IF_ERROR(checkpointer_->CheckFork());
+    RETURN_IF_ERROR(CheckBelievable());
     return sequencer_->SubmitMade(std::move(make), std::move(done));
   }
   [[nodiscard]] Leadership leadership() const {
@@ -99,6 +99,10 @@ class LedgerNode {
   [[nodiscard]] Log& log() { return *log_; }
   [[nodiscard]] const Log& log() const { return *log_; }
 
+  // The log is not what it was, as somebody found out beside it: as if it were
+  // forked. Records, checkpoints and proofs are still given.
+  void Distrust(absl::Status why);
+
   // OK: the last round of checkpoints went well, though witnesses may be
   // missing. DATA_LOSS: the log is not what was signed for.
   [[nodiscard]] absl::Status health() const;
@@ -114,6 +118,7 @@ class LedgerNode {
  private:
   class Subscription;
   LedgerNode(Parts parts, const Clock& clock, Options options);
+  [[nodiscard]] absl::Status CheckBelievable() const;
   absl::Status Round();
   void SignForEver();
   void TellWatchers();
@@ -129,6 +134,7 @@ class LedgerNode {
   CondVar changed_;
   bool stopping_ GUARDED_BY(mutex_) = false;
   absl::Status health_ GUARDED_BY(mutex_);
+  absl::Status distrust_ GUARDED_BY(mutex_);
   Mutex watch_mutex_;
   std::vector<const Subscription*> watches_ GUARDED_BY(watch_mutex_);
   std::thread signer_;

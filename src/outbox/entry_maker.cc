@@ -21,6 +21,11 @@ bool IsBad(const v1::LedgerVmChange& change) {
   return change.outcome() != v1::LEDGER_OUTCOME_PASS;
 }
 
+// Named although the ledger passes it by itself: its evidence is to be found.
+bool HasEvidence(const v1::LedgerVmChange& change) {
+  return !change.evidence_hash().empty();
+}
+
 }  // namespace
 
 absl::StatusOr<std::optional<Reason>> EntryMaker::LinkVm(
@@ -48,7 +53,7 @@ absl::Status EntryMaker::FillBatch(const std::string& host_id, uint64_t tick,
     if (vm == nullptr || vm->home != host_id) {
       continue;  // not this host's to tell of
     }
-    if (IsBad(change) || !vm->passing) {
+    if (IsBad(change) || HasEvidence(change) || !vm->passing) {
       change.set_vm_previous(wire::ToField(vm->newest));
       named.push_back(change);
     }

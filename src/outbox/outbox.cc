@@ -42,8 +42,13 @@ bool SameVms(const v1::LedgerAttestBatch& a, const v1::LedgerAttestBatch& b) {
                     });
 }
 
-bool AllPass(const v1::LedgerAttestBatch& batch) {
-  return std::none_of(batch.changes().begin(), batch.changes().end(), Failed);
+// Nothing of it would be missed.
+bool SaysNothingNew(const v1::LedgerAttestBatch& batch) {
+  return std::none_of(batch.changes().begin(), batch.changes().end(),
+                      [](const v1::LedgerVmChange& result) {
+                        return Failed(result) ||
+                               !result.evidence_hash().empty();
+                      });
 }
 
 // The VMs of both; whoever failed in either failed.
@@ -147,7 +152,7 @@ absl::Status Outbox::Result(const v1::LedgerAttestResult& result) {
   return absl::OkStatus();
 }
 
-absl::Status Outbox::Tick(std::vector<v1::LedgerVmChange> results) {
+absl::StatusOr<bool> Outbox::Tick(std::vector<v1::LedgerVmChange> results) {
   const int64_t now = NowMs();
   const auto failures = static_cast<size_t>(
       std::count_if(results.begin(), results.end(), Failed));
@@ -156,7 +161,7 @@ absl::Status Outbox::Tick(std::vector<v1::LedgerVmChange> results) {
   if (failures == 0 && now >= last_tick_ms_ &&
       (now - last_tick_ms_ < options_.batch_interval.count() ||
        (idle && idle_))) {
-    return absl::OkStatus();
+    return false;
   }
   for (size_t i = 0, kept = 0; i < results.size(); ++i) {
     if (!Failed(results[i]) || ++kept <= kMaxFailuresOfATick) {
@@ -176,7 +181,7 @@ absl::Status Outbox::Tick(std::vector<v1::LedgerVmChange> results) {
   last_tick_ms_ = now;
   idle_ = idle;
   Kick();
-  return absl::OkStatus();
+  return true;
 }
 
 // A tick without failures takes the place of one that still waits and says the
@@ -190,7 +195,7 @@ absl::Status Outbox::AddTick(int64_t now, const v1::LedgerEntryBody& body,
     const bool full = IsFull();
     const v1::LedgerAttestBatch& older = waits->body.attest_batch();
     const v1::LedgerAttestBatch& newer = body.attest_batch();
-    const bool same = !failed && AllPass(older) && SameVms(older, newer);
+    const bool same = !failed && SaysNothingNew(older) && SameVms(older, newer);
     if (same || full) {
       const absl::Status replaced = parts_.file.Replace(
           waits->id, now, same ? body : Merge(older, newer));

@@ -67,9 +67,9 @@ class Outbox {
   absl::StatusOr<int64_t> Launch(const v1::LedgerLaunchDecision& decision,
                                  bool awaited);
   absl::Status Result(const v1::LedgerAttestResult& result);
-  // All results of now; more often than `batch_interval` they are left out,
-  // unless there is a failure. Of no VM, they are told once.
-  absl::Status Tick(std::vector<v1::LedgerVmChange> results);
+  // All results of now; more often than `batch_interval` they are left out
+  // (false), unless there is a failure. Of no VM, they are told once.
+  absl::StatusOr<bool> Tick(std::vector<v1::LedgerVmChange> results);
   absl::Status Event(const v1::LedgerNotice& notice);
 
   // Until the entry is committed: OK, or refused: FAILED_PRECONDITION with the

@@ -11,6 +11,7 @@ namespace vmattest::tlog {
 namespace {
 
 constexpr size_t kMaxProof = 63;
+constexpr size_t kHashSize = 32;
 constexpr std::string_view kOld = "old ";
 
 WitnessReply Refuse(int status, std::string body) {
@@ -18,6 +19,26 @@ WitnessReply Refuse(int status, std::string body) {
 }
 
 constexpr std::string_view kBetween = "=====\n";
+
+// The root that the second tree had at the first one's size.
+absl::StatusOr<Bytes> EarlierRoot(const ForkProof& proof, const Checkpoint& a,
+                                  const Checkpoint& b) {
+  if (a.size == b.size) {
+    return b.root;
+  }
+  if (a.size == 0 || a.size > b.size || proof.earlier_root.empty()) {
+    return absl::InvalidArgumentError(
+        "the notes are of different sizes, and no consistency proof says what "
+        "the smaller tree was: no proof of a fork");
+  }
+  if (!merkle::VerifyConsistency(HashAlgorithm::kSha256, a.size, b.size,
+                                 proof.earlier_root, b.root, proof.path)) {
+    return absl::InvalidArgumentError(
+        "the path does not lead from the earlier root to the second note's: no "
+        "proof of a fork");
+  }
+  return proof.earlier_root;
+}
 
 }  // namespace
 
@@ -29,11 +50,12 @@ absl::StatusOr<Fork> CheckFork(const ForkProof& proof,
                         "second note");
   ASSIGN_OR_RETURN(const Checkpoint a, ParseCheckpoint(first.note.text));
   ASSIGN_OR_RETURN(const Checkpoint b, ParseCheckpoint(second.note.text));
-  if (a.origin != b.origin || a.size != b.size) {
+  if (a.origin != b.origin) {
     return absl::InvalidArgumentError(
-        "the notes are of different logs or sizes: no proof of a fork");
+        "the notes are of different logs: no proof of a fork");
   }
-  if (a.root == b.root) {
+  ASSIGN_OR_RETURN(const Bytes root, EarlierRoot(proof, a, b));
+  if (a.root == root) {
     return absl::InvalidArgumentError("both notes have the same root: no fork");
   }
   for (const VerifiedSignature& one : first.verified) {
@@ -45,7 +67,8 @@ absl::StatusOr<Fork> CheckFork(const ForkProof& proof,
                     .key = log.vkey(),
                     .size = a.size,
                     .first_root = a.root,
-                    .second_root = b.root};
+                    .second_root = root,
+                    .later_size = b.size};
       }
     }
   }
@@ -54,17 +77,51 @@ absl::StatusOr<Fork> CheckFork(const ForkProof& proof,
 }
 
 std::string EncodeForkProof(const ForkProof& proof) {
-  return proof.first + std::string(kBetween) + proof.second;
+  std::string file = proof.first + std::string(kBetween) + proof.second;
+  if (!proof.earlier_root.empty()) {
+    file += std::string(kBetween) + ToBase64(proof.earlier_root) + "\n";
+    for (const Bytes& hash : proof.path) {
+      file += ToBase64(hash) + "\n";
+    }
+  }
+  return file;
 }
 
 absl::StatusOr<ForkProof> ParseForkProof(std::string_view file) {
-  const size_t at = file.find("\n" + std::string(kBetween));
+  const std::string between = "\n" + std::string(kBetween);
+  const size_t at = file.find(between);
   if (at == std::string_view::npos) {
     return absl::InvalidArgumentError("two notes with a line ===== between");
   }
-  return ForkProof{
-      .first = std::string(file.substr(0, at + 1)),
-      .second = std::string(file.substr(at + 1 + kBetween.size()))};
+  ForkProof proof{.first = std::string(file.substr(0, at + 1))};
+  std::string_view rest = file.substr(at + between.size());
+  const size_t end = rest.find(between);
+  proof.second = std::string(rest.substr(0, end == rest.npos ? end : end + 1));
+  if (end == rest.npos) {
+    return proof;
+  }
+  rest.remove_prefix(end + between.size());
+  while (!rest.empty()) {
+    const size_t line = rest.find('\n');
+    ASSIGN_OR_RETURN_WITH(Bytes hash, ParseBase64(rest.substr(0, line)),
+                          "proof of a fork: path");
+    if (line == rest.npos || hash.size() != kHashSize ||
+        proof.path.size() == kMaxProof) {
+      return absl::InvalidArgumentError(
+          "proof of a fork: an earlier root and at most 63 hashes, a line "
+          "each");
+    }
+    if (proof.earlier_root.empty()) {
+      proof.earlier_root = std::move(hash);
+    } else {
+      proof.path.push_back(std::move(hash));
+    }
+    rest.remove_prefix(line + 1);
+  }
+  if (proof.earlier_root.empty()) {
+    return absl::InvalidArgumentError("proof of a fork: no earlier root");
+  }
+  return proof;
 }
 
 absl::StatusOr<AddCheckpoint> ParseAddCheckpoint(std::string_view body) {
@@ -85,7 +142,7 @@ absl::StatusOr<AddCheckpoint> ParseAddCheckpoint(std::string_view body) {
     end = lines.find('\n');
     ASSIGN_OR_RETURN_WITH(Bytes hash, ParseBase64(lines.substr(0, end)),
                           "add-checkpoint: proof");
-    if (hash.size() != 32 || request.proof.size() == kMaxProof) {
+    if (hash.size() != kHashSize || request.proof.size() == kMaxProof) {
       return absl::InvalidArgumentError("add-checkpoint: proof");
     }
     request.proof.push_back(std::move(hash));
@@ -147,10 +204,11 @@ absl::StatusOr<WitnessReply> Witness::Decide(const AddCheckpoint& request,
                    store_.Find(checkpoint.origin));
   const bool forked = seen.size == checkpoint.size && seen.size > 0 &&
                       seen.root != checkpoint.root;
+  const ForkProof both{.first = seen.note, .second = request.note};
   if (request.old_size != seen.size) {
     WitnessReply reply = Refuse(409, fmt::format("{}", seen.size));
-    if (forked) {
-      reply.fork = ForkProof{.first = seen.note, .second = request.note};
+    if (forked || checkpoint.size < seen.size) {
+      reply.fork = both;
     }
     return reply;
   }
@@ -164,8 +222,8 @@ absl::StatusOr<WitnessReply> Witness::Decide(const AddCheckpoint& request,
         Refuse(forked ? 409 : 422, forked ? fmt::format("{}", seen.size)
                                           : "not consistent with what was "
                                             "cosigned before");
-    if (forked) {
-      reply.fork = ForkProof{.first = seen.note, .second = request.note};
+    if (seen.size > 0) {
+      reply.fork = both;
     }
     return reply;
   }

@@ -43,23 +43,31 @@ class WitnessStore {
                                const Seen& after) = 0;
 };
 
-// Two notes of a log that cannot both be: one size, two roots. A portable
-// proof: whoever has the log's key can check it.
+// Two notes of a log that cannot both be: one size, two roots; or two sizes,
+// and the larger tree does not have the smaller one's root, as its consistency
+// proof from another root shows. A portable proof: whoever has the log's key
+// can check it.
 struct ForkProof {
-  std::string first;
+  std::string first;  // of the smaller tree
   std::string second;
+  // Of two sizes: the root that the second tree had at the first one's size,
+  // and the proof of that (RFC 6962 section 2.1.2).
+  Bytes earlier_root = {};
+  std::vector<Bytes> path = {};
 };
 struct Fork {
   std::string origin;
   std::string key;  // the vkey that signed both
   uint64_t size = 0;
   Bytes first_root;
-  Bytes second_root;
+  Bytes second_root;        // at that size
+  uint64_t later_size = 0;  // of the second note
 };
 // INVALID_ARGUMENT: it proves nothing, and why.
 absl::StatusOr<Fork> CheckFork(const ForkProof& proof,
                                const std::vector<NoteVerifier>& logs);
-// A file: the first note, a line "=====", the second.
+// A file: the first note, a line "=====", the second; of two sizes another such
+// line, and in base64, a line each, the earlier root and the path.
 std::string EncodeForkProof(const ForkProof& proof);
 absl::StatusOr<ForkProof> ParseForkProof(std::string_view file);
 
@@ -67,7 +75,9 @@ absl::StatusOr<ForkProof> ParseForkProof(std::string_view file);
 struct WitnessReply {
   int status = 0;    // 200, 400, 403, 404, 409, 422
   std::string body;  // 200: signature lines; 409: the size held; else a reason
-  // With 409 and 422: notes that show the log signing two histories.
+  // With 409: two notes of one size, or the note that is held of a tree larger
+  // than that asked about (`first`). With 422: both notes, of two sizes,
+  // without root and path; who has the log can complete it.
   std::optional<ForkProof> fork;
 };
 

@@ -1,5 +1,6 @@
 #include "vmattest/verifier/ledger_key.h"
 
+#include "crypto/digest.h"
 #include "verifier/appraise.h"
 #include "verifier/checks/checks.h"
 #include "verifier/reason_codes.h"
@@ -44,6 +45,34 @@ absl::StatusOr<LedgerKeyAppraisal> VerifyLedgerKey(
   if (context.ledger_key) {
     appraisal.log = context.ledger_key->log;
     appraisal.key_spki = context.ledger_key->key_spki;
+  }
+  return appraisal;
+}
+
+absl::StatusOr<LedgerKeyAppraisal> VerifyBoundLedgerKey(
+    std::span<const uint8_t> evidence, const LedgerKeyBinding& binding,
+    const Anchors& anchors, const Policy& policy, const std::string& log,
+    std::chrono::sys_time<std::chrono::milliseconds> now) {
+  ASSIGN_OR_RETURN(LedgerKeyAppraisal appraisal,
+                   VerifyLedgerKey(evidence, anchors, policy, log, now));
+  if (!appraisal.verdict.trusted()) {
+    return appraisal;
+  }
+  std::vector<Reason> reasons;
+  const auto demand = [&reasons](const char* element,
+                                 const std::string& expected,
+                                 const std::string& found) {
+    if (expected != found) {
+      reasons.push_back(
+          {std::string(reason::kStatementField), element, expected, found});
+    }
+  };
+  demand("entry.key_evidence_hash", ToHex(binding.evidence_hash),
+         ToHex(Hash(HashAlgorithm::kSha256, evidence)));
+  demand("entry.host_id", binding.host_id, appraisal.claims.host_id);
+  demand("entry.key_spki", ToHex(binding.key_spki), ToHex(appraisal.key_spki));
+  if (!reasons.empty()) {
+    appraisal.verdict = ToVerdict(CheckResult::Fail(std::move(reasons)));
   }
   return appraisal;
 }

@@ -27,6 +27,7 @@ namespace fs = std::filesystem;
 
 constexpr char kFile[] = "ledger.db";
 constexpr char kForkFile[] = "ledger-fork.proof";
+constexpr char kAheadFile[] = "ledger-ahead.checkpoint";
 constexpr char kSeenFile[] = "ledger-etcd-seen";
 
 absl::StatusOr<SecretBytes> Seed(const fs::path& path) {
@@ -260,6 +261,14 @@ absl::Status LedgerStack::Tick() {
 
 // Before a restart, so that it is not forgotten by one.
 absl::Status LedgerStack::NoteFork(const ledger::Checkpointer::State& state) {
+  if (state.ahead_size > ahead_noted_) {
+    const fs::path file = folder_ / kAheadFile;
+    log::Error("the ledger was rolled back",
+               {{"signed_for", std::to_string(state.ahead_size)},
+                {"checkpoint", file.string()}});
+    RETURN_IF_ERROR(WriteFileAtomic(file, AsBytes(state.ahead)));
+    ahead_noted_ = state.ahead_size;
+  }
   if (!state.fork || fork_noted_) {
     return absl::OkStatus();
   }

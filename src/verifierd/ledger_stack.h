@@ -62,6 +62,7 @@ class LedgerStack {
   std::unique_ptr<ledger::LedgerNode> node_;
   std::unique_ptr<LedgerKeeper> keeper_;  // null: no archive
   bool fork_noted_ = false;               // of Tick()'s caller, as the next
+  uint64_t ahead_noted_ = 0;
   std::vector<std::string> told_;
 };
 

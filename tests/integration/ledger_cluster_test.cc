@@ -7,6 +7,8 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "cli/ledger_command.h"
+#include "cli/ledger_source.h"
+#include "cli/verifier_connection.h"
 #include "document/key_files.h"
 #include "fmt/format.h"
 #include "gmock/gmock.h"
@@ -120,6 +122,79 @@ class LedgerNodes : public ::testing::Test {
     request.set_vm_uuid(ToString(LedgerVm(1)));
     return node.Call(&v1::Ledger::Stub::GetTrust, request, &trust);
   }
+  std::string Listen(uint16_t port) {
+    const CertificateFiles server =
+        pki_.Issue(fmt::format("server-{}", port), {"IP:127.0.0.1"});
+    return fmt::format(
+        "  tcp:\n    address: 127.0.0.1:{}\n    certificate: {}\n"
+        "    private_key: {}\n    client_ca: {}\n"
+        "    clients: [{{identity: \"spiffe://t/node\", role: host}}]\n",
+        port, server.certificate.string(), server.private_key.string(),
+        pki_.ca().string());
+  }
+  // Copies what `where` has, or what a copy in `folder` lacks, and audits the
+  // copy: what the audit says.
+  std::string ExportAndAudit(const cli::VerifierArgs& where,
+                             const fs::path& folder, const fs::path& policy) {
+    std::ostringstream out;
+    const auto live = cli::LiveLedgerSource::Open(where);
+    EXPECT_THAT(live, IsOk());
+    EXPECT_EQ(cli::RunLedgerExport({.folder = folder.string(), .quiet = true},
+                                   out, out, live->get()),
+              0)
+        << out.str();
+    TempDir keys;
+    keys.Write("test.pub",
+               document::PublicKeyToJson(rig_.authority_key().public_key()));
+    for (const LedgerNodeProcess* node : auditors_) {
+      const auto key =
+          document::LoadPrivateKey(node->state() / "authority.json");
+      EXPECT_THAT(key, IsOk());
+      keys.Write("node.pub", document::PublicKeyToJson(key->public_key()));
+    }
+    EXPECT_EQ(cli::RunLedgerAudit({.folder = folder.string(),
+                                   .policy = policy,
+                                   .authorities = keys.path(),
+                                   .quiet = true},
+                                  out, out),
+              0)
+        << out.str();
+    return out.str();
+  }
+  // Writes until the node's keeper dropped the first records, which its archive
+  // has, and audits that together with what the node still has.
+  void WriteUntilItTrims(LedgerNodeProcess& node, const fs::path& policy) {
+    auditors_ = {&node};
+    Submit(node, rig_.Authorise("h1"));
+    uint64_t last = 0;
+    for (int i = 0; i < 1'300; ++i) {
+      last = Submit(node, Notice());
+    }
+    v1::ListRecordsRequest first;
+    first.set_limit(1);
+    v1::ListRecordsResponse records;
+    grpc::Status status;
+    for (const MonotonicTime until = Limit();
+         status.ok() && std::chrono::steady_clock::now() < until;) {
+      status = node.Call(&v1::Ledger::Stub::ListRecords, first, &records);
+    }
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::OUT_OF_RANGE)
+        << status.error_message() << node.log();
+    cli::VerifierArgs where;
+    where.socket = node.dir().path() / "admin.sock";
+    EXPECT_THAT(
+        ExportAndAudit(where, node.dir().path() / "archive", policy),
+        HasSubstr(fmt::format("{0} of {0} records are good", last + 2)));
+    // It opens from the state that it kept, and goes on.
+    node.Kill();
+    node.Start();
+    EXPECT_EQ(Submit(node, Notice()), last + 2);
+    EXPECT_THAT(node.log(), Not(HasSubstr("DATA_LOSS")));
+  }
+  static std::string ArchiveYaml(const LedgerNodeProcess& node) {
+    return fmt::format("  archive: {{folder: {}, keep_records: 1000}}\n",
+                       (node.dir().path() / "archive").string());
+  }
   Bytes Notice() const {
     return rig_.ByHost("h1", [](v1::LedgerEntryBody& body) {
       body.mutable_notice()->set_kind(v1::LedgerNotice::KIND_HOST_EVENT);
@@ -127,7 +202,16 @@ class LedgerNodes : public ::testing::Test {
   }
 
   LedgerRig rig_;
+  TestPki pki_;
+  std::vector<const LedgerNodeProcess*> auditors_;  // whose keys signed, too
 };
+
+TEST_F(LedgerNodes, AKeeperTrimsWhatItsArchiveHasInSqlite) {
+  LedgerNodeProcess node;
+  Configure(node, LedgerRig::kOrigin, "", ArchiveYaml(node));
+  node.Start();
+  WriteUntilItTrims(node, node.state() / "ledger.policy");
+}
 
 class LedgerCluster : public LedgerNodes {
  protected:
@@ -151,6 +235,17 @@ class LedgerCluster : public LedgerNodes {
   LedgerNodeProcess two_;
 };
 
+TEST_F(LedgerCluster, AKeeperTrimsWhatItsArchiveHasInEtcd) {
+  Configure(one_, LedgerRig::kOrigin, "", "");
+  MakeKeys(one_);
+  const fs::path policy =
+      one_.dir().Write("policy", PolicyLines(one_, "log ") + "quorum none\n");
+  Configure(one_, LedgerRig::kOrigin, "",
+            EtcdYaml(policy, 1) + ArchiveYaml(one_));
+  one_.Start();
+  WriteUntilItTrims(one_, policy);
+}
+
 TEST_F(LedgerCluster, MovesToEtcdAndAnotherNodeTakesOverAfterKill9) {
   const std::string origin = LedgerRig::kOrigin;
   Configure(two_, origin, "", "");
@@ -170,7 +265,8 @@ TEST_F(LedgerCluster, MovesToEtcdAndAnotherNodeTakesOverAfterKill9) {
       PolicyLines(one_, "log ") + PolicyLines(two_, "log ") + "quorum none\n";
   const fs::path policy = one_.dir().Write("policy", policy_text);
   Configure(one_, origin, "", EtcdYaml(policy, 1));
-  Configure(two_, origin, "", EtcdYaml(policy, 2));
+  const uint16_t port = UnusedPort();
+  Configure(two_, origin, Listen(port), EtcdYaml(policy, 2));
   ASSERT_EQ(one_.RunTask("--move-ledger-to-etcd"), 0) << one_.log();
   one_.Start();
   const Bytes moved = Notice();
@@ -221,22 +317,23 @@ TEST_F(LedgerCluster, MovesToEtcdAndAnotherNodeTakesOverAfterKill9) {
   ASSERT_TRUE(AwaitWitnessed(one_, next));
   EXPECT_EQ(Submit({&one_, &two_}, Notice()), next);
   EXPECT_THAT(one_.log(), Not(HasSubstr("not serving")));
+
+  // What is in etcd, over TLS, audited without any of its nodes.
+  ASSERT_TRUE(AwaitWitnessed(two_, next + 1));
+  const CertificateFiles client = pki_.IssueClient("node", "spiffe://t/node");
+  cli::VerifierArgs where;
+  where.address = fmt::format("127.0.0.1:{}", port);
+  where.certificate = client.certificate;
+  where.private_key = client.private_key;
+  where.authority = pki_.ca();
+  EXPECT_THAT(ExportAndAudit(where, two_.dir().path() / "export", policy),
+              HasSubstr(fmt::format("{0} of {0} records are good", next + 1)));
 }
 
 class LedgerWitnesses : public LedgerNodes {
  protected:
   static constexpr char kOther[] = "ledger.example/other";
 
-  std::string Listen(uint16_t port) {
-    const CertificateFiles server =
-        pki_.Issue(fmt::format("server-{}", port), {"IP:127.0.0.1"});
-    return fmt::format(
-        "  tcp:\n    address: 127.0.0.1:{}\n    certificate: {}\n"
-        "    private_key: {}\n    client_ca: {}\n"
-        "    clients: [{{identity: \"spiffe://t/node\", role: host}}]\n",
-        port, server.certificate.string(), server.private_key.string(),
-        pki_.ca().string());
-  }
   // Each trusts what the other cosigns, at its address.
   std::string WitnessYaml(LedgerNodeProcess& node,
                           const LedgerNodeProcess& other, uint16_t port) {
@@ -265,7 +362,6 @@ class LedgerWitnesses : public LedgerNodes {
     fs::rename(one_.dir().path() / name, one_.state());
   }
 
-  TestPki pki_;
   const uint16_t port_one_ = UnusedPort();
   const uint16_t port_two_ = UnusedPort();
   LedgerNodeProcess one_;
@@ -324,7 +420,28 @@ TEST_F(LedgerWitnesses, CosignEachOtherAndConvictANodeThatTellsTwoStories) {
   one_.Kill();
   RestoreState("before");
   one_.Start();
+  // Two sizes are no proof yet. The node believes nothing of itself, and keeps
+  // what the witness has from it.
+  const fs::path ahead = one_.state() / "ledger-ahead.checkpoint";
+  for (const MonotonicTime until = Limit();
+       !fs::exists(ahead) && std::chrono::steady_clock::now() < until;) {
+    (void)Checkpoint(one_);
+  }
+  EXPECT_EQ(Trust(one_, trust).error_code(), grpc::StatusCode::DATA_LOSS);
+  v1::SubmitResponse response;
+  EXPECT_EQ(TrySubmit(one_, another_story, response).error_code(),
+            grpc::StatusCode::DATA_LOSS);
+  EXPECT_THAT(one_.log(), HasSubstr("the ledger was rolled back"));
+  EXPECT_THAT(Slurp(ahead),
+              HasSubstr(fmt::format("{}\n4\n", LedgerRig::kOrigin)));
+
+  // It grows past what was signed while no witness looks: that is a proof.
+  two_.Kill();
+  one_.Kill();
+  one_.Start();
   Submit(one_, another_story);
+  Submit(one_, Notice());
+  two_.Start();
   for (const MonotonicTime until = Limit();
        Checkpoint(one_).fork_proof().empty() &&
        std::chrono::steady_clock::now() < until;) {
@@ -342,7 +459,6 @@ TEST_F(LedgerWitnesses, CosignEachOtherAndConvictANodeThatTellsTwoStories) {
 
   // Nobody is told to trust by it any more, also after a restart.
   EXPECT_EQ(Trust(one_, trust).error_code(), grpc::StatusCode::DATA_LOSS);
-  v1::SubmitResponse response;
   EXPECT_EQ(TrySubmit(one_, Notice(), response).error_code(),
             grpc::StatusCode::DATA_LOSS);
   for (const MonotonicTime until = Limit();

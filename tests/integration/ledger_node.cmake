@@ -11,7 +11,7 @@ set_target_properties(ledger_node_test PROPERTIES
 
 vmattest_test(ledger_cluster_test
   SOURCES ${CMAKE_CURRENT_LIST_DIR}/ledger_cluster_test.cc
-  LIBS vmattest::ledger vmattest::cli_offline vmattest::test_etcd
+  LIBS vmattest::ledger vmattest::cli_client vmattest::test_etcd
        vmattest::proto_grpc gRPC::grpc++ fmt::fmt
   LABELS integration rpc COST 40)
 add_dependencies(ledger_cluster_test vmattest-verifierd)

@@ -29,6 +29,17 @@ absl::Status VerifyContinues(const tlog::Checkpoint& older,
                              const tlog::Checkpoint& newer,
                              const std::vector<Bytes>& consistency_path);
 
+// What a record says about the key of a host's entries (rule S33); whether the
+// host's TPM vouches for it: verifier::VerifyBoundLedgerKey. INVALID_ARGUMENT:
+// it is no host-authorise or key-delegate.
+struct HostKey {
+  std::string host_id;
+  Bytes key_spki;
+  Bytes evidence_hash;
+  int64_t not_after_unix_ms = 0;  // 0: for ever
+};
+absl::StatusOr<HostKey> ReadHostKey(ByteView record);
+
 }  // namespace vmattest::ledger
 
 #endif  // VMATTEST_LEDGER_LIGHT_CLIENT_H_

@@ -33,6 +33,19 @@ absl::StatusOr<LedgerKeyAppraisal> VerifyLedgerKey(
     const Policy& policy, const std::string& log,
     std::chrono::sys_time<std::chrono::milliseconds> now);
 
+// What a host-authorise or key-delegate entry says: ledger::ReadHostKey.
+struct LedgerKeyBinding {
+  std::string host_id;
+  std::vector<uint8_t> key_spki;
+  std::vector<uint8_t> evidence_hash;  // SHA-256
+};
+// The same for whoever reads such an entry and got the file from whomever: also
+// that it is the one that the entry names, about the entry's host and key.
+absl::StatusOr<LedgerKeyAppraisal> VerifyBoundLedgerKey(
+    std::span<const uint8_t> evidence, const LedgerKeyBinding& binding,
+    const Anchors& anchors, const Policy& policy, const std::string& log,
+    std::chrono::sys_time<std::chrono::milliseconds> now);
+
 }  // namespace vmattest::verifier
 
 #endif  // VMATTEST_VERIFIER_LEDGER_KEY_H_

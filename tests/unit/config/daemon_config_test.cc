@@ -178,11 +178,10 @@ TEST_F(DaemonConfigTest, ReadsTheGatesStore) {
   EXPECT_THAT(config.gate.store, ElementsAre("/boot", "/usr/share/OVMF"));
 }
 
-TEST_F(DaemonConfigTest, AHostWithAGateOfItsOwnKeepsItsOwnLedger) {
-  EXPECT_FALSE(Load("gate: {enabled: true}")->ledger.has_value());
+TEST_F(DaemonConfigTest, AHostWithAGateKeepsALedgerUnlessNodesDo) {
+  EXPECT_FALSE(Load("")->ledger.has_value());
   EXPECT_FALSE(Load("ledger: {mode: auto}")->ledger.has_value());
-  ASSERT_OK_AND_ASSIGN(const DaemonConfig alone,
-                       Load("gate: {enabled: true}\nledger: {mode: auto}"));
+  ASSERT_OK_AND_ASSIGN(const DaemonConfig alone, Load("gate: {enabled: true}"));
   ASSERT_TRUE(alone.ledger.has_value());
   EXPECT_TRUE(alone.ledger->nodes.empty());
   EXPECT_TRUE(alone.ledger->one_home);

@@ -201,6 +201,25 @@ TEST_F(AuditTest, AForkedLogIsCaughtWithProof) {
   EXPECT_THAT(tlog::CheckFork(*report.fork, policy_.verifiers()), IsOk());
 }
 
+TEST_F(AuditTest, ALogThatWasRolledBackAndGrewPastIsCaughtWithProof) {
+  Grow(20);
+  const std::string known = Note(20);
+  FakeLogStore other_store;
+  ASSERT_TRUE(other_store.Lead("here")->mine);
+  rig_ = LedgerRig();
+  log_ = *Log::Open(other_store, rig_.Policy(), {});
+  rig_.Populate(*log_);
+  Grow(33);
+  const std::filesystem::path folder = dir_.path() / "later";
+  ASSERT_THAT(ExportLog(other_store, Note(33), folder), IsOk());
+  const AuditReport report = Run(folder, known);
+  ASSERT_TRUE(report.fork.has_value());
+  ASSERT_OK_AND_ASSIGN(const tlog::Fork fork,
+                       tlog::CheckFork(*report.fork, policy_.verifiers()));
+  EXPECT_EQ(fork.size, 20u);
+  EXPECT_EQ(fork.later_size, 33u);
+}
+
 TEST_F(AuditTest, ARolledBackLogIsCaught) {
   Grow(30);
   const std::string known = Note(30);

@@ -201,5 +201,47 @@ TEST_F(CheckpointerTest, AForkedNodeIsCaughtByAWitnessWithProof) {
   EXPECT_EQ(verdict->size, log_->head().size);
 }
 
+// All that the node has is copied back; the witnesses are elsewhere.
+TEST_F(CheckpointerTest, ANodeBehindItsWitnessesBelievesNothingOfItself) {
+  ASSERT_THAT(checkpointer_->Round(), IsOk());
+  const uint64_t signed_for = log_->head().size;
+  FakeLogStore restored;
+  ASSERT_TRUE(restored.Lead("here")->mine);
+  LedgerRig rig;
+  ASSERT_OK_AND_ASSIGN(const auto log, Log::Open(restored, rig.Policy(), {}));
+  rig.Populate(*log, 1);
+  ASSERT_LT(log->head().size, signed_for);
+  FakeWitnessStore wiped;
+  Checkpointer behind({.log = *log,
+                       .policy = *policy_,
+                       .signers = {Signer()},
+                       .witnesses = {witnesses_[0], witnesses_[1]},
+                       .memory = wiped,
+                       .clock = clock_});
+  EXPECT_THAT(behind.Round(),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("rolled back")));
+  EXPECT_FALSE(behind.state().fork.has_value());
+  EXPECT_EQ(behind.state().ahead_size, signed_for);
+  EXPECT_THAT(behind.CheckFork(), StatusIs(absl::StatusCode::kDataLoss));
+  EXPECT_EQ(behind.state().witnessed, 0u);
+
+  // Another story that overtakes is one with a proof.
+  for (uint8_t vm = 2; vm < 9; ++vm) {
+    ASSERT_EQ(rig.Submit(*log, rig.Register(vm)), "");
+  }
+  ASSERT_GT(log->head().size, signed_for);
+  EXPECT_THAT(behind.Round(),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("forked")));
+  ASSERT_TRUE(behind.state().fork.has_value());
+  const std::vector<tlog::NoteVerifier> logs = {
+      *tlog::NoteVerifier::Parse(Signer()->vkey())};
+  ASSERT_OK_AND_ASSIGN(
+      const tlog::ForkProof portable,
+      tlog::ParseForkProof(tlog::EncodeForkProof(*behind.state().fork)));
+  ASSERT_OK_AND_ASSIGN(const tlog::Fork fork, tlog::CheckFork(portable, logs));
+  EXPECT_EQ(fork.size, signed_for);
+  EXPECT_EQ(fork.later_size, log->head().size);
+}
+
 }  // namespace
 }  // namespace vmattest::ledger

@@ -92,6 +92,24 @@ TEST_F(NodeTest, TrustComesWithAProofThatALightClientChecks) {
               StatusIs(absl::StatusCode::kNotFound));
   EXPECT_THAT(*node->History(LedgerVm(1), 0, 2), SizeIs(2));
   EXPECT_THAT(node->health(), IsOk());
+  // Record 0 authorises h1.
+  ASSERT_OK_AND_ASSIGN(const auto first, node->log().store().Records(0, 1));
+  ASSERT_OK_AND_ASSIGN(const HostKey key, ReadHostKey(first[0]));
+  EXPECT_EQ(key.host_id, "h1");
+  EXPECT_EQ(key.evidence_hash.size(), 32u);
+  EXPECT_THAT(ReadHostKey(newest.record),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(NodeTest, WhatIsDistrustedFromOutsideGivesNoTrustAndTakesNoEntries) {
+  const auto node = Open();
+  AwaitWitnessed(*node, size_);
+  node->Distrust(absl::DataLossError("restored"));
+  EXPECT_THAT(node->GetTrust(LedgerVm(1)),
+              StatusIs(absl::StatusCode::kDataLoss));
+  EXPECT_THAT(node->Submit(rig_.Result("h1", 1, true), [](auto) {}),
+              StatusIs(absl::StatusCode::kDataLoss));
+  EXPECT_THAT(node->health(), StatusIs(absl::StatusCode::kDataLoss));
 }
 
 TEST_F(NodeTest, ALaterCheckpointContinuesAnEarlierOne) {

@@ -78,6 +78,33 @@ TEST_F(OutboxTest, UnchangedVmsAreCountedAndNotNamed) {
   EXPECT_EQ(newest->body.attest_batch().vm_count(), 2);
 }
 
+TEST_F(OutboxTest, EvidenceThatWasGivenOutIsNamedAndRaisesNoScore) {
+  rig_.Start();
+  Launch(rig_, 1, true);
+  Launch(rig_, 2, true);
+  Tick(rig_, {Looked(1, true), Looked(2, true)});
+  rig_.Drain();
+  v1::LedgerVmChange attested = Looked(1, true);
+  attested.set_evidence_hash(std::string(32, 'e'));
+  Tick(rig_, {attested, Looked(2, true)});
+  // It is not merged with what comes next, either.
+  Tick(rig_, {Looked(1, true), Looked(2, true)});
+  rig_.Drain();
+  ledger::Log& log = ledger_.node().log();
+  int named = 0;
+  for (uint64_t i = 0; i < log.head().size; ++i) {
+    const auto entry = ledger::ParseEntry(log.Read(i)->entry);
+    for (const auto& change : entry->body.attest_batch().changes()) {
+      named += change.evidence_hash() == std::string(32, 'e') ? 1 : 0;
+    }
+  }
+  EXPECT_EQ(named, 1);
+  const auto one = ledger_.node().GetScore(VmNumber(1))->reading;
+  const auto two = ledger_.node().GetScore(VmNumber(2))->reading;
+  EXPECT_EQ(one.milli, two.milli);
+  EXPECT_EQ(one.vm.passes, two.vm.passes);
+}
+
 TEST_F(OutboxTest, AfterSilenceAllAreNamed) {
   rig_.Start();
   Launch(rig_, 1, true);

@@ -120,8 +120,56 @@ TEST_F(WitnessTest, TellsWhatItHolds) {
 TEST_F(WitnessTest, RefusesALogThatWasRolledBackAndGrewAgain) {
   EXPECT_EQ(Add(0, TreeOf(5)).status, 200);
   const merkle::Tree other = TreeOf(9, 1);
-  EXPECT_EQ(Add(5, other, other.ConsistencyProof(5)).status, 422);
+  const WitnessReply reply = Add(5, other, other.ConsistencyProof(5));
+  EXPECT_EQ(reply.status, 422);
   EXPECT_EQ(store_.Find("o")->size, 5u);
+  ASSERT_TRUE(reply.fork.has_value());
+  EXPECT_EQ(reply.fork->first, Signed(TreeOf(5)));
+  EXPECT_EQ(reply.fork->second, Signed(other));
+}
+
+TEST_F(WitnessTest, ShowsALogThatIsBehindWhatItSigned) {
+  EXPECT_EQ(Add(0, TreeOf(5)).status, 200);
+  const WitnessReply reply = Add(0, TreeOf(3));
+  EXPECT_EQ(reply.status, 409);
+  ASSERT_TRUE(reply.fork.has_value());
+  EXPECT_EQ(reply.fork->first, Signed(TreeOf(5)));
+}
+
+TEST_F(WitnessTest, TwoSizesProveAForkByTheConsistencyProofFromAnotherRoot) {
+  const std::vector<NoteVerifier> logs = {*NoteVerifier::Parse(log_->vkey())};
+  for (const size_t held : {4, 5}) {  // a power of two has a shorter path
+    const merkle::Tree later = TreeOf(9, 1);
+    const ForkProof proof{.first = Signed(TreeOf(held)),
+                          .second = Signed(later),
+                          .earlier_root = TreeOf(held, 1).Root(),
+                          .path = later.ConsistencyProof(held)};
+    ASSERT_OK_AND_ASSIGN(const ForkProof again,
+                         ParseForkProof(EncodeForkProof(proof)));
+    ASSERT_OK_AND_ASSIGN(const Fork fork, CheckFork(again, logs));
+    EXPECT_EQ(fork.size, held);
+    EXPECT_EQ(fork.later_size, 9u);
+    EXPECT_EQ(fork.second_root, TreeOf(held, 1).Root());
+
+    ForkProof none = proof;  // of another tree
+    none.path = TreeOf(9).ConsistencyProof(held);
+    EXPECT_FALSE(CheckFork(none, logs).ok());
+    none = proof;
+    none.earlier_root = TreeOf(held).Root();
+    EXPECT_FALSE(CheckFork(none, logs).ok());
+    none = proof;
+    std::swap(none.first, none.second);
+    EXPECT_FALSE(CheckFork(none, logs).ok());
+    none = proof;  // the log grew as it should
+    none.first = Signed(TreeOf(held, 1));
+    EXPECT_FALSE(CheckFork(none, logs).ok());
+  }
+  const std::string file = EncodeForkProof({.first = Signed(TreeOf(5)),
+                                            .second = Signed(TreeOf(9)),
+                                            .earlier_root = Bytes(32)});
+  EXPECT_FALSE(ParseForkProof(file + "AA==\n").ok());
+  EXPECT_FALSE(ParseForkProof(file.substr(0, file.size() - 1)).ok());
+  EXPECT_FALSE(ParseForkProof(file.substr(0, file.size() - 45)).ok());
 }
 
 TEST_F(WitnessTest, KeepsTheProofOfAFork) {

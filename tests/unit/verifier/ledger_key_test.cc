@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include "crypto/digest.h"
 #include "crypto/ec_private_key.h"
 #include "crypto/ecdsa_der.h"
 #include "evidence/ledger_key.h"
@@ -75,6 +76,34 @@ TEST_F(S33_LedgerKeyTest, IsRefusedWhenItIsOld) {
   demands.max_age = std::chrono::hours(24);
   now += std::chrono::hours(25);
   EXPECT_EQ(Code(Appraise()), reason::kTimeTooOld);
+}
+
+TEST_F(S33_LedgerKeyTest, AReaderOfTheEntryComparesItWithItsEvidence) {
+  const Bytes evidence = wire::EncodeEvidence(
+      builder.Seal(std::string(evidence::kLedgerKeyPayloadType),
+                   wire::EncodeLedgerKeyStatement(statement)));
+  const LedgerKeyBinding good{
+      .host_id = Appraise().claims.host_id,
+      .key_spki = statement.key_spki,
+      .evidence_hash = Hash(HashAlgorithm::kSha256, evidence)};
+  const auto code = [&](const LedgerKeyBinding& binding) {
+    const auto appraisal = VerifyBoundLedgerKey(
+        evidence, binding, anchors, demands, "ledger.example/a", now);
+    EXPECT_TRUE(appraisal.ok());
+    return appraisal.ok() && !appraisal->verdict.trusted()
+               ? appraisal->verdict.reasons.at(0).element
+               : "trusted";
+  };
+  EXPECT_EQ(code(good), "trusted");
+  LedgerKeyBinding other = good;
+  other.evidence_hash[0] ^= 1;
+  EXPECT_EQ(code(other), "entry.key_evidence_hash");
+  other = good;
+  other.host_id = "another";
+  EXPECT_EQ(code(other), "entry.host_id");
+  other = good;
+  other.key_spki = *EncodeSpki(EcPrivateKey::Generate().public_key());
+  EXPECT_EQ(code(other), "entry.key_spki");
 }
 
 TEST_F(S33_LedgerKeyTest, AStatementOfItIsNoConfiguration) {
