@@ -296,7 +296,7 @@ std::vector<Difference> SnapshotComparer::ReportViews(
         baseline::CompareReport({before->report ? &*before->report : nullptr,
                                  before->look, *comparison.report, now.look});
   }
-  size_t bytes = 0;
+  size_t bytes = comparison.report ? Encode(*comparison.report).size() : 0;
   for (const evidence::StateRecord& record : now.look.records) {
     bytes += record.name.size() + record.text.size();
   }
