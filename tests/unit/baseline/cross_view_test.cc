@@ -106,7 +106,8 @@ TEST_F(CompareReportTest, WhatCameOrWentMeanwhileIsNoContradiction) {
   Drop(before_, "module/evil");  // loaded after the guest was asked
   Drop(after_, "process/9");     // ended before
   EXPECT_THAT(Compare(), IsEmpty());
-  earlier_.modules = earlier_.tasks = {};
+  earlier_.modules.emplace();
+  earlier_.tasks.emplace();
   EXPECT_THAT(Compare(true), IsEmpty());
   // Another process has the number now.
   after_.records.push_back({"process/9", "pid=9 comm=cron uid=0"});
