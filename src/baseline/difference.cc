@@ -39,8 +39,9 @@ bool IsKernels(const Part& part) {
   return part.name.rfind("kernel/", 0) == 0 ||
          part.name.rfind("symbol/", 0) == 0;
 }
+bool IsModules(const Part& part) { return part.name.rfind("module/", 0) == 0; }
 bool IsHashedCode(const Part& part) {
-  return IsKernels(part) || part.name.rfind("module/", 0) == 0;
+  return IsKernels(part) || IsModules(part);
 }
 
 Kind KindOf(const Part& part, bool same_code) {
@@ -228,7 +229,9 @@ class RegionNamer {
     if (differ == 0) {
       return;
     }
-    if (!rebooted) {
+    // A module is also loaded anew without a reboot, and in a region of its
+    // own.
+    if (!rebooted && !(IsModules(before) && before.address != after.address)) {
       AddPart(before, first.value_or(common), differ);
       return;
     }
@@ -239,7 +242,7 @@ class RegionNamer {
         Make(reason::kMemory, proved ? Kind::kPerBoot : Kind::kUnmeasured,
              before.name, differ);
     if (!proved) {
-      difference.found = "another boot, and no code hash of both";
+      difference.found = "loaded anew, and no code hash of both";
     }
     Add(std::move(difference));
   }
