@@ -4,6 +4,7 @@
 #include <map>
 #include <utility>
 
+#include "baseline/code_records.h"
 #include "baseline/reason_codes.h"
 #include "baseline/record_difference.h"
 #include "fmt/format.h"
@@ -28,9 +29,19 @@ Severity SeverityOf(std::string_view name) {
   return severity.ok() ? *severity : Severity::kCritical;
 }
 
-bool SameCode(const Baseline& baseline, const StateStatement& statement) {
+bool SameCodeHash(const Baseline& baseline, const StateStatement& statement) {
   return !baseline.code_hash.empty() &&
          baseline.code_hash == statement.code_hash;
+}
+
+// What processes run is not in the code hash.
+bool IsKernels(const Part& part) {
+  return part.name.rfind("kernel/", 0) == 0 ||
+         part.name.rfind("symbol/", 0) == 0;
+}
+bool IsModules(const Part& part) { return part.name.rfind("module/", 0) == 0; }
+bool IsHashedCode(const Part& part) {
+  return IsKernels(part) || IsModules(part);
 }
 
 Kind KindOf(const Part& part, bool same_code) {
@@ -38,13 +49,6 @@ Kind KindOf(const Part& part, bool same_code) {
     return same_code ? Kind::kSelfModified : Kind::kCode;
   }
   return part.content == "data" ? Kind::kData : Kind::kConstant;
-}
-
-// What processes run is not in the code hash, nor are modules, whose files the
-// host does not know.
-bool IsHashedCode(const Part& part) {
-  return part.name.rfind("kernel/", 0) == 0 ||
-         part.name.rfind("symbol/", 0) == 0;
 }
 
 std::string PagesText(uint64_t pages) {
@@ -55,11 +59,12 @@ std::string PagesText(uint64_t pages) {
 class RegionNamer {
  public:
   RegionNamer(const LoadedBaseline& baseline, const StateStatement& statement,
-              const RegionChange& change)
+              const CodeRecords& code, const RegionChange& change)
       : baseline_(baseline.baseline()),
         region_(baseline_.regions[change.region]),
         before_(baseline.pages(change.region)),
-        same_code_(SameCode(baseline_, statement)),
+        code_(code),
+        same_hash_(SameCodeHash(baseline_, statement)),
         tree_(baseline.tree(change.region)),
         change_(change) {}
 
@@ -76,6 +81,11 @@ class RegionNamer {
   }
 
  private:
+  // Snapshots without records about code have the code hash of the kernel.
+  [[nodiscard]] bool SameCode(const Part& part) const {
+    return code_.tell() ? code_.Same(part.name) : same_hash_ && IsKernels(part);
+  }
+
   Difference Make(std::string_view code, Kind kind, std::string_view what,
                   uint64_t extent) const {
     Difference difference;
@@ -123,7 +133,7 @@ class RegionNamer {
   }
 
   void AddPart(const Part& part, uint64_t first, uint64_t count) {
-    const bool same_code = same_code_ && IsHashedCode(part);
+    const bool same_code = SameCode(part);
     // The first page of a part is cut at its beginning.
     const uint64_t page = baseline_.page_bytes;
     const uint64_t offset = first == 0 ? 0 : first * page - part.address % page;
@@ -219,18 +229,20 @@ class RegionNamer {
     if (differ == 0) {
       return;
     }
-    if (!rebooted) {
+    // A module is also loaded anew without a reboot, and in a region of its
+    // own.
+    if (!rebooted && !(IsModules(before) && before.address != after.address)) {
       AddPart(before, first.value_or(common), differ);
       return;
     }
     // Relocated: only the code hash tells of text.
     const bool proved =
-        before.content != "text" || !IsHashedCode(before) || same_code_;
+        before.content != "text" || !IsHashedCode(before) || SameCode(before);
     Difference difference =
         Make(reason::kMemory, proved ? Kind::kPerBoot : Kind::kUnmeasured,
              before.name, differ);
     if (!proved) {
-      difference.found = "another boot, and no code hash of both";
+      difference.found = "loaded anew, and no code hash of both";
     }
     Add(std::move(difference));
   }
@@ -238,7 +250,8 @@ class RegionNamer {
   const Baseline& baseline_;
   const Region& region_;
   const PagesRegion& before_;
-  const bool same_code_;
+  const CodeRecords& code_;
+  const bool same_hash_;
   const DigestTree& tree_;
   const RegionChange& change_;
   std::vector<Difference> out_;
@@ -252,6 +265,8 @@ Kind ToKind(RecordDifference::Kind kind) {
       return Kind::kExpected;
     case RecordDifference::Kind::kData:
       return Kind::kData;
+    case RecordDifference::Kind::kUnmeasured:
+      return Kind::kUnmeasured;
     case RecordDifference::Kind::kCode:
       break;
   }
@@ -276,7 +291,12 @@ void CompareAllRecords(const LoadedBaseline& baseline,
         change.fields.empty()
             ? ""
             : fmt::format(" ({})", fmt::join(change.fields, ", "));
-    out.push_back({reason::kRecord, ToKind(change.kind), change.severity, 1,
+    const std::string_view code =
+        family != "code" ? reason::kRecord
+        : change.kind == RecordDifference::Kind::kUnmeasured
+            ? reason::kUnavailable
+            : reason::kCodeHash;
+    out.push_back({code, ToKind(change.kind), change.severity, 1,
                    "records/" + family, change.name + fields,
                    std::move(change.before), std::move(change.after)});
   }
@@ -303,7 +323,7 @@ void TakeOverFindings(const Baseline& baseline, const StateStatement& statement,
 }
 
 void CompareKernel(const Baseline& baseline, const StateStatement& statement,
-                   std::vector<Difference>& out) {
+                   const CodeRecords& code, std::vector<Difference>& out) {
   if (!baseline.kernel_build_id.empty() &&
       (baseline.kernel_build_id != statement.kernel_build_id ||
        baseline.kernel_release != statement.kernel_release)) {
@@ -314,7 +334,8 @@ void CompareKernel(const Baseline& baseline, const StateStatement& statement,
                    fmt::format("{} {}", statement.kernel_release,
                                ToHex(statement.kernel_build_id))});
   }
-  if (baseline.code_hash.empty() || baseline.code_hash == statement.code_hash) {
+  if (code.tell() || baseline.code_hash.empty() ||
+      baseline.code_hash == statement.code_hash) {
     return;
   }
   const bool measured = !statement.code_hash.empty();
@@ -388,11 +409,12 @@ std::vector<Difference> CompareSnapshot(const LoadedBaseline& baseline,
                                         const Applied& applied) {
   std::vector<Difference> out;
   TakeOverFindings(baseline.baseline(), statement, out);
-  CompareKernel(baseline.baseline(), statement, out);
+  const CodeRecords code(baseline.records(), applied.records);
+  CompareKernel(baseline.baseline(), statement, code, out);
   TellUnavailable(baseline.baseline(), statement, out);
   for (const RegionChange& change : applied.regions) {
     std::vector<Difference> named =
-        RegionNamer(baseline, statement, change).Run();
+        RegionNamer(baseline, statement, code, change).Run();
     std::move(named.begin(), named.end(), std::back_inserter(out));
   }
   CompareAllRecords(baseline, statement, applied, out);

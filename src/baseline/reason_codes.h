@@ -28,6 +28,9 @@ inline constexpr std::string_view kCrossViewCmdline = "cross-view-cmdline";
 inline constexpr std::string_view kCrossViewKernelRelease =
     "cross-view-kernel-release";
 inline constexpr std::string_view kCrossViewModules = "cross-view-modules";
+inline constexpr std::string_view kCrossViewTasks = "cross-view-tasks";
+// Told, but what could have contradicted did not come in an order that counts.
+inline constexpr std::string_view kCrossViewOrder = "cross-view-order";
 
 inline constexpr std::string_view kAll[] = {kNone,
                                             kSubset,
@@ -44,7 +47,9 @@ inline constexpr std::string_view kAll[] = {kNone,
                                             kKernel,
                                             kCrossViewCmdline,
                                             kCrossViewKernelRelease,
-                                            kCrossViewModules};
+                                            kCrossViewModules,
+                                            kCrossViewTasks,
+                                            kCrossViewOrder};
 
 }  // namespace vmattest::baseline::reason
 

@@ -4,12 +4,16 @@
 #include <charconv>
 #include <map>
 
+#include "baseline/code_records.h"
+
 namespace vmattest::baseline {
 namespace {
 
 using evidence::StateRecord;
 using snapshot::Severity;
 using RecordKind = RecordDifference::Kind;
+
+constexpr std::string_view kModuleCode = "code/module/";
 
 bool IsOf(std::string_view name, std::string_view family) {
   return name.substr(0, family.size()) == family;
@@ -82,9 +86,26 @@ void JudgeModule(RecordDifference& difference) {
                                : Severity::kInfo;
 }
 
+// Modules come and go, and more may be known now than was; not less.
+void JudgeCode(RecordDifference& difference) {
+  const bool gone = difference.after.empty();
+  if (difference.before.empty() || !IsMeasuredCode(difference.before) ||
+      (gone && IsOf(difference.name, kModuleCode))) {
+    difference.kind = RecordKind::kExpected;
+  } else if (gone || !IsMeasuredCode(difference.after)) {
+    difference.kind = RecordKind::kUnmeasured;
+    difference.severity = Severity::kHigh;
+  } else {
+    difference.kind = RecordKind::kCode;
+    difference.severity = Severity::kCritical;
+  }
+}
+
 void Judge(RecordDifference& difference) {
   const bool both = !difference.before.empty() && !difference.after.empty();
-  if (IsOf(difference.name, "process/")) {
+  if (IsOf(difference.name, kCodeRecord)) {
+    JudgeCode(difference);
+  } else if (IsOf(difference.name, "process/")) {
     if (both) {
       JudgeProcess(difference);
     } else {
@@ -110,6 +131,8 @@ std::string_view KindName(RecordDifference::Kind kind) {
       return "expected";
     case RecordKind::kData:
       return "data";
+    case RecordKind::kUnmeasured:
+      return "unmeasured";
     case RecordKind::kCode:
       break;
   }

@@ -2,11 +2,13 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "baseline/cross_view.h"
 #include "baseline/difference.h"
 #include "baseline/score.h"
 #include "cli/exit_code.h"
 #include "cli/message_json.h"
 #include "cli/print.h"
+#include "crypto/digest.h"
 #include "document/document.h"
 #include "document/key_files.h"
 #include "fmt/format.h"
@@ -25,22 +27,29 @@ using Stub = v1::Baselines::Stub;
 constexpr int64_t kDayMs = 24LL * 3600 * 1000;
 constexpr uint32_t kMaxDays = 3650;
 constexpr size_t kMaxEvidence = 16u << 20;
+constexpr size_t kMaxGuestText = 16u << 20;
 
 struct Snapshot {
+  Bytes payload;  // the statement's bytes
   evidence::StateStatement statement;
   Bytes pages;
 };
 
 // Signatures are `vmattest verify`'s business.
-absl::StatusOr<Snapshot> LoadSnapshot(const std::string& evidence,
-                                      const std::string& pages) {
+absl::StatusOr<Snapshot> LoadStatement(const std::string& evidence) {
   Snapshot snapshot;
   ASSIGN_OR_RETURN(const Bytes file, ReadFile(evidence, kMaxEvidence));
-  ASSIGN_OR_RETURN_WITH(const evidence::Evidence parsed,
-                        wire::ParseEvidence(file), evidence);
-  ASSIGN_OR_RETURN_WITH(snapshot.statement,
-                        wire::ParseStateStatement(parsed.envelope.payload),
+  ASSIGN_OR_RETURN_WITH(evidence::Evidence parsed, wire::ParseEvidence(file),
                         evidence);
+  snapshot.payload = std::move(parsed.envelope.payload);
+  ASSIGN_OR_RETURN_WITH(snapshot.statement,
+                        wire::ParseStateStatement(snapshot.payload), evidence);
+  return snapshot;
+}
+
+absl::StatusOr<Snapshot> LoadSnapshot(const std::string& evidence,
+                                      const std::string& pages) {
+  ASSIGN_OR_RETURN(Snapshot snapshot, LoadStatement(evidence));
   ASSIGN_OR_RETURN(snapshot.pages, ReadFile(pages, baseline::kMaxPages));
   return snapshot;
 }
@@ -231,6 +240,79 @@ absl::StatusOr<std::vector<Difference>> Differences(
   return differences;
 }
 
+// Its records are those that it was signed with.
+absl::StatusOr<baseline::MemoryLook> LookOf(const Snapshot& snapshot) {
+  ASSIGN_OR_RETURN(evidence::SnapshotPages pages,
+                   wire::ParseSnapshotPages(snapshot.pages));
+  if (evidence::RecordsRoot(snapshot.statement.algorithm, pages.records) !=
+      snapshot.statement.records_root) {
+    return absl::InvalidArgumentError("the records are not the snapshot's");
+  }
+  return baseline::LookOf(snapshot.payload, snapshot.statement,
+                          std::move(pages.records));
+}
+
+absl::StatusOr<baseline::GuestReport> LoadReport(const std::string& file) {
+  ASSIGN_OR_RETURN(const Bytes bytes,
+                   ReadFile(file, baseline::kMaxGuestReport));
+  ASSIGN_OR_RETURN_WITH(baseline::GuestReport report,
+                        baseline::ParseGuestReport(bytes), file);
+  return report;
+}
+
+absl::StatusOr<std::vector<Difference>> ReportDifferences(
+    const BaselineArgs& args, const Snapshot& now) {
+  if (args.guest_report.empty()) {
+    return std::vector<Difference>();
+  }
+  ASSIGN_OR_RETURN(const baseline::GuestReport report,
+                   LoadReport(args.guest_report));
+  std::optional<baseline::GuestReport> earlier;
+  if (!args.earlier_report.empty()) {
+    ASSIGN_OR_RETURN(earlier, LoadReport(args.earlier_report));
+  }
+  ASSIGN_OR_RETURN(const Snapshot snapshot,
+                   LoadSnapshot(args.earlier, args.earlier_pages));
+  ASSIGN_OR_RETURN_WITH(const baseline::MemoryLook before, LookOf(snapshot),
+                        args.earlier_pages);
+  ASSIGN_OR_RETURN_WITH(const baseline::MemoryLook after, LookOf(now),
+                        args.snapshot_pages);
+  return baseline::CompareReport(
+      {earlier ? &*earlier : nullptr, before, report, after});
+}
+
+absl::StatusOr<std::string> ReadGuestText(const std::string& file) {
+  ASSIGN_OR_RETURN(const Bytes bytes, ReadFile(file, kMaxGuestText));
+  return std::string(AsText(bytes));
+}
+
+absl::Status Report(const BaselineArgs& args, std::ostream& out) {
+  ASSIGN_OR_RETURN(const Snapshot before, LoadStatement(args.earlier));
+  baseline::GuestReport report;
+  report.vm_uuid = before.statement.header.vm_uuid;
+  report.after = Hash(HashAlgorithm::kSha256, before.payload);
+  report.release = args.release;
+  if (!args.cmdline.empty()) {
+    ASSIGN_OR_RETURN(report.cmdline, ReadGuestText(args.cmdline));
+    report.cmdline.erase(report.cmdline.find_last_not_of(" \n") + 1);
+  }
+  if (!args.modules.empty()) {
+    ASSIGN_OR_RETURN(const std::string text, ReadGuestText(args.modules));
+    ASSIGN_OR_RETURN_WITH(report.modules, baseline::ParseProcModules(text),
+                          args.modules);
+  }
+  if (!args.tasks.empty()) {
+    ASSIGN_OR_RETURN(const std::string text, ReadGuestText(args.tasks));
+    ASSIGN_OR_RETURN_WITH(report.tasks, baseline::ParseTaskList(text),
+                          args.tasks);
+  }
+  const Bytes file = Encode(report);
+  RETURN_IF_ERROR(baseline::ParseGuestReport(file).status());
+  RETURN_IF_ERROR(WriteFileAtomic(args.out, file));
+  out << ToHex(NonceOf(report)) << "\n";
+  return absl::OkStatus();
+}
+
 absl::StatusOr<bool> Compare(const BaselineArgs& args, std::ostream& out) {
   ASSIGN_OR_RETURN(Baseline parsed, LoadBaseline(args.file));
   ASSIGN_OR_RETURN(const Bytes pages,
@@ -239,8 +321,13 @@ absl::StatusOr<bool> Compare(const BaselineArgs& args, std::ostream& out) {
                    LoadedBaseline::Load(std::move(parsed), pages));
   ASSIGN_OR_RETURN(const Snapshot snapshot,
                    LoadSnapshot(args.evidence, args.snapshot_pages));
-  ASSIGN_OR_RETURN(const std::vector<Difference> differences,
+  ASSIGN_OR_RETURN(std::vector<Difference> differences,
                    Differences(*loaded, snapshot));
+  ASSIGN_OR_RETURN(const std::vector<Difference> contradictions,
+                   ReportDifferences(args, snapshot));
+  differences.insert(differences.end(), contradictions.begin(),
+                     contradictions.end());
+  SortByGravity(differences);
   for (const Difference& difference : differences) {
     out << fmt::format(
         "{:8}  {:13}  {}: expected {}, found {}\n",
@@ -283,6 +370,9 @@ int RunBaseline(const BaselineArgs& args, std::ostream& out) {
       break;
     case BaselineArgs::Action::kShow:
       done = Show(args, out);
+      break;
+    case BaselineArgs::Action::kReport:
+      done = Report(args, out);
       break;
     case BaselineArgs::Action::kCompare: {
       const absl::StatusOr<bool> good = Compare(args, out);

@@ -19,6 +19,7 @@ struct BaselineArgs {
     kList,     // of a verifier
     kExport,   // verifier -> document and pages
     kCompare,  // baseline against snapshot, here
+    kReport,   // what a guest says of itself -> guest report
   };
   Action action = Action::kList;
   VerifierArgs connection;
@@ -38,6 +39,17 @@ struct BaselineArgs {
   std::string out_pages;
   std::string evidence;        // kCompare: of the snapshot
   std::string snapshot_pages;  // kCompare
+  // kCompare, with what the guest says: the report, and the snapshot before it;
+  // the report before that, if there is one.
+  std::string guest_report;
+  std::string earlier;
+  std::string earlier_pages;
+  std::string earlier_report;
+  // kReport: files as the guest writes them; empty: not told.
+  std::string modules;
+  std::string tasks;
+  std::string release;
+  std::string cmdline;
 };
 
 // Exit code; kExitNotTrustworthy: kCompare found less than the baseline

@@ -173,6 +173,36 @@ void AddBaselineFiles(const Add& add) {
       ->add_option("snapshot-pages", compare_args->snapshot_pages,
                    "of the snapshot")
       ->required();
+  CLI::Option* report = compare->add_option(
+      "--guest-report", compare_args->guest_report,
+      "what the guest said of itself, of `baseline guest-report`");
+  CLI::Option* earlier = compare->add_option("--earlier", compare_args->earlier,
+                                             "evidence before that report");
+  CLI::Option* pages = compare->add_option(
+      "--earlier-pages", compare_args->earlier_pages, "of it");
+  compare
+      ->add_option("--earlier-report", compare_args->earlier_report,
+                   "that --earlier answered")
+      ->needs(report);
+  report->needs(earlier);
+  earlier->needs(pages);
+  pages->needs(report);
+}
+
+// For `baseline compare`, and for a verifier.
+template <class Add>
+void AddGuestReport(const Add& add) {
+  auto [report, args] =
+      add(BaselineArgs::Action::kReport, "guest-report",
+          "What a guest says of itself as a message; prints the nonce for the "
+          "snapshot to compare it with");
+  report->add_option("--after", args->earlier, "evidence of a snapshot before")
+      ->required();
+  report->add_option("--modules", args->modules, "file as /proc/modules");
+  report->add_option("--tasks", args->tasks, "file of `ps -e -o pid,comm`");
+  report->add_option("--release", args->release, "of `uname -r`");
+  report->add_option("--cmdline", args->cmdline, "file as /proc/cmdline");
+  report->add_option("--out", args->out, "file for the report")->required();
 }
 
 void AddBaselines(CLI::App& app, Run* run) {
@@ -186,12 +216,15 @@ void AddBaselines(CLI::App& app, Run* run) {
     args->action = action;
     return std::pair(command, args);
   };
-  AddBaselineFiles([&](Action action, const char* name, const char* what) {
+  const auto add_offline = [&](Action action, const char* name,
+                               const char* what) {
     auto [command, args] =
         AddOffline<BaselineArgs>(*baseline, name, what, run, RunBaseline);
     args->action = action;
     return std::pair(command, args);
-  });
+  };
+  AddBaselineFiles(add_offline);
+  AddGuestReport(add_offline);
   auto [import, import_args] =
       add(Action::kImport, "import", "Activate a document that was approved");
   import->add_option("file", import_args->file, "document")->required();

@@ -87,6 +87,7 @@ struct MemoryConfig {
   uint32_t worker_memory_mib = 0;
   uint32_t max_peek_mib = 0;
   uint32_t max_moment_mib = 0;
+  std::filesystem::path modules;  // empty: there are none
 };
 
 // Immutable once loaded: hand it around as const.

@@ -355,6 +355,10 @@ class Checker : private KeyChecks {
     to.worker_memory_mib = in.worker_memory_mib();
     to.max_peek_mib = in.max_peek_mib();
     to.max_moment_mib = in.max_moment_mib();
+    if (!in.modules().empty()) {
+      ASSIGN_OR_RETURN(to.modules,
+                       AbsolutePath("memory.modules", in.modules()));
+    }
     RETURN_IF_ERROR(Range("memory.keep", in.keep(), 1, 10'000));
     RETURN_IF_ERROR(Range("memory.threads", in.threads(), 1, 64));
     RETURN_IF_ERROR(Range("memory.max_workers", in.max_workers(), 1, 256));

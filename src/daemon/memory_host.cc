@@ -84,6 +84,7 @@ memory::WorkerMeasurer::Options MeasurerOptions(
   options.max_peek_bytes = uint64_t{config.memory.max_peek_mib} << 20;
   options.streams = StreamsOf(config);
   options.max_saved_bytes = uint64_t{config.memory.max_moment_mib} << 20;
+  options.modules = config.memory.modules;
   return options;
 }
 

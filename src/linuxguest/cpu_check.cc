@@ -13,17 +13,12 @@ constexpr uint64_t kWriteProtect = 1 << 16;
 constexpr uint64_t kEntries = 512;
 constexpr uint64_t kMostCpus = 8192;
 
-std::string Near(const Kernel& kernel, uint64_t address) {
-  const std::optional<Symbol> symbol = kernel.symbols().Covering(address);
-  const uint64_t offset = symbol ? address - symbol->address : 0;
-  return symbol && offset < (1 << 20)
-             ? fmt::format("{}+0x{:x}", symbol->name, offset)
-             : fmt::format("0x{:x}", address);
-}
-
 class CpuChecker {
  public:
-  CpuChecker(Kernel& kernel, CpuCheck& out) : kernel_(kernel), out_(out) {}
+  CpuChecker(Kernel& kernel, const Modules& modules, CpuCheck& out)
+      : kernel_(kernel),
+        names_(AddressNames::Make(kernel, modules)),
+        out_(out) {}
 
   absl::Status Check(size_t number, const memory::VcpuState& cpu) {
     name_ = fmt::format("cpu {}", number);
@@ -49,6 +44,11 @@ class CpuChecker {
   }
 
  private:
+  [[nodiscard]] std::string Near(uint64_t address) const {
+    return names_.ok() ? names_->Describe(address)
+                       : fmt::format("0x{:x}", address);
+  }
+
   void Report(std::string code, std::string_view element, std::string expected,
               std::string found) {
     out_.findings.push_back({std::move(code), Severity::kCritical,
@@ -85,8 +85,7 @@ class CpuChecker {
           return kernel_.symbols().Address(name) == value;
         });
     if (!known) {
-      Report("cpu-entry", element, std::string(symbols[0]),
-             Near(kernel_, *value));
+      Report("cpu-entry", element, std::string(symbols[0]), Near(*value));
     }
   }
 
@@ -103,9 +102,8 @@ class CpuChecker {
     const absl::StatusOr<uint64_t> found =
         kernel_.reader().ToPhysical(table->base);
     if (!found.ok() || *found != expected) {
-      Report(
-          "cpu-table", "idtr", "idt_table",
-          fmt::format("0x{:x}, {}", table->base, Near(kernel_, table->base)));
+      Report("cpu-table", "idtr", "idt_table",
+             fmt::format("0x{:x}, {}", table->base, Near(table->base)));
     }
     return absl::OkStatus();
   }
@@ -137,6 +135,7 @@ class CpuChecker {
   }
 
   Kernel& kernel_;
+  const absl::StatusOr<AddressNames> names_;
   CpuCheck& out_;
   std::string name_;
 };
@@ -213,10 +212,10 @@ class HalfChecker {
 
 }  // namespace
 
-absl::StatusOr<CpuCheck> CheckCpus(Kernel& kernel,
+absl::StatusOr<CpuCheck> CheckCpus(Kernel& kernel, const Modules& modules,
                                    std::span<const memory::VcpuState> cpus) {
   CpuCheck out;
-  CpuChecker checker(kernel, out);
+  CpuChecker checker(kernel, modules, out);
   for (size_t i = 0; i < cpus.size(); ++i) {
     RETURN_IF_ERROR(checker.Check(i, cpus[i]));
   }

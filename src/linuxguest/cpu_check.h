@@ -3,6 +3,7 @@
 
 #include <span>
 
+#include "linuxguest/address_names.h"
 #include "linuxguest/finding.h"
 #include "linuxguest/kernel.h"
 #include "linuxguest/processes.h"
@@ -19,7 +20,7 @@ struct CpuCheck {
   Findings findings;
   std::vector<std::string> absent;
 };
-absl::StatusOr<CpuCheck> CheckCpus(Kernel& kernel,
+absl::StatusOr<CpuCheck> CheckCpus(Kernel& kernel, const Modules& modules,
                                    std::span<const memory::VcpuState> cpus);
 
 // The kernel half of every page-table root, of vCPUs and of processes, must be

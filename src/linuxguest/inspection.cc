@@ -63,10 +63,11 @@ absl::StatusOr<Inspection> InspectKernel(
   RETURN_IF_ERROR(Take(ReadIdentity(kernel), "kernel", out, add));
   RETURN_IF_ERROR(Take(ReadHelpers(kernel), "helpers", out, add));
   RETURN_IF_ERROR(Take(ReadGdt(kernel), "gdt", out, add));
-  RETURN_IF_ERROR(Take(CheckCpus(kernel, cpus), "vcpus", out, [&](CpuCheck c) {
-    add_findings(std::move(c.findings));
-    out.absent = std::move(c.absent);
-  }));
+  RETURN_IF_ERROR(
+      Take(CheckCpus(kernel, out.modules, cpus), "vcpus", out, [&](CpuCheck c) {
+        add_findings(std::move(c.findings));
+        out.absent = std::move(c.absent);
+      }));
   RETURN_IF_ERROR(Take(CheckKernelHalves(kernel, cpus, out.processes.processes),
                        "page-table roots", out, add_findings));
   RETURN_IF_ERROR(Take(CheckProcessCode(kernel, out.processes),

@@ -172,10 +172,12 @@ grpc::ServerUnaryReactor* BaselinesService::GetBaseline(
 absl::StatusOr<v1::BeginComparisonResponse> BaselinesService::DoBegin(
     const Authority& authority, const v1::BeginComparisonRequest& request) {
   ASSIGN_OR_RETURN(const Caller caller, CallerOf(authority));
-  SnapshotComparer::Request wanted{.evidence = ToBytes(request.evidence()),
-                                   .caller = caller.name,
-                                   .may = MayOf(authority),
-                                   .host_id = caller.host_id};
+  SnapshotComparer::Request wanted{
+      .evidence = ToBytes(request.evidence()),
+      .guest_report = ToBytes(request.guest_report()),
+      .caller = caller.name,
+      .may = MayOf(authority),
+      .host_id = caller.host_id};
   ASSIGN_OR_RETURN(wanted.nonce, DemandedNonce(request.nonce()));
   const absl::StatusOr<SnapshotComparer::Begun> begun =
       parts_.comparer.Begin(wanted);

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "appraisal/appraise.h"
-#include "baseline/cross_view.h"
 #include "baseline/reason_codes.h"
 #include "baseline/score.h"
 #include "crypto/digest.h"
@@ -22,15 +21,21 @@ using snapshot::Severity;
 
 constexpr size_t kIdSize = 16;
 constexpr size_t kMostReasons = 100;
+constexpr size_t kMostLookBytes = 1u << 20;
 // AR4SI, "executables": approved; contraindicated at run time.
 constexpr token::TrustClaim kApproved = 2;
 constexpr token::TrustClaim kContraindicated = 96;
 constexpr std::string_view kCmdlineLeaf = "os/cmdline";
 
-absl::StatusOr<StateStatement> Peek(ByteView evidence) {
-  ASSIGN_OR_RETURN(const evidence::Evidence parsed,
-                   wire::ParseEvidence(evidence));
-  return wire::ParseStateStatement(parsed.envelope.payload);
+struct Peeked {
+  StateStatement statement;
+  Bytes payload;
+};
+absl::StatusOr<Peeked> Peek(ByteView evidence) {
+  ASSIGN_OR_RETURN(evidence::Evidence parsed, wire::ParseEvidence(evidence));
+  ASSIGN_OR_RETURN(StateStatement statement,
+                   wire::ParseStateStatement(parsed.envelope.payload));
+  return Peeked{std::move(statement), std::move(parsed.envelope.payload)};
 }
 
 std::string NameOf(const baseline::LoadedBaseline& baseline) {
@@ -167,7 +172,7 @@ absl::StatusOr<DecisionEntry> SnapshotComparer::CheckEvidence(
 
 absl::StatusOr<SnapshotComparer::Begun> SnapshotComparer::Begin(
     const Request& request) {
-  const absl::StatusOr<StateStatement> peeked = Peek(request.evidence);
+  absl::StatusOr<Peeked> peeked = Peek(request.evidence);
   if (!peeked.ok()) {
     if (request.host_id) {
       StateStatement unknown;
@@ -179,11 +184,15 @@ absl::StatusOr<SnapshotComparer::Begun> SnapshotComparer::Begin(
     return absl::InvalidArgumentError(
         fmt::format("evidence: {}", std::string(peeked.status().message())));
   }
-  const StateStatement& statement = *peeked;
+  const StateStatement& statement = peeked->statement;
   if (request.host_id ? *request.host_id != statement.header.host_id
                       : !request.may(statement.header.vm_uuid)) {
     return absl::PermissionDeniedError(
         "the evidence is of another host, or about a VM of others");
+  }
+  std::optional<baseline::GuestReport> report;
+  if (!request.guest_report.empty()) {
+    ASSIGN_OR_RETURN(report, baseline::ParseGuestReport(request.guest_report));
   }
   ASSIGN_OR_RETURN(
       const std::shared_ptr<const baseline::LoadedBaseline> baseline,
@@ -219,6 +228,8 @@ absl::StatusOr<SnapshotComparer::Begun> SnapshotComparer::Begin(
                         .statement = statement,
                         .entry = std::move(entry),
                         .nonce = request.nonce,
+                        .payload = std::move(peeked->payload),
+                        .report = std::move(report),
                         .against = baseline}));
   return begun;
 }
@@ -265,26 +276,61 @@ absl::StatusOr<SnapshotComparer::Comparison> SnapshotComparer::Take(
   return taken;
 }
 
-// What the newest genuine evidence of its configuration says.
+std::vector<Difference> SnapshotComparer::ReportViews(
+    const Comparison& comparison,
+    const std::vector<evidence::StateRecord>& records) {
+  std::vector<Difference> found;
+  KeptLook now{
+      baseline::LookOf(comparison.payload, comparison.statement, records),
+      comparison.report};
+  if (comparison.report) {
+    // Of a snapshot that nobody knows: then they are out of order.
+    static const auto& none =
+        *new std::shared_ptr(std::make_shared<const KeptLook>());
+    std::shared_ptr<const KeptLook> before;
+    {
+      const MutexLock lock(mutex_);
+      before = looks_.Find(comparison.report->after).value_or(none);
+    }
+    found =
+        baseline::CompareReport({before->report ? &*before->report : nullptr,
+                                 before->look, *comparison.report, now.look});
+  }
+  size_t bytes = comparison.report ? Encode(*comparison.report).size() : 0;
+  for (const evidence::StateRecord& record : now.look.records) {
+    bytes += record.name.size() + record.text.size();
+  }
+  if (bytes <= kMostLookBytes) {
+    const MutexLock lock(mutex_);
+    const DigestBytes digest = now.look.digest;
+    looks_.Put(digest, std::make_shared<const KeptLook>(std::move(now)));
+  }
+  return found;
+}
+
+// What the newest genuine evidence of its configuration says, and the guest.
 absl::StatusOr<std::vector<Difference>> SnapshotComparer::CrossViews(
     const Comparison& comparison,
     const std::vector<evidence::StateRecord>& records) {
-  baseline::OtherView view;
+  std::vector<Difference> found = ReportViews(comparison, records);
   ASSIGN_OR_RETURN(
       const std::vector<RecordedEvidence> recorded,
       parts_.store.NewestEvidence(comparison.statement.header.vm_uuid, 0, 1));
-  if (!recorded.empty()) {
-    const absl::StatusOr<evidence::Evidence> configuration =
-        wire::ParseEvidence(recorded.front().evidence);
-    if (configuration.ok()) {
-      for (const ConfigLeaf& leaf : configuration->leaves) {
-        if (leaf.path == kCmdlineLeaf && leaf.type == LeafType::kText) {
-          view.cmdline = leaf.value;
+  if (recorded.empty()) {
+    return found;
+  }
+  const absl::StatusOr<evidence::Evidence> configuration =
+      wire::ParseEvidence(recorded.front().evidence);
+  if (configuration.ok()) {
+    for (const ConfigLeaf& leaf : configuration->leaves) {
+      if (leaf.path == kCmdlineLeaf && leaf.type == LeafType::kText) {
+        if (auto other = baseline::CompareConfigured(records, leaf.value)) {
+          found.push_back(*std::move(other));
         }
       }
     }
   }
-  return baseline::CrossView(comparison.statement, records, view);
+  return found;
 }
 
 absl::StatusOr<SnapshotComparer::Result> SnapshotComparer::Finish(

@@ -10,11 +10,13 @@
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "base/status.h"
+#include "baseline/cross_view.h"
 #include "baseline/difference.h"
 #include "token/ear.h"
 #include "verification/baseline_book.h"
 #include "verification/decision_log.h"
 #include "verification/host_anchors.h"
+#include "verification/lru.h"
 #include "verification/result_keys.h"
 
 namespace vmattest::verification {
@@ -40,9 +42,11 @@ class SnapshotComparer {
     std::chrono::milliseconds lifetime = std::chrono::minutes(2);
     size_t most = 64;  // comparisons under way, of everybody
     size_t most_of_caller = 8;
+    // Snapshots that a guest's report may follow on.
+    size_t most_looks = 128;
   };
   SnapshotComparer(const Parts& parts, const Options& options)
-      : parts_(parts), options_(options) {}
+      : parts_(parts), options_(options), looks_(options.most_looks) {}
   SnapshotComparer(const SnapshotComparer&) = delete;
   SnapshotComparer& operator=(const SnapshotComparer&) = delete;
 
@@ -55,9 +59,10 @@ class SnapshotComparer {
   };
   struct Request {
     Bytes evidence;
-    Bytes nonce;                         // must be in it, if given
-    std::string caller;                  // who may go on with it
-    MayVm may;                           // VMs that the caller may ask about
+    Bytes nonce;         // must be in it, if given
+    Bytes guest_report;  // baseline/guest_report.h; may be empty
+    std::string caller;  // who may go on with it
+    MayVm may;           // VMs that the caller may ask about
     std::optional<std::string> host_id;  // the caller is this host
   };
   struct Begun {
@@ -66,8 +71,9 @@ class SnapshotComparer {
     std::optional<Result> result;  // if it was decided
   };
   // Bad evidence is a decision, and so is a snapshot that has no baseline.
-  // PERMISSION_DENIED: as Appraiser. RESOURCE_EXHAUSTED: too many are under
-  // way. The store's errors: nothing was decided.
+  // INVALID_ARGUMENT: the guest's report is malformed. PERMISSION_DENIED: as
+  // Appraiser. RESOURCE_EXHAUSTED: too many are under way. The store's errors:
+  // nothing was decided.
   absl::StatusOr<Begun> Begin(const Request& request);
 
   // NOT_FOUND: no such comparison of that caller, any more.
@@ -86,12 +92,23 @@ class SnapshotComparer {
     evidence::StateStatement statement;
     DecisionEntry entry;  // who and what, undecided
     Bytes nonce;
+    Bytes payload;  // the statement's bytes
+    std::optional<baseline::GuestReport> report;
     std::shared_ptr<const baseline::LoadedBaseline> against;
+  };
+  // A snapshot that was compared, and the report that it came after.
+  struct KeptLook {
+    baseline::MemoryLook look;
+    std::optional<baseline::GuestReport> report;
   };
   absl::StatusOr<DecisionEntry> CheckEvidence(
       const Request& request, const evidence::StateStatement& statement,
       const baseline::LoadedBaseline* baseline);
   absl::StatusOr<std::vector<baseline::Difference>> CrossViews(
+      const Comparison& comparison,
+      const std::vector<evidence::StateRecord>& records);
+  // Of the guest's report, if there is one; keeps the look for the next.
+  std::vector<baseline::Difference> ReportViews(
       const Comparison& comparison,
       const std::vector<evidence::StateRecord>& records);
   absl::StatusOr<Result> Decide(DecisionEntry entry, const Bytes& nonce,
@@ -106,6 +123,8 @@ class SnapshotComparer {
   const Options options_;
   Mutex mutex_;
   std::map<Bytes, Comparison> under_way_ GUARDED_BY(mutex_);
+  // By their statements' digests.
+  Lru<DigestBytes, std::shared_ptr<const KeptLook>> looks_ GUARDED_BY(mutex_);
 };
 
 }  // namespace vmattest::verification

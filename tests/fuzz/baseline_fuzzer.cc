@@ -1,10 +1,14 @@
 // Hostile baselines, deltas and answers about nodes: what parses writes itself
 // again, byte for byte; what a delta makes is the snapshot's own, or refused;
-// a verifier that answers anything makes no host crash. The first byte chooses.
+// a verifier that answers anything makes no host crash. What a guest says of
+// itself, as a message and as text: what parses can be compared. The first byte
+// chooses.
 
 #include <cstdlib>
 
+#include "baseline/cross_view.h"
 #include "baseline/difference.h"
+#include "baseline/guest_report.h"
 #include "baseline/score.h"
 #include "support/made_snapshot.h"
 
@@ -107,12 +111,56 @@ void Walk(ByteView bytes) {
   (void)MakeDelta(baseline, now.statement, now.pages, answers, kShortPrefix);
 }
 
+// In whatever order they are said to be.
+void CompareWith(const GuestReport& report) {
+  MemoryLook before;
+  before.vm_uuid = report.vm_uuid;
+  before.digest = report.after;
+  before.records = {{"kernel/release", "6.1"},
+                    {"module/virtio", "listed"},
+                    {"process/1", "pid=1 comm=init uid=0"}};
+  MemoryLook after = before;
+  after.nonce = NonceOf(report);
+  Require(CompareReport({nullptr, before, report, after}).size() <= 3);
+  before.nonce = after.nonce;
+  (void)CompareReport({&report, before, report, after});
+}
+
+void Report(ByteView bytes) {
+  if (const auto parsed = ParseGuestReport(bytes); parsed.ok()) {
+    Require(Encode(*parsed) == ToBytes(bytes));
+    CompareWith(*parsed);
+  }
+}
+
+// What is read of text is what a message may say.
+void ReportText(ByteView bytes) {
+  const std::string_view text = AsText(bytes);
+  GuestReport report;
+  report.vm_uuid = "00000000-0000-4000-8000-000000000001";
+  report.after = DigestBytes(32, 1);
+  if (auto modules = ParseProcModules(text); modules.ok()) {
+    report.modules = *std::move(modules);
+  }
+  if (auto tasks = ParseTaskList(text); tasks.ok()) {
+    report.tasks = *std::move(tasks);
+  }
+  Require(ParseGuestReport(Encode(report)).ok());
+  CompareWith(report);
+}
+
 void Run(ByteView bytes) {
   if (bytes.empty()) {
     return;
   }
   const ByteView rest = bytes.subspan(1);
-  switch (bytes[0] % 3) {
+  switch (bytes[0] % 5) {
+    case 3:
+      Report(rest);
+      return;
+    case 4:
+      ReportText(rest);
+      return;
     case 0:
       if (const auto parsed = Parse(rest); parsed.ok()) {
         Require(Encode(*parsed) == ToBytes(rest));

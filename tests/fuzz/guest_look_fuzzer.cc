@@ -50,7 +50,8 @@ void RunGuest(ByteView data) {
   auto ram = std::make_unique<testing::ArrayGuestMemory>(guest->memory());
   const std::vector<memory::AddressRange> where = ram->ram();
   worker::GuestLook look(std::move(ram));
-  const auto reply = look.Look(kRequest, {}, absl::NotFoundError("no file"));
+  const auto reply =
+      look.Look(kRequest, {}, {absl::NotFoundError("no file"), {}, {}});
   Require(reply.ok());
   const auto regions = static_cast<size_t>(kRequest.regions_size());
   const auto meaning = memory::ReadMeaning(*reply, regions, where);

@@ -1,8 +1,10 @@
-// Files of modules, linked at the addresses that a small kernel gave one.
+// Files of modules, linked at the addresses that a small kernel gave one; and
+// the same bytes as a System.map of that kernel.
 
 #include <cstdlib>
 
 #include "linuxguest/module_image.h"
+#include "linuxguest/system_map.h"
 #include "support/small_kernel.h"
 
 namespace {
@@ -28,6 +30,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (linked.ok() &&
       linked->file_text.size() != linked->image.Find(".text")->size) {
     std::abort();
+  }
+  const auto map = linuxguest::SystemMap::Parse(
+      {reinterpret_cast<const char*>(data), size}, linuxguest::Limits{});
+  if (map.ok()) {
+    (void)linuxguest::CheckSymbols(*guest->kernel, *map);
   }
   return 0;
 }

@@ -56,6 +56,10 @@ class GuestMomentTest : public GuestMemoryBed {
         IsOk());
     return path + ":qcow2";
   }
+  static std::string GuestFolder() {
+    const char* const named = std::getenv("VMATTEST_GUEST");
+    return named != nullptr ? named : VMATTEST_GUEST_FOLDER;
+  }
   // A moment in this process, where its registers can be looked at.
   struct Moment {
     std::unique_ptr<SavedMemory> memory;
@@ -285,6 +289,37 @@ TEST_F(GuestMomentTest, S21_LstarThatLeadsElsewhereIsNamed) {
   EXPECT_THAT(after.findings[0].element, HasSubstr("cpu 1 lstar"));
   EXPECT_THAT(after.findings[0].found, HasSubstr("entry_SYSCALL_64+0x4"));
   ASSERT_THAT(host_->Virsh({"destroy", "attacked"}), IsOk());
+}
+
+// With page table isolation the table would have to lie where the kernel's own
+// does.
+TEST_F(GuestMomentTest, S21_IdtThatAModuleLoadedIsNamed) {
+  const std::string tools = VMATTEST_TESTBED;
+  const std::string file = host_->folder() / "own_idt.ko";
+  ASSERT_THAT(RunCommand({tools + "/make-guest", GuestFolder()}), IsOk());
+  ASSERT_THAT(RunCommand({tools + "/make-module", GuestFolder(), "own_idt",
+                          tools + "/own-idt.s", file}),
+              IsOk());
+  ASSERT_OK_AND_ASSIGN(const std::string module,
+                       RunCommand({"base64", "-w0", file}));
+  ASSERT_OK_AND_ASSIGN(
+      const std::string initrd,
+      host_->AddJob(fmt::format("#!/bin/sh\ntaskset -p 2 $$\n"
+                                "echo {} | base64 -d >/own_idt.ko\n"
+                                "insmod /own_idt.ko && echo IDT-LOADED\n",
+                                module),
+                    {}));
+  const Guest guest = Start(
+      "own-idt", {"mem=256", "cpus=2", "cmdline=nopti", "initrd=" + initrd});
+  ASSERT_TRUE(host_->AwaitConsole("own-idt", "IDT-LOADED"))
+      << host_->Console("own-idt");
+  ASSERT_OK_AND_ASSIGN(Moment moment, Save(guest));
+  const linuxguest::Inspection found = Inspect(moment);
+  ASSERT_EQ(found.findings.size(), 1U);
+  EXPECT_EQ(found.findings[0].code, "cpu-table");
+  EXPECT_THAT(found.findings[0].element, HasSubstr("cpu 1 idtr"));
+  EXPECT_THAT(found.findings[0].found, HasSubstr("own_idt"));
+  ASSERT_THAT(host_->Virsh({"destroy", "own-idt"}), IsOk());
 }
 
 }  // namespace

@@ -12,7 +12,9 @@
 #include "linuxguest/inspection.h"
 #include "linuxguest/module_image.h"
 #include "linuxguest/regions.h"
+#include "linuxguest/system_map.h"
 #include "linuxguest/text_check.h"
+#include "support/kernel_attacks.h"
 #include "support/matchers.h"
 #include "support/qemu_guest.h"
 #include "support/vectors.h"
@@ -27,6 +29,7 @@ using ::testing::Field;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using testing::IsOk;
+using testing::KernelAttack;
 using testing::QemuGuest;
 using ::testing::StartsWith;
 
@@ -74,61 +77,13 @@ auto IsFinding(std::string_view code, std::string_view element,
 }
 
 // One look at a stopped guest.
-class Look {
+class Look : public testing::KernelView {
  public:
-  explicit Look(QemuGuest& guest, std::vector<memory::VcpuState> cpus = {})
-      : reader_(guest.memory(), Limits{}) {
-    absl::StatusOr<Discovery> discovery = DiscoverKernel(reader_);
-    EXPECT_THAT(discovery, IsOk());
-    EXPECT_EQ(discovery->outcome, Discovery::Outcome::kFound)
-        << discovery->reason;
-    EXPECT_THAT(discovery->problems, IsEmpty());
-    kernel_ = std::move(discovery->kernel);
-    if (cpus.empty()) {
-      cpus = guest.Vcpus().value();
-    }
-    inspection = InspectKernel(*kernel_, cpus).value();
-  }
-
-  Kernel& kernel() { return *kernel_; }
-  uint64_t Symbol(std::string_view name) {
-    return kernel_->symbols().Require(name).value();
-  }
-
-  Inspection inspection;
-
- private:
-  PhysicalReader reader_;
-  std::unique_ptr<Kernel> kernel_;
+  explicit Look(QemuGuest& guest)
+      : KernelView(guest.memory(), guest.Vcpus().value()) {}
+  Look(QemuGuest& guest, const std::vector<memory::VcpuState>& cpus)
+      : KernelView(guest.memory(), cpus) {}
 };
-
-// Guest memory that is put back at the end.
-class Patch {
- public:
-  Patch(QemuGuest& guest, Look& look, uint64_t address, const Bytes& bytes)
-      : guest_(guest),
-        physical_(look.kernel().reader().ToPhysical(address).value()),
-        before_(bytes.size()) {
-    EXPECT_THAT(guest_.memory().ReadAt(physical_, before_), IsOk());
-    EXPECT_THAT(guest_.memory().WriteAt(physical_, bytes), IsOk());
-  }
-  Patch(const Patch&) = delete;
-  Patch& operator=(const Patch&) = delete;
-  ~Patch() { EXPECT_THAT(guest_.memory().WriteAt(physical_, before_), IsOk()); }
-
- private:
-  QemuGuest& guest_;
-  uint64_t physical_;
-  Bytes before_;
-};
-
-Bytes Word(uint64_t value) {
-  Bytes bytes(8);
-  for (size_t i = 0; i < 8; ++i) {
-    bytes[i] = static_cast<uint8_t>(value >> (8 * i));
-  }
-  return bytes;
-}
 
 class LinuxGuestTest : public ::testing::TestWithParam<std::string_view> {
  protected:
@@ -297,8 +252,8 @@ TEST_P(LinuxGuestTest, HookedSystemCallIsNamed) {
   Stop();
   Look look(*guest_);
   const Module& module = look.inspection.modules.modules.front();
-  const Patch patch(*guest_, look, look.Symbol("sys_call_table") + 62 * 8,
-                    Word(module.parts[0].address));
+  KernelAttack attack(guest_->memory());
+  testing::HookSystemCall(attack, look, 62);
   const Look after(*guest_);
   EXPECT_THAT(after.inspection.findings,
               ElementsAre(IsFinding("syscall-hooked", "sys_call_table[62]",
@@ -316,8 +271,8 @@ TEST_P(LinuxGuestTest, HookedSystemCallIsNamed) {
 TEST_P(LinuxGuestTest, HookedInterruptIsNamed) {
   Stop();
   Look look(*guest_);
-  const Patch patch(*guest_, look, look.Symbol("idt_table") + 14 * 16,
-                    {0x00, 0x10});
+  KernelAttack attack(guest_->memory());
+  attack.Write(look.kernel(), look.Symbol("idt_table") + 14 * 16, {0x00, 0x10});
   const Look after(*guest_);
   const std::vector<Difference> differences =
       CompareRecords(look.inspection.records, after.inspection.records);
@@ -331,17 +286,8 @@ TEST_P(LinuxGuestTest, HookedInterruptIsNamed) {
 TEST_P(LinuxGuestTest, HiddenModuleIsNamed) {
   Stop();
   Look look(*guest_);
-  const uint64_t list = look.kernel().btf().Member("module", "list")->offset;
-  const auto found =
-      std::find_if(look.inspection.modules.modules.begin(),
-                   look.inspection.modules.modules.end(),
-                   [](const Module& m) { return m.name == "qemu_fw_cfg"; });
-  ASSERT_NE(found, look.inspection.modules.modules.end());
-  VirtualReader& reader = look.kernel().reader();
-  const uint64_t next = reader.Pointer(found->address + list).value();
-  const uint64_t prev = reader.Pointer(found->address + list + 8).value();
-  const Patch forward(*guest_, look, prev, Word(next));
-  const Patch back(*guest_, look, next + 8, Word(prev));
+  KernelAttack attack(guest_->memory());
+  testing::HideModule(attack, look, "qemu_fw_cfg");
   const Look after(*guest_);
   EXPECT_THAT(
       after.inspection.findings,
@@ -350,29 +296,13 @@ TEST_P(LinuxGuestTest, HiddenModuleIsNamed) {
   Continue();
 }
 
-TEST_P(LinuxGuestTest, NewExecutablePageIsFound) {
+TEST_P(LinuxGuestTest, NewExecutablePageThatAPointerLeadsToIsFound) {
   Stop();
   Look look(*guest_);
   const Module& module = look.inspection.modules.modules.front();
-  const auto data = std::find_if(
-      module.parts.begin(), module.parts.end(),
-      [](const Part& part) { return part.content == Content::kData; });
-  ASSERT_NE(data, module.parts.end());
-  // Down to the page's own entry, whose bit 63 forbids to run it.
-  PhysicalReader reader(guest_->memory(), Limits{});
-  uint64_t table = look.kernel().reader().paging().root;
-  for (int level = look.kernel().reader().paging().levels; level > 1; --level) {
-    table =
-        reader.U64(table + (data->address >> (12 + 9 * (level - 1)) & 511) * 8)
-            .value() &
-        0x000ffffffffff000;
-  }
-  const uint64_t entry = table + (data->address >> 12 & 511) * 8;
-  const uint64_t value = reader.U64(entry).value();
-  ASSERT_EQ(value >> 63, 1U);
-  ASSERT_THAT(guest_->memory().WriteAt(entry, Word(value << 1 >> 1)), IsOk());
+  KernelAttack attack(guest_->memory());
+  testing::MakeDataExecutable(attack, look);
   const Look after(*guest_);
-  ASSERT_THAT(guest_->memory().WriteAt(entry, Word(value)), IsOk());
   EXPECT_THAT(after.inspection.findings,
               ElementsAre(IsFinding("code-writable", "", module.name),
                           IsFinding("code-unknown", "", module.name)))
@@ -417,9 +347,9 @@ TEST_P(LinuxGuestTest, ForeignPageTablesAreFound) {
   const uint64_t image = reader.U64(space.paging.root + 511 * 8).value();
   const uint64_t slot = space.paging.root + 300 * 8;
   const uint64_t value = reader.U64(slot).value();
-  ASSERT_THAT(guest_->memory().WriteAt(slot, Word(image)), IsOk());
+  ASSERT_THAT(guest_->memory().WriteAt(slot, testing::Word(image)), IsOk());
   const Look after(*guest_);
-  ASSERT_THAT(guest_->memory().WriteAt(slot, Word(value)), IsOk());
+  ASSERT_THAT(guest_->memory().WriteAt(slot, testing::Word(value)), IsOk());
   EXPECT_THAT(after.inspection.findings,
               Contains(IsFinding("page-tables-differ", "process 1", "0x")))
       << Shown(after.inspection.findings);
@@ -437,10 +367,8 @@ TEST_P(LinuxGuestTest, ProcessMadeRootIsNamed) {
                    [](const Process& process) { return process.uid == 1000; });
   ASSERT_NE(victim, look.inspection.processes.processes.end());
   EXPECT_EQ(victim->cap_effective, 0U);
-  const uint64_t cred =
-      look.kernel().Get(victim->address, "task_struct", "cred").value();
-  const uint64_t uid = look.kernel().btf().Member("cred", "uid")->offset;
-  const Patch patch(*guest_, look, cred + uid, Bytes(32));
+  KernelAttack attack(guest_->memory());
+  testing::MakeRoot(attack, look, victim->pid);
   const Look after(*guest_);
   const std::vector<Difference> differences =
       CompareRecords(look.inspection.records, after.inspection.records);
@@ -454,8 +382,9 @@ TEST_P(LinuxGuestTest, ProcessMadeRootIsNamed) {
 TEST_P(LinuxGuestTest, ChangedModprobePathIsNamed) {
   Stop();
   Look look(*guest_);
-  const Patch patch(*guest_, look, look.Symbol("modprobe_path"),
-                    ToBytes(std::string_view("/tmp/x\0", 7)));
+  KernelAttack attack(guest_->memory());
+  attack.Write(look.kernel(), look.Symbol("modprobe_path"),
+               ToBytes(std::string_view("/tmp/x\0", 7)));
   const Look after(*guest_);
   const std::vector<Difference> differences =
       CompareRecords(look.inspection.records, after.inspection.records);
@@ -520,6 +449,17 @@ TEST_P(LinuxGuestTest, CodeHashIsTheImagesInEveryBoot) {
   EXPECT_EQ(ToHex(text.code_hash),
             ToHex(Hash(HashAlgorithm::kSha256,
                        image.At(section.address, section.size))));
+  // The operator's symbols, here those of the other boot, are this one's.
+  std::string listed;
+  const SymbolTable& symbols = there.kernel().symbols();
+  for (size_t i = 0; i < symbols.size(); ++i) {
+    const Symbol symbol = symbols.at(i);
+    listed +=
+        fmt::format("{:x} {} {}\n", symbol.address - there.Symbol("_text"),
+                    symbol.type, symbol.name);
+  }
+  const SystemMap map = SystemMap::Parse(listed, Limits{}).value();
+  EXPECT_THAT(CheckSymbols(here.kernel(), map).value(), IsEmpty());
   std::map<std::string, TextCheck> other_modules = CheckModules(**other, there);
   std::map<std::string, Bytes> hashes;
   for (const auto& [name, check] : CheckModules(*guest_, here)) {
@@ -570,21 +510,12 @@ TEST_P(LinuxGuestTest, PatchedFunctionIsNamed) {
   Stop();
   Look look(*guest_);
   const TextCheck clean = CheckText(*guest_, look);
-  const Module& module = look.inspection.modules.modules.front();
-  const uint64_t victim = look.Symbol("commit_creds");
-  // As a hook does it: a jump over the first instructions, or instead of the
-  // call that ftrace owns.
-  Bytes jump = {0xe9};
-  const Bytes distance = Word(module.parts[0].address - victim - 5);
-  jump.insert(jump.end(), distance.begin(), distance.begin() + 4);
-  const uint64_t physical = look.kernel().reader().ToPhysical(victim).value();
+  // Over the first instructions, or instead of the call that ftrace owns.
   for (const uint64_t offset : {uint64_t{0}, uint64_t{9}}) {
-    Bytes before(5);
-    ASSERT_THAT(guest_->memory().ReadAt(physical + offset, before), IsOk());
-    ASSERT_THAT(guest_->memory().WriteAt(physical + offset, jump), IsOk());
+    KernelAttack attack(guest_->memory());
+    testing::PatchFunction(attack, look, "commit_creds", offset);
     Look patched(*guest_);
     const TextCheck found = CheckText(*guest_, patched);
-    ASSERT_THAT(guest_->memory().WriteAt(physical + offset, before), IsOk());
     EXPECT_THAT(found.findings,
                 ElementsAre(IsFinding("code-modified", "commit_creds", "")))
         << Shown(found.findings);
@@ -596,13 +527,8 @@ TEST_P(LinuxGuestTest, PatchedFunctionIsNamed) {
 TEST_P(LinuxGuestTest, PatchedModuleIsNamed) {
   Stop();
   Look look(*guest_);
-  const auto victim = std::find_if(
-      look.inspection.modules.modules.begin(),
-      look.inspection.modules.modules.end(),
-      [](const Module& module) { return module.name == "virtio_net"; });
-  ASSERT_NE(victim, look.inspection.modules.modules.end());
-  const uint64_t function = victim->symbols.Address("start_xmit").value();
-  const Patch patch(*guest_, look, function, {0xc3});
+  KernelAttack attack(guest_->memory());
+  testing::PatchModule(attack, look, "virtio_net", "start_xmit");
   Look patched(*guest_);
   for (const auto& [name, check] : CheckModules(*guest_, patched)) {
     if (name == "virtio_net") {

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <map>
 #include <regex>
+#include <sstream>
 
 #include "base/handles.h"
 #include "fmt/format.h"
@@ -132,13 +133,16 @@ class SemanticSnapshotTest : public ::testing::TestWithParam<Kernel> {
     const auto policies = host_->folder() / "policies";
     std::filesystem::create_directory(policies);
     std::filesystem::create_directory(host_->folder() / "anchors");
+    std::filesystem::create_directory(host_->folder() / "modules");
     std::ofstream(policies / "linux.yaml") << kPolicy;
     daemon_ = new DaemonProcess(
         {.libvirt_uri = host_->uri(),
          .tcti = tpm_->tcti(),
          .more = fmt::format("kvm: {{libvirt_run_dir: {}/host/run/qemu}}\n"
-                             "memory: {{enabled: true, policies: {}}}\n",
-                             host_->folder().string(), policies.string())});
+                             "memory: {{enabled: true, policies: {}, "
+                             "modules: {}}}\n",
+                             host_->folder().string(), policies.string(),
+                             Path("modules"))});
     ASSERT_TRUE(daemon_->AwaitServing()) << daemon_->log();
     Vmattest({"host-identity", "--out", Path("anchors/host.json")});
   }
@@ -167,6 +171,7 @@ class SemanticSnapshotTest : public ::testing::TestWithParam<Kernel> {
     const std::string folder =
         fmt::format("{}-{}", named != nullptr ? named : VMATTEST_GUEST_FOLDER,
                     GetParam().name);
+    modules_[name_] = folder + "/modules";
     const std::string tools = VMATTEST_TESTBED;
     const auto made = testing::RunCommand(
         {tools + "/make-guest", folder, GetParam().package});
@@ -199,6 +204,15 @@ class SemanticSnapshotTest : public ::testing::TestWithParam<Kernel> {
     ASSERT_THAT(host_->Virsh({"create", Path(name_ + ".xml")}), IsOk());
     ASSERT_TRUE(host_->AwaitConsole(name_, "CONSOLE-READY"))
         << host_->Console(name_);
+    // What the operator has of this kernel, as /lib/modules.
+    const std::string said = host_->Console(name_);
+    std::smatch release;
+    ASSERT_TRUE(
+        std::regex_search(said, release, std::regex("READY kernel=(\\S+)")));
+    release_[name_] = release[1];
+    std::error_code exists;
+    std::filesystem::create_directory_symlink(
+        modules_[name_], Path("modules/" + release_[name_]), exists);
   }
   void OpenMemory() {
     const auto process = kvm::FindDomainProcess(
@@ -223,25 +237,48 @@ class SemanticSnapshotTest : public ::testing::TestWithParam<Kernel> {
         fmt::format("CONSOLE-DONE-{}.", ++Started()[name_]);
     ASSERT_TRUE(host_->AwaitConsole(name_, done)) << host_->Console(name_);
   }
+  // What that writes, into a file.
+  void RunInto(const std::string& line, const std::string& file) {
+    const size_t before = host_->Console(name_).size();
+    Run(line);
+    std::string said = host_->Console(name_).substr(before);
+    std::erase(said, '\r');
+    std::ofstream(Path(file)) << said.substr(0, said.find("CONSOLE-DONE-"));
+  }
 
   static Ran Vmattest(const std::vector<std::string>& words) {
     Ran ran = daemon_->Vmattest(words);
     EXPECT_EQ(ran.exit_code, 0) << ran.out << ran.err << daemon_->log();
     return ran;
   }
+  // What asks no daemon.
+  static Ran Offline(std::vector<std::string> words) {
+    words.insert(words.begin(), DaemonProcess::CommandLine());
+    Ran ran = testing::RunToEnd(words);
+    EXPECT_EQ(ran.exit_code, 0) << ran.err;
+    return ran;
+  }
   static std::string Path(const std::string& name) {
     return host_->folder() / name;
   }
-  Snapshot Take() {
-    shown_ = Vmattest({"snapshot", "capture", "--vm", name_, "--policy",
-                       "linux", "--out", Path("e")})
-                 .err;
+  Snapshot Take(const std::string& nonce = "") {
+    std::vector<std::string> capture = {"snapshot", "capture",  "--vm",
+                                        name_,      "--policy", "linux",
+                                        "--out",    Path("e")};
+    if (!nonce.empty()) {
+      capture.insert(capture.end(), {"--nonce", nonce});
+    }
+    shown_ = Vmattest(capture).err;
     const std::string id = shown_.substr(0, shown_.find(' '));
     Vmattest({"snapshot", "get", "--vm", name_, "--id", id, "--out", Path("e"),
               "--pages", Path("pages")});
     const Ran ran = testing::RunToEnd({DaemonProcess::CommandLine(), "verify",
                                        Path("e"), "--anchors", Path("anchors"),
                                        "--pages", Path("pages"), "--json"});
+    kept_pages_ = "pages-" + std::to_string(++taken_);
+    kept_ = "e-" + std::to_string(taken_);
+    std::filesystem::copy_file(Path("e"), Path(kept_));
+    std::filesystem::copy_file(Path("pages"), Path(kept_pages_));
     EXPECT_EQ(ran.exit_code, 0) << ran.out << ran.err;
     Snapshot taken;
     taken.state = nlohmann::json::parse(ran.out, nullptr, false)["state"];
@@ -265,6 +302,57 @@ class SemanticSnapshotTest : public ::testing::TestWithParam<Kernel> {
     EXPECT_TRUE(found) << code << " " << element << taken.findings();
     EXPECT_THAT(shown_, HasSubstr("finding     critical " + code));
     return taken;
+  }
+  // The guest is asked, with what its `ps` comes to; the report is the file
+  // `name`. Returns the nonce.
+  std::string Report(const std::string& name, const std::string& filter = "") {
+    RunInto("cat /proc/modules", "said-modules");
+    RunInto("ps -o pid,comm" + filter, "said-tasks");
+    RunInto("cat /proc/cmdline", "said-cmdline");
+    std::string nonce =
+        Offline({"baseline", "guest-report", "--after", Path(kept_),
+                 "--modules", Path("said-modules"), "--tasks",
+                 Path("said-tasks"), "--cmdline", Path("said-cmdline"),
+                 "--release", release_[name_], "--out", Path(name)})
+            .out;
+    nonce.erase(nonce.find_last_not_of('\n') + 1);
+    return nonce;
+  }
+  // The contradictions between the last snapshot, the report before it, and the
+  // snapshot before that.
+  std::vector<std::string> Contradictions(
+      const std::string& earlier, const std::string& earlier_pages,
+      const std::string& report, const std::string& earlier_report = "") {
+    Offline({"baseline", "set", Path(earlier), Path(earlier_pages), "--name",
+             "cross", "--revision", "1", "--out", Path("draft"),
+             "--accept-findings"});
+    std::vector<std::string> compare = {DaemonProcess::CommandLine(),
+                                        "baseline",
+                                        "compare",
+                                        Path("draft"),
+                                        Path(earlier_pages),
+                                        Path(kept_),
+                                        Path(kept_pages_),
+                                        "--guest-report",
+                                        Path(report),
+                                        "--earlier",
+                                        Path(earlier),
+                                        "--earlier-pages",
+                                        Path(earlier_pages)};
+    if (!earlier_report.empty()) {
+      compare.insert(compare.end(), {"--earlier-report", Path(earlier_report)});
+    }
+    const Ran ran = testing::RunToEnd(compare);
+    EXPECT_THAT(ran.err, IsEmpty());
+    std::vector<std::string> lines;
+    std::istringstream text(ran.out);
+    for (std::string line; std::getline(text, line);) {
+      if (line.find("contradiction") != std::string::npos ||
+          line.find("guest-report") != std::string::npos) {
+        lines.push_back(line);
+      }
+    }
+    return lines;
   }
   // What differs beside processes and modules, which come and go.
   static std::vector<std::string> Changed(const Snapshot& before,
@@ -296,6 +384,9 @@ class SemanticSnapshotTest : public ::testing::TestWithParam<Kernel> {
   static inline LibvirtHost* host_ = nullptr;
   static inline Swtpm* tpm_ = nullptr;
   static inline DaemonProcess* daemon_ = nullptr;
+  static inline std::map<std::string, std::string> modules_, release_;
+  static inline int taken_ = 0;
+  std::string kept_, kept_pages_;  // files of the last snapshot
   std::string name_;
   std::string shown_;  // what `snapshot capture` told a person
   std::unique_ptr<MemfdGuestMemory> memory_;
@@ -313,8 +404,7 @@ TEST_P(SemanticSnapshotTest, HealthyGuestIsNamedWholeAndHasNoFindings) {
               HasSubstr(fmt::format("also-mapped: process {}", getpid())));
   EXPECT_EQ(taken.state["code_hash"].get<std::string>().size(), 64U)
       << taken.state["code_hash_state"];
-  EXPECT_THAT(taken.state["code_hash_state"].get<std::string>(),
-              HasSubstr("kernel: "));
+  EXPECT_EQ(taken.state["code_hash_state"], "measured");
   for (const char* name : {"text", "tables", "rodata", "modules", "helpers",
                            "tasks", "busybox", "low"}) {
     EXPECT_EQ(taken.region(name)["unavailable"], "") << name;
@@ -334,6 +424,9 @@ TEST_P(SemanticSnapshotTest, HealthyGuestIsNamedWholeAndHasNoFindings) {
   EXPECT_THAT(records["kernel/version"], HasSubstr("Linux version "));
   EXPECT_EQ(records["kernel/release"], taken.state["kernel_release"]);
   EXPECT_EQ(records["syscall/62"], "__x64_sys_kill");
+  EXPECT_EQ(records["code/kernel"].size(), 64U) << records["code/kernel"];
+  EXPECT_EQ(records["code/module/virtio_net"].size(), 64U)
+      << records["code/module/virtio_net"];
   EXPECT_THAT(records["process/1"], HasSubstr("comm=init uid=0"));
 }
 
@@ -355,6 +448,16 @@ TEST_P(SemanticSnapshotTest, AttacksAreNamedInTheNextSnapshot) {
     KernelAttack attack(*memory_);
     testing::PatchFunction(attack, view, "commit_creds");
     const Snapshot taken = ExpectFinding("code-modified", "commit_creds");
+    EXPECT_THAT(Changed(healthy, taken), ElementsAre("code/kernel"));
+    EXPECT_NE(taken.state["code_hash"], healthy.state["code_hash"]);
+  }
+  {
+    KernelAttack attack(*memory_);
+    testing::PatchModule(attack, view, "qemu_fw_cfg", "fw_cfg_sysfs_read_raw");
+    const Snapshot taken =
+        ExpectFinding("code-modified", "qemu_fw_cfg:fw_cfg_sysfs_read_raw");
+    EXPECT_THAT(Changed(healthy, taken),
+                ElementsAre("code/module/qemu_fw_cfg"));
     EXPECT_NE(taken.state["code_hash"], healthy.state["code_hash"]);
   }
   {
@@ -416,9 +519,64 @@ TEST_P(SemanticSnapshotTest, OrdinaryLifeAndARebootRaiseNoAlarm) {
   const Snapshot rebooted = Take();
   EXPECT_EQ(rebooted.state["findings"].size(), 0U) << rebooted.findings();
   EXPECT_EQ(rebooted.state["code_hash"], before.state["code_hash"]);
+  EXPECT_EQ(rebooted.state["code_hash_state"], "measured")
+      << "modules among it";
   EXPECT_NE(rebooted.region("text")["root"], before.region("text")["root"])
       << "KASLR put the same code elsewhere";
+  EXPECT_NE(rebooted.region("modules")["root"],
+            before.region("modules")["root"]);
   EXPECT_THAT(Changed(before, rebooted), IsEmpty());
+}
+
+TEST_P(SemanticSnapshotTest, WhatTheGuestTellsIsComparedWithItsMemory) {
+  Run("sleep 7001 & sleep 7002 & sleep 7003 & rmmod qemu_fw_cfg; sleep 1");
+  Take();
+  const std::string first = kept_;
+  const std::string first_pages = kept_pages_;
+  // Processes and modules come and go between the looks.
+  Run("kill $(pgrep -f 'sleep 7003'); sleep 7004 & rmmod virtio_rng");
+  const std::string nonce = Report("report-1");
+  Run("insmod /lib/modules/qemu_fw_cfg.ko; sleep 7005 & sleep 1");
+  Take(nonce);
+  EXPECT_THAT(Contradictions(first, first_pages, "report-1"), IsEmpty());
+  const std::string second = kept_;
+  const std::string second_pages = kept_pages_;
+
+  // A module that is not in the guest's own /proc/modules, a process that its
+  // `ps` leaves out, and one that is in no list of tasks.
+  KernelView view(*memory_);
+  const auto& all = view.inspection.processes.processes;
+  std::vector<int32_t> sleepers;
+  for (const auto& process : all) {
+    if (process.comm == "sleep" && process.uid == 0) {
+      sleepers.push_back(process.pid);
+    }
+  }
+  ASSERT_GE(sleepers.size(), 3U);
+  const int32_t unlisted = sleepers[0];
+  const int32_t untold = sleepers[1];
+  KernelAttack attack(*memory_);
+  testing::HideModule(attack, view, "qemu_fw_cfg");
+  testing::HideTask(attack, view, unlisted);
+  const std::string filter = fmt::format(" | grep -v '^ *{} '", untold);
+  const std::string before = Report("report-2", filter);
+  Take(before);
+  const std::string third = kept_;
+  const std::string third_pages = kept_pages_;
+  const std::string after = Report("report-3", filter);
+  Take(after);
+  const std::vector<std::string> found =
+      Contradictions(third, third_pages, "report-3", "report-2");
+  EXPECT_THAT(
+      found,
+      ElementsAre(HasSubstr("module/qemu_fw_cfg: expected told of"),
+                  HasSubstr(fmt::format("process/{} (sleep): expected told of",
+                                        untold)),
+                  HasSubstr(fmt::format(
+                      "process/{} (sleep): expected in memory", unlisted))));
+  // Looks that do not follow one another are not compared, and that is said.
+  EXPECT_THAT(Contradictions(second, second_pages, "report-3"),
+              ElementsAre(HasSubstr("guest-report")));
 }
 
 INSTANTIATE_TEST_SUITE_P(Kernels, SemanticSnapshotTest,

@@ -37,7 +37,8 @@ Bytes Word(uint64_t value) {
   return bytes;
 }
 
-KernelView::KernelView(MemfdGuestMemory& memory)
+KernelView::KernelView(MemfdGuestMemory& memory,
+                       std::span<const memory::VcpuState> cpus)
     : reader_(memory, linuxguest::Limits{}) {
   absl::StatusOr<Discovery> found = linuxguest::DiscoverKernel(reader_);
   if (!found.ok() || found->kernel == nullptr) {
@@ -46,7 +47,7 @@ KernelView::KernelView(MemfdGuestMemory& memory)
     std::abort();
   }
   kernel_ = std::move(found->kernel);
-  inspection = linuxguest::InspectKernel(*kernel_, {}).value();
+  inspection = linuxguest::InspectKernel(*kernel_, cpus).value();
 }
 
 uint64_t KernelView::Symbol(std::string_view name) {
@@ -62,10 +63,27 @@ const linuxguest::Module& KernelView::Module(std::string_view name) {
   return found == all.end() ? all.front() : *found;
 }
 
+const linuxguest::Process& KernelView::Task(int32_t pid) {
+  const auto& all = inspection.processes.processes;
+  const auto found = std::find_if(
+      all.begin(), all.end(), [&](const auto& one) { return one.pid == pid; });
+  EXPECT_NE(found, all.end()) << pid;
+  return found == all.end() ? all.front() : *found;
+}
+
 namespace {
 
 uint64_t CodeOfAModule(KernelView& view) {
   return view.inspection.modules.modules.front().parts.at(0).address;
+}
+
+// Takes `entry`, a struct list_head, out of its list.
+void Unlink(KernelAttack& attack, KernelView& view, uint64_t entry) {
+  linuxguest::VirtualReader& reader = view.kernel().reader();
+  const uint64_t next = reader.Pointer(entry).value();
+  const uint64_t previous = reader.Pointer(entry + 8).value();
+  attack.Write(view.kernel(), previous, Word(next));
+  attack.Write(view.kernel(), next + 8, Word(previous));
 }
 
 }  // namespace
@@ -84,18 +102,27 @@ void HookInterrupt(KernelAttack& attack, KernelView& view, uint64_t vector) {
 }
 
 void HideModule(KernelAttack& attack, KernelView& view, std::string_view name) {
-  linuxguest::VirtualReader& reader = view.kernel().reader();
-  const uint64_t entry = view.Module(name).address +
-                         view.kernel().btf().Member("module", "list")->offset;
-  const uint64_t next = reader.Pointer(entry).value();
-  const uint64_t previous = reader.Pointer(entry + 8).value();
-  attack.Write(view.kernel(), previous, Word(next));
-  attack.Write(view.kernel(), next + 8, Word(previous));
+  Unlink(attack, view,
+         view.Module(name).address +
+             view.kernel().btf().Member("module", "list")->offset);
+}
+
+void HideTask(KernelAttack& attack, KernelView& view, int32_t pid) {
+  Unlink(attack, view,
+         view.Task(pid).address +
+             view.kernel().btf().Member("task_struct", "tasks")->offset);
+}
+
+void PatchModule(KernelAttack& attack, KernelView& view,
+                 std::string_view module, std::string_view function) {
+  const auto at = view.Module(module).symbols.Address(function);
+  ASSERT_TRUE(at) << function;
+  attack.Write(view.kernel(), *at, {0xc3});  // ret
 }
 
 void PatchFunction(KernelAttack& attack, KernelView& view,
-                   std::string_view name) {
-  const uint64_t victim = view.Symbol(name);
+                   std::string_view name, uint64_t offset) {
+  const uint64_t victim = view.Symbol(name) + offset;
   Bytes jump = {0xe9};
   const Bytes distance = Word(CodeOfAModule(view) - victim - 5);
   jump.insert(jump.end(), distance.begin(), distance.begin() + 4);
@@ -123,15 +150,12 @@ void MakeDataExecutable(KernelAttack& attack, KernelView& view) {
   const uint64_t value = physical.U64(entry).value();
   ASSERT_EQ(value >> 63, 1U);
   attack.WritePhysical(entry, Word(value << 1 >> 1));
+  attack.Write(view.kernel(), view.Symbol("pm_power_off"), Word(data->address));
 }
 
 void MakeRoot(KernelAttack& attack, KernelView& view, int32_t pid) {
-  const auto& all = view.inspection.processes.processes;
-  const auto victim = std::find_if(
-      all.begin(), all.end(), [&](const auto& one) { return one.pid == pid; });
-  ASSERT_NE(victim, all.end());
   const uint64_t cred =
-      view.kernel().Get(victim->address, "task_struct", "cred").value();
+      view.kernel().Get(view.Task(pid).address, "task_struct", "cred").value();
   const uint64_t uid = view.kernel().btf().Member("cred", "uid")->offset;
   attack.Write(view.kernel(), cred + uid, Bytes(32));
 }

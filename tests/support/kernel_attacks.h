@@ -2,6 +2,7 @@
 #define VMATTEST_TESTS_SUPPORT_KERNEL_ATTACKS_H_
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,13 +39,16 @@ class KernelAttack {
 // 8 bytes, least significant first.
 Bytes Word(uint64_t value);
 
-// One look at the guest, without registers; fails the test if it is no Linux.
+// One look at the guest, with what is known of its registers; fails the test if
+// it is no Linux.
 class KernelView {
  public:
-  explicit KernelView(MemfdGuestMemory& memory);
+  explicit KernelView(MemfdGuestMemory& memory,
+                      std::span<const memory::VcpuState> cpus = {});
   linuxguest::Kernel& kernel() { return *kernel_; }
   [[nodiscard]] uint64_t Symbol(std::string_view name);
   [[nodiscard]] const linuxguest::Module& Module(std::string_view name);
+  [[nodiscard]] const linuxguest::Process& Task(int32_t pid);
   linuxguest::Inspection inspection;
 
  private:
@@ -58,10 +62,16 @@ void HookSystemCall(KernelAttack& attack, KernelView& view, uint64_t number);
 void HookInterrupt(KernelAttack& attack, KernelView& view, uint64_t vector);
 // A module leaves the list that lsmod reads.
 void HideModule(KernelAttack& attack, KernelView& view, std::string_view name);
-// A function begins with a jump into a module.
+// A function begins, or has at `offset`, a jump into a module.
 void PatchFunction(KernelAttack& attack, KernelView& view,
-                   std::string_view name);
-// The first data page of a module may be run.
+                   std::string_view name, uint64_t offset = 0);
+// The first byte of a function of a module is another.
+void PatchModule(KernelAttack& attack, KernelView& view,
+                 std::string_view module, std::string_view function);
+// A process leaves the list of tasks, and runs on.
+void HideTask(KernelAttack& attack, KernelView& view, int32_t pid);
+// The first data page of a module may be run, and one pointer among the
+// kernel's data (pm_power_off) leads there.
 void MakeDataExecutable(KernelAttack& attack, KernelView& view);
 // A process has root's ids.
 void MakeRoot(KernelAttack& attack, KernelView& view, int32_t pid);

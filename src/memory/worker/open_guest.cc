@@ -12,6 +12,7 @@
 #include "kvm/linux/process_scan.h"
 #include "memory/linux/process_ram.h"
 #include "memory/page_grid.h"
+#include "memory/worker/module_files.h"
 #include "memory/worker/read_meaning.h"
 
 namespace vmattest::memory {
@@ -26,6 +27,7 @@ constexpr std::chrono::seconds kBetweenLooks{1};
 constexpr std::chrono::milliseconds kOftenEnough{50};
 constexpr std::chrono::milliseconds kLongestLook{20000};
 constexpr size_t kMaxReason = 200;
+constexpr std::string_view kModuleRecord = "module/";
 
 // Where the worker finds what it is to read.
 enum class From : uint8_t {
@@ -131,6 +133,16 @@ GuestMeaning Unknown(const std::string& why, size_t regions) {
   meaning.code_hash_state = "unavailable: " + why;
   meaning.cpu_state = "unavailable: " + why;
   return meaning;
+}
+
+std::vector<std::string> ModulesOf(const GuestMeaning& meaning) {
+  std::vector<std::string> names;
+  for (const GuestRecord& record : meaning.records) {
+    if (record.name.rfind(kModuleRecord, 0) == 0) {
+      names.push_back(record.name.substr(kModuleRecord.size()));
+    }
+  }
+  return names;
 }
 
 absl::Status WaitABit(const MeasureCall& call) {
@@ -243,6 +255,24 @@ absl::StatusOr<GuestMeaning> OpenGuest::Look(const MeaningRequest& request,
     }
   }
   look.set_kernel_file(!descriptors.empty());
+  if (!limits_.modules.empty()) {
+    // Without the kernel's file nothing is known of modules either.
+    ASSIGN_OR_RETURN(
+        ModuleFiles files,
+        CollectModuleFiles(
+            limits_.modules, release_,
+            look.kernel_file() ? modules_ : std::vector<std::string>()));
+    for (ModuleFiles::File& file : files.files) {
+      internal::ModuleFile& added = *look.add_modules();
+      added.set_name(file.name);
+      added.set_bytes(file.bytes);
+      added.set_problem(file.problem);
+    }
+    look.set_system_map_bytes(files.system_map);
+    if (files.content.valid()) {
+      descriptors.push_back(std::move(files.content));
+    }
+  }
   // Half of what is left: the rest is for measuring.
   const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
       (call.deadline - std::chrono::steady_clock::now()) / 2);
@@ -265,6 +295,21 @@ absl::StatusOr<GuestMeaning> OpenGuest::Look(const MeaningRequest& request,
   return meaning;
 }
 
+absl::StatusOr<GuestMeaning> OpenGuest::LookWithModules(
+    const MeaningRequest& request, const MeasureCall& call) {
+  ASSIGN_OR_RETURN(GuestMeaning meaning, Look(request, call));
+  if (limits_.modules.empty() || !meaning.understood()) {
+    return meaning;
+  }
+  std::vector<std::string> modules = ModulesOf(meaning);
+  if (release_ == meaning.kernel_release && modules_ == modules) {
+    return meaning;
+  }
+  release_ = meaning.kernel_release;
+  modules_ = std::move(modules);
+  return Look(request, call);
+}
+
 absl::StatusOr<GuestMeaning> OpenGuest::Understand(
     const MeaningRequest& request, const MeasureCall& call) {
   if (peeks() && !saved_.valid()) {
@@ -272,14 +317,14 @@ absl::StatusOr<GuestMeaning> OpenGuest::Understand(
                    request.regions.size());
   }
   regions_looked_at_ = request.regions.size();
-  ASSIGN_OR_RETURN(GuestMeaning first, Look(request, call));
+  ASSIGN_OR_RETURN(GuestMeaning first, LookWithModules(request, call));
   // A saved moment has no second one; in it nothing is in the middle of
   // anything for longer than an instant.
   if (first.findings.empty() || saved_.valid()) {
     return first;
   }
   RETURN_IF_ERROR(WaitABit(call));
-  ASSIGN_OR_RETURN(GuestMeaning second, Look(request, call));
+  ASSIGN_OR_RETURN(GuestMeaning second, LookWithModules(request, call));
   return Confirmed(first, std::move(second));
 }
 

@@ -27,6 +27,8 @@ class OpenGuest final : public MeasuredGuest {
     // pages that are kept, 0: none may be.
     std::filesystem::path streams;
     uint64_t max_saved_bytes = 0;
+    std::filesystem::path
+        modules;  // CollectModuleFiles'; empty: there are none
   };
   OpenGuest(Guest guest, hypervisor::GuestControl& control, Limits limits)
       : guest_(std::move(guest)),
@@ -67,6 +69,10 @@ class OpenGuest final : public MeasuredGuest {
       const internal::WorkerRequest& request, const MeasureCall& call);
   absl::StatusOr<GuestMeaning> Look(const MeaningRequest& request,
                                     const MeasureCall& call);
+  // With the files of the modules that it has: once more if it has others than
+  // before.
+  absl::StatusOr<GuestMeaning> LookWithModules(const MeaningRequest& request,
+                                               const MeasureCall& call);
   absl::StatusOr<std::vector<uint8_t>> FetchDigests(uint32_t region,
                                                     uint64_t pages,
                                                     size_t digest_size,
@@ -86,6 +92,9 @@ class OpenGuest final : public MeasuredGuest {
   std::vector<std::string> notes_;
   std::vector<RamSource> blocks_;  // in the layout's order, until attached
   size_t regions_looked_at_ = 0;
+  // Of the last look.
+  std::string release_;
+  std::vector<std::string> modules_;
   UniqueFd peeked_;  // a file with what was shown, at the guest's addresses
   std::vector<AddressRange> peeked_ranges_;
   UniqueFd saved_;  // the pages of a saved moment, while there is one

@@ -18,6 +18,9 @@ constexpr size_t kMaxFindings = 128;
 constexpr int kMaxNotes = 16;
 constexpr size_t kHashSize = 32;
 constexpr size_t kMaxBuildId = 64;
+constexpr const char* kChanging =
+    "unavailable: the text changed while it was looked at";
+constexpr std::string_view kCodeRecord = "code/";
 constexpr std::array<std::string_view, 4> kContents = {"text", "rodata",
                                                        "ro_after_init", "data"};
 constexpr std::array<std::string_view, 5> kSeverities = {
@@ -181,8 +184,12 @@ GuestMeaning Confirmed(const GuestMeaning& first, GuestMeaning second) {
   };
   if (changed(second.findings, first.findings)) {
     second.code_hash.clear();
-    second.code_hash_state =
-        "unavailable: the text changed while it was looked at";
+    second.code_hash_state = kChanging;
+    for (GuestRecord& record : second.records) {
+      if (record.name.rfind(kCodeRecord, 0) == 0) {
+        record.text = kChanging;
+      }
+    }
   }
   std::erase_if(second.findings, [&](const GuestFinding& finding) {
     return !Has(first.findings, finding);

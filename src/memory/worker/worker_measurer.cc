@@ -160,7 +160,7 @@ absl::StatusOr<std::unique_ptr<OpenGuest>> WorkerMeasurer::Find(
       guest, control_,
       OpenGuest::Limits{options_.proc, options_.threads,
                         options_.max_peek_bytes, options_.streams,
-                        options_.max_saved_bytes});
+                        options_.max_saved_bytes, options_.modules});
   ASSIGN_OR_RETURN(open->layout_, LayOut(guest.memory));
   absl::Status direct = options_.only_peek
                             ? absl::FailedPreconditionError("configured")

@@ -36,6 +36,8 @@ class WorkerMeasurer final : public GuestMeasurer {
     // as the VM's UUID meanwhile; how much of a guest's memory may be kept.
     std::filesystem::path streams;
     uint64_t max_saved_bytes = uint64_t{1} << 30;
+    // Files of guests' modules, as /lib/modules; empty: there are none.
+    std::filesystem::path modules;
     bool only_peek = false;  // for tests, and where ptrace is not allowed
   };
   // `pool` runs vmattest-memory-worker. Both outlive the object.

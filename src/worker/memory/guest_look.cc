@@ -7,8 +7,6 @@
 
 #include "fmt/format.h"
 #include "fmt/ranges.h"
-#include "linuxguest/module_image.h"
-#include "linuxguest/text_check.h"
 #include "memory/guest_meaning.h"
 #include "worker/memory/meaning_reply.h"
 
@@ -92,45 +90,16 @@ void AddNotes(std::string_view about, const std::vector<std::string>& texts,
   }
 }
 
-// The kernel's text against the file it was started from.
-absl::Status CheckCode(linuxguest::Kernel& kernel,
-                       const linuxguest::Modules& modules, const Bytes& file,
-                       linuxguest::Findings& findings, MeaningReply& reply) {
-  ASSIGN_OR_RETURN(const linuxguest::KernelImage image,
-                   linuxguest::KernelImage::Parse(file));
-  ASSIGN_OR_RETURN(const linuxguest::AddressNames names,
-                   linuxguest::AddressNames::Make(kernel, modules));
-  ASSIGN_OR_RETURN(const linuxguest::CodeRanges ranges,
-                   linuxguest::ReadCodeRanges(kernel, modules, names));
-  ASSIGN_OR_RETURN(linuxguest::TextCheck check,
-                   linuxguest::CheckKernelText(kernel, names, ranges, image));
+absl::Status AddCode(linuxguest::Kernel& kernel, const CodeFiles& files,
+                     Inspection& inspection, MeaningReply& reply) {
+  ASSIGN_OR_RETURN(CodeCheck check,
+                   CheckCode(kernel, inspection.modules, files));
   std::move(check.findings.begin(), check.findings.end(),
-            std::back_inserter(findings));
-  const Bytes hash = linuxguest::CodeHash(check.code_hash, {});
-  reply.set_code_hash(hash.data(), hash.size());
-  reply.set_code_hash_state(
-      modules.modules.empty()
-          ? "measured"
-          : fmt::format("kernel: its text; the files of {} modules are not "
-                        "known here",
-                        modules.modules.size()));
-  return absl::OkStatus();
-}
-
-absl::Status AddCodeHash(linuxguest::Kernel& kernel,
-                         const linuxguest::Modules& modules,
-                         const absl::StatusOr<Bytes>& image,
-                         linuxguest::Findings& findings, MeaningReply& reply) {
-  const absl::Status checked =
-      image.ok() ? CheckCode(kernel, modules, *image, findings, reply)
-                 : image.status();
-  if (absl::IsUnavailable(checked)) {
-    return checked;
-  }
-  if (!checked.ok()) {
-    reply.set_code_hash_state("unavailable: " +
-                              Printable(std::string(checked.message())));
-  }
+            std::back_inserter(inspection.findings));
+  std::move(check.records.begin(), check.records.end(),
+            std::back_inserter(inspection.records));
+  reply.set_code_hash(check.hash.data(), check.hash.size());
+  reply.set_code_hash_state(Printable(check.state));
   return absl::OkStatus();
 }
 
@@ -217,7 +186,7 @@ absl::Status GuestLook::ResolveAll(const internal::LookAtGuest& request,
 
 absl::Status GuestLook::Understand(const internal::LookAtGuest& request,
                                    std::span<const memory::VcpuState> cpus,
-                                   const absl::StatusOr<Bytes>& image,
+                                   const CodeFiles& files,
                                    MeaningReply& reply) {
   ASSIGN_OR_RETURN(Discovery discovery, linuxguest::DiscoverKernel(*reader_));
   AddNotes("vmcoreinfo", discovery.problems, reply);
@@ -242,8 +211,7 @@ absl::Status GuestLook::Understand(const internal::LookAtGuest& request,
     reply.set_kernel_build_id(build->data(), build->size());
   }
   RETURN_IF_ERROR(ResolveAll(request, inspection, reply));
-  RETURN_IF_ERROR(AddCodeHash(*kernel_, inspection.modules, image,
-                              inspection.findings, reply));
+  RETURN_IF_ERROR(AddCode(*kernel_, files, inspection, reply));
   AddFindings(std::move(inspection.findings), reply);
   AddRecords(inspection.records,
              {request.task_fields().begin(), request.task_fields().end()},
@@ -254,8 +222,7 @@ absl::Status GuestLook::Understand(const internal::LookAtGuest& request,
 
 absl::StatusOr<MeaningReply> GuestLook::Look(
     const internal::LookAtGuest& request,
-    std::span<const memory::VcpuState> cpus,
-    const absl::StatusOr<Bytes>& image) {
+    std::span<const memory::VcpuState> cpus, const CodeFiles& files) {
   linuxguest::Limits limits;
   limits.time =
       std::min(limits.time, std::chrono::milliseconds(request.time_ms()));
@@ -264,7 +231,7 @@ absl::StatusOr<MeaningReply> GuestLook::Look(
   request_ = request;
   reader_.emplace(*ram_, limits);
   MeaningReply reply;
-  const absl::Status status = Understand(request, cpus, image, reply);
+  const absl::Status status = Understand(request, cpus, files, reply);
   if (IsLimit(status)) {
     kernel_.reset();
     reply.Clear();

@@ -12,6 +12,7 @@
 #include "linuxguest/regions.h"
 #include "memory/vcpu_state.h"
 #include "vmattest/internal/worker.pb.h"
+#include "worker/memory/code_check.h"
 
 namespace vmattest::worker {
 
@@ -25,12 +26,10 @@ class GuestLook {
   explicit GuestLook(std::unique_ptr<memory::GuestMemory> ram)
       : ram_(std::move(ram)) {}
 
-  // `cpus`: registers of all vCPUs, or none if nobody tells them. `image`: the
-  // file of the kernel, or why there is none.
+  // `cpus`: registers of all vCPUs, or none if nobody tells them.
   absl::StatusOr<internal::WorkerReply::GuestMeaning> Look(
       const internal::LookAtGuest& request,
-      std::span<const memory::VcpuState> cpus,
-      const absl::StatusOr<Bytes>& image);
+      std::span<const memory::VcpuState> cpus, const CodeFiles& files);
   // Of each region how many parts are not where Look() found them.
   absl::StatusOr<internal::WorkerReply::Moved> LookAgain();
 
@@ -38,7 +37,7 @@ class GuestLook {
   using Resolutions = std::vector<std::vector<linuxguest::Region>>;
   absl::Status Understand(const internal::LookAtGuest& request,
                           std::span<const memory::VcpuState> cpus,
-                          const absl::StatusOr<Bytes>& image,
+                          const CodeFiles& files,
                           internal::WorkerReply::GuestMeaning& meaning);
   absl::Status ResolveAll(const internal::LookAtGuest& request,
                           const linuxguest::Inspection& inspection,

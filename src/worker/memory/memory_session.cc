@@ -31,6 +31,7 @@ constexpr size_t kMaxFetch = size_t{16} << 20;
 constexpr uint64_t kMaxBlockBytes = uint64_t{1} << 46;
 constexpr uint32_t kMaxPageBytes = 2u << 20;
 constexpr size_t kMaxKernelFile = size_t{128} << 20;
+constexpr uint64_t kMaxModuleFiles = uint64_t{128} << 20;
 constexpr size_t kFilePiece = size_t{1} << 20;
 constexpr uint32_t kLastQuery =
     static_cast<uint32_t>(memory::MeaningQuery::What::kProcessAnonymous);
@@ -81,6 +82,64 @@ absl::StatusOr<Bytes> ReadAll(const UniqueFd& file) {
       return bytes;
     }
   }
+}
+
+absl::StatusOr<Bytes> ReadPiece(const UniqueFd& file, uint64_t offset,
+                                uint64_t size) {
+  Bytes bytes(size);
+  for (size_t done = 0; done < size;) {
+    const ssize_t got = pread(file.get(), bytes.data() + done, size - done,
+                              static_cast<off_t>(offset + done));
+    if (got == 0 || (got < 0 && errno != EINTR)) {
+      return Malformed("a file of modules");
+    }
+    done += got > 0 ? static_cast<size_t>(got) : 0;
+  }
+  return bytes;
+}
+
+absl::StatusOr<CodeFiles> ReadCodeFiles(
+    const internal::LookAtGuest& request,
+    const std::vector<UniqueFd>& descriptors) {
+  CodeFiles files{
+      absl::NotFoundError("the file of its kernel is not known to the host"),
+      {},
+      {}};
+  uint64_t total = 0;
+  for (const internal::ModuleFile& module : request.modules()) {
+    if (module.bytes() > kMaxModuleFiles - total) {
+      return Malformed("the size of modules");
+    }
+    total += module.bytes();
+  }
+  if (request.system_map_bytes() > kMaxModuleFiles - total) {
+    return Malformed("the size of System.map");
+  }
+  total += request.system_map_bytes();
+  const size_t kernel = request.kernel_file() ? 1 : 0;
+  if (descriptors.size() != kernel + (total > 0 ? 1 : 0)) {
+    return Malformed("a number of files");
+  }
+  if (request.kernel_file()) {
+    files.kernel = ReadAll(descriptors[0]);
+  }
+  uint64_t offset = 0;
+  for (const internal::ModuleFile& module : request.modules()) {
+    absl::StatusOr<Bytes>& file =
+        files.modules
+            .try_emplace(module.name(), absl::NotFoundError(module.problem()))
+            .first->second;
+    if (module.bytes() > 0) {
+      ASSIGN_OR_RETURN(file,
+                       ReadPiece(descriptors[kernel], offset, module.bytes()));
+      offset += module.bytes();
+    }
+  }
+  if (request.system_map_bytes() > 0) {
+    ASSIGN_OR_RETURN(files.system_map, ReadPiece(descriptors[kernel], offset,
+                                                 request.system_map_bytes()));
+  }
+  return files;
 }
 
 }  // namespace
@@ -301,9 +360,7 @@ absl::StatusOr<WorkerReply> MemorySession::Fetch(
 
 absl::StatusOr<WorkerReply> MemorySession::Look(
     const internal::LookAtGuest& request, std::vector<UniqueFd> descriptors) {
-  if (descriptors.size() != (request.kernel_file() ? 1U : 0U)) {
-    return Malformed("a kernel's file");
-  }
+  ASSIGN_OR_RETURN(const CodeFiles files, ReadCodeFiles(request, descriptors));
   for (const internal::MeaningRegion& region : request.regions()) {
     for (const auto& query : region.queries()) {
       if (query.what() > kLastQuery) {
@@ -315,11 +372,6 @@ absl::StatusOr<WorkerReply> MemorySession::Look(
   ASSIGN_OR_RETURN(
       GuestView view,
       GuestView::Make(request.from_saved() ? saved_ : blocks_, sections));
-  const absl::StatusOr<Bytes> image =
-      request.kernel_file()
-          ? ReadAll(descriptors[0])
-          : absl::NotFoundError(
-                "the file of its kernel is not known to the host");
   look_ = std::make_unique<GuestLook>(
       std::make_unique<ViewMemory>(std::move(view), RamOf(sections)));
   WorkerReply reply;
@@ -328,7 +380,7 @@ absl::StatusOr<WorkerReply> MemorySession::Look(
                                request.from_saved()
                                    ? std::span<const memory::VcpuState>(vcpus_)
                                    : std::span<const memory::VcpuState>(),
-                               image));
+                               files));
   return reply;
 }
 

@@ -168,6 +168,91 @@ TEST(CompareSnapshotTest, ModulesMayComeAndTheirPartsMove) {
   EXPECT_EQ(found[1].kind, Kind::kExpected);
 }
 
+// A module of two pages, whose code hash is `code`; the kernel's is known.
+MadeSnapshot WithModule(const std::string& code) {
+  MadeSnapshot made;
+  auto& region = made.AddRegion("modules", 2, 0x1000000, "high");
+  region.parts = {{.name = "module/virtio/text",
+                   .content = "text",
+                   .address = 0xffffffffc0000000,
+                   .size = 2 * 4096,
+                   .first_page = 0,
+                   .pages = 2}};
+  made.statement.semantics = "linux";
+  made.statement.code_hash = DigestBytes(32, 7);
+  made.pages.records = {{"code/kernel", "ab"},
+                        {"code/module/virtio", code},
+                        {"module/virtio", "listed text=1"}};
+  made.Seal();
+  return made;
+}
+
+TEST(CompareSnapshotTest, ModuleTextIsJudgedByTheModulesCodeHash) {
+  const std::string none = "unavailable: no file of that name";
+  const auto changed = [](const std::string& code) {
+    MadeSnapshot now = WithModule(code);
+    now.ChangePage(0, 1);
+    now.Seal();
+    return now;
+  };
+  const auto same = Compare(WithModule("cd"), changed("cd"));
+  ASSERT_THAT(same, SizeIs(1));
+  EXPECT_EQ(same[0].kind, Kind::kSelfModified);
+  const auto other = Compare(WithModule("cd"), changed("ce"));
+  ASSERT_THAT(other, SizeIs(2));
+  EXPECT_EQ(other[0].kind, Kind::kCode);
+  EXPECT_EQ(other[0].element, "modules: module/virtio/text+0x1000");
+  EXPECT_EQ(other[1].code, "code-hash");
+  EXPECT_EQ(other[1].element, "code/module/virtio");
+  EXPECT_EQ(other[1].severity, Severity::kCritical);
+  const auto unknown = Compare(WithModule(none), changed(none));
+  ASSERT_THAT(unknown, SizeIs(1));
+  EXPECT_EQ(unknown[0].kind, Kind::kCode) << "nobody knows better";
+}
+
+TEST(CompareSnapshotTest, AfterARebootOnlyItsCodeHashTellsOfAModulesText) {
+  const auto moved = [](const std::string& code) {
+    MadeSnapshot now = WithModule(code);
+    now.pages.regions[0].parts[0].address += 0x7000;
+    now.pages.regions[0].ranges = {{0x3000000, 0x3000000 + 2 * 4096}};
+    now.ChangePage(0, 0);
+    now.ChangePage(0, 1);
+    now.Seal();
+    return now;
+  };
+  const auto proved = Compare(WithModule("cd"), moved("cd"));
+  for (const Difference& one : proved) {
+    EXPECT_EQ(one.severity, Severity::kInfo) << one.element;
+  }
+  const std::string none = "unavailable: no file of that name";
+  const auto unknown = Compare(WithModule(none), moved(none));
+  ASSERT_THAT(unknown, SizeIs(1));
+  EXPECT_EQ(unknown[0].kind, Kind::kUnmeasured);
+  EXPECT_EQ(unknown[0].severity, Severity::kHigh);
+  const auto lost = Compare(WithModule("cd"), moved(none));
+  ASSERT_THAT(lost, SizeIs(2));
+  EXPECT_EQ(lost[1].code, "memory-unavailable");
+  EXPECT_EQ(lost[1].kind, Kind::kUnmeasured);
+}
+
+TEST(CompareSnapshotTest, AnotherModuleIsNoOtherCodeHash) {
+  MadeSnapshot now = WithModule("cd");
+  now.statement.code_hash = DigestBytes(32, 8);
+  now.pages.records.push_back({"code/module/fresh", "ef"});
+  now.Seal();
+  const auto found = Compare(WithModule("cd"), now);
+  ASSERT_THAT(found, SizeIs(1));
+  EXPECT_EQ(found[0].kind, Kind::kExpected);
+  EXPECT_EQ(found[0].element, "code/module/fresh");
+  now.pages.records[0].text = "ac";
+  now.Seal();
+  auto other = Compare(WithModule("cd"), now);
+  SortByGravity(other);
+  EXPECT_EQ(other[0].code, "code-hash");
+  EXPECT_EQ(other[0].element, "code/kernel");
+  EXPECT_EQ(other[0].severity, Severity::kCritical);
+}
+
 TEST(CompareSnapshotTest, RecordsAreNamedByEntryAndField) {
   MadeSnapshot now = Kernel();
   now.pages.records[1].text = "0xffffffffc0001000";

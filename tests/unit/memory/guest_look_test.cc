@@ -60,7 +60,7 @@ class GuestLookTest : public ::testing::Test {
     query.set_pattern(pattern);
   }
   absl::StatusOr<MeaningReply> Look() {
-    return look_->Look(request_, {}, absl::NotFoundError("no file"));
+    return look_->Look(request_, {}, {absl::NotFoundError("no file"), {}, {}});
   }
 
   SmallKernel guest_;

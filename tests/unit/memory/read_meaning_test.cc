@@ -120,12 +120,15 @@ TEST(Confirmed, TellsOnlyWhatBothLooksSaw) {
 TEST(Confirmed, HasNoCodeHashOfTextInTheMiddleOfAChange) {
   GuestMeaning first;
   first.code_hash = std::vector<uint8_t>(32, 1);
+  first.records = {{"code/kernel", "01"}, {"module/a", "listed"}};
   GuestMeaning second = first;
   second.findings = {{"code-modified", "critical", "schedule+0x5", "", ""}};
   const GuestMeaning told = Confirmed(first, second);
   EXPECT_THAT(told.findings, IsEmpty());
   EXPECT_THAT(told.code_hash, IsEmpty());
   EXPECT_THAT(told.code_hash_state, HasSubstr("changed while"));
+  EXPECT_EQ(told.records[0].text, told.code_hash_state);
+  EXPECT_EQ(told.records[1].text, "listed");
 }
 
 }  // namespace

@@ -66,12 +66,14 @@ class SnapshotComparerTest : public ::testing::Test {
   SnapshotComparer::Request Asked() {
     return {.evidence = Evidence(),
             .nonce = {},
+            .guest_report = {},
             .caller = "host",
             .may = VerifierRig::AllVms,
             .host_id = builder_.header.host_id};
   }
-  SnapshotComparer::Result Compare() {
-    const auto begun = rig_.comparer.Begin(Asked());
+  SnapshotComparer::Result Compare() { return Compare(Asked()); }
+  SnapshotComparer::Result Compare(const SnapshotComparer::Request& asked) {
+    const auto begun = rig_.comparer.Begin(asked);
     EXPECT_THAT(begun, IsOk());
     if (!begun.ok()) {
       return {};
@@ -130,6 +132,47 @@ TEST_F(SnapshotComparerTest, WhatChangedIsNamedAndScored) {
   EXPECT_EQ(result.decision.reasons[2].element, "syscall/62");
   EXPECT_THAT(result.decision.reasons[2].found,
               HasSubstr("elsewhere [critical, code]"));
+}
+
+// A module that the guest does not tell of, although it was there before and
+// after; what it told before this verifier knew the snapshot before counts not.
+TEST_F(SnapshotComparerTest, AGuestIsHeldToWhatItsMemorySays) {
+  now_.pages.records = {{"module/evil", "listed text=1"},
+                        {"module/virtio", "listed text=1"}};
+  ASSERT_THAT(Approve(Draft()), IsOk());
+  baseline::GuestReport report;
+  report.vm_uuid = builder_.header.vm_uuid;
+  report.modules = {"virtio"};
+  const auto ask_after = [&](const Bytes& evidence) {
+    report.after = Hash(HashAlgorithm::kSha256,
+                        wire::ParseEvidence(evidence)->envelope.payload);
+    builder_.header.nonce = NonceOf(report);
+  };
+  ask_after(Evidence());
+  SnapshotComparer::Request asked = Asked();
+  asked.guest_report = Encode(report);
+  const auto unknown = Compare(asked);
+  EXPECT_TRUE(unknown.decision.trusted);
+  ASSERT_THAT(unknown.differences, SizeIs(1));
+  EXPECT_EQ(unknown.differences[0].code, "cross-view-order");
+
+  ask_after(asked.evidence);  // it knows that one now
+  asked = Asked();
+  asked.guest_report = Encode(report);
+  const auto hidden = Compare(asked);
+  EXPECT_EQ(Code(hidden), "baseline-score");
+  ASSERT_THAT(hidden.decision.reasons, SizeIs(2));
+  EXPECT_EQ(hidden.decision.reasons[1].code, "cross-view-modules");
+  EXPECT_EQ(hidden.decision.reasons[1].element, "module/evil");
+
+  report.modules = {"evil", "virtio"};
+  ask_after(asked.evidence);
+  asked = Asked();
+  asked.guest_report = Encode(report);
+  EXPECT_EQ(Code(Compare(asked)), "trusted");
+  asked.guest_report.pop_back();
+  EXPECT_THAT(rig_.comparer.Begin(asked),
+              StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 TEST_F(SnapshotComparerTest, WithoutABaselineNothingIsTrusted) {
