@@ -61,8 +61,11 @@ class LedgerCommandTest : public ::testing::Test {
                                        .witnesses = {witness_},
                                        .memory = memory,
                                        .clock = clock});
-    EXPECT_THAT(checkpointer.Round(), IsOk());
+    const absl::Status round = checkpointer.Round();
     const auto fork = checkpointer.state().fork;
+    EXPECT_EQ(round.code(),
+              fork ? absl::StatusCode::kDataLoss : absl::StatusCode::kOk)
+        << round;
     if (fork) {
       Write("proof", tlog::EncodeForkProof(*fork));
     }
@@ -128,6 +131,7 @@ TEST_F(LedgerCommandTest, AForksProofIsConfirmed) {
   MakeLedger("ledger.db", rig_);
   LedgerRig other;
   MakeLedger("other.db", other);
+  ASSERT_TRUE(std::filesystem::exists(Path("proof")));
   EXPECT_EQ(RunLedgerCheckProof(
                 {.file = Path("proof"), .policy = Path("policy"), .json = true},
                 out_, err_),
