@@ -33,6 +33,21 @@ std::string More(size_t reasons) {
   return reasons > 1 ? fmt::format(" (and {} more)", reasons - 1) : "";
 }
 
+std::string Refused(const Reason& reason, const std::string& fix) {
+  const std::string sentence =
+      fmt::format("{} [{}]", Sentence(reason), Shown(reason.code));
+  return fix.empty() ? sentence : sentence + "; to pass: " + Shown(fix);
+}
+
+Judgement NotApproved(const std::vector<std::string>& sentences) {
+  if (sentences.empty()) {
+    return Deny("gate-refused", "the verifier refuses it without a reason");
+  }
+  return Deny("gate-refused",
+              fmt::format("not what was approved: {}{}", sentences.front(),
+                          More(sentences.size())));
+}
+
 }  // namespace
 
 Judgement Allow(Basis basis, std::string ear) {
@@ -74,20 +89,20 @@ Judgement DenyFor(const token::Ear& ear) {
   std::vector<std::string> sentences;
   for (const auto& [name, part] : ear.submodules) {
     for (size_t i = 0; i < part.reasons.size(); ++i) {
-      std::string sentence = fmt::format("{} [{}]", Sentence(part.reasons[i]),
-                                         Shown(part.reasons[i].code));
-      if (i < part.fixes.size() && !part.fixes[i].empty()) {
-        sentence += "; to pass: " + Shown(part.fixes[i]);
-      }
-      sentences.push_back(std::move(sentence));
+      sentences.push_back(Refused(part.reasons[i], i < part.fixes.size()
+                                                       ? part.fixes[i]
+                                                       : std::string()));
     }
   }
-  if (sentences.empty()) {
-    return Deny("gate-refused", "the verifier refuses it without a reason");
+  return NotApproved(sentences);
+}
+
+Judgement DenyFor(std::span<const reference::Finding> findings) {
+  std::vector<std::string> sentences;
+  for (const reference::Finding& finding : findings) {
+    sentences.push_back(Refused(finding.reason, finding.fix));
   }
-  return Deny("gate-refused",
-              fmt::format("not what was approved: {}{}", sentences.front(),
-                          More(sentences.size())));
+  return NotApproved(sentences);
 }
 
 }  // namespace vmattest::gate

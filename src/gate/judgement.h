@@ -1,11 +1,13 @@
 #ifndef VMATTEST_GATE_JUDGEMENT_H_
 #define VMATTEST_GATE_JUDGEMENT_H_
 
+#include <span>
 #include <string>
 #include <string_view>
 
 #include "base/status.h"
 #include "gate/protocol/messages.h"
+#include "reference/reference.h"
 #include "token/ear.h"
 #include "vmattest/types/verdict.h"
 
@@ -35,6 +37,8 @@ Judgement DenyFor(const Verdict& verdict);
 // Of a verifier's refusal, "gate-refused": the leaf, what was approved, what
 // was found, and the smallest change that would pass.
 Judgement DenyFor(const token::Ear& ear);
+// The same of demands that are not met; at least one.
+Judgement DenyFor(std::span<const reference::Finding> findings);
 
 }  // namespace vmattest::gate
 

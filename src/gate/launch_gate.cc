@@ -9,6 +9,7 @@
 #include "fmt/format.h"
 #include "gate/baseline.h"
 #include "gate/running_check.h"
+#include "measurement/arrived_xml.h"
 #include "measurement/live_xml.h"
 #include "measurement/xml_element.h"
 
@@ -143,43 +144,37 @@ Judgement LaunchGate::JudgeOperation(const Launch& launch,
   if (operation == "restore") {
     return JudgeRestore(launch, session);
   }
+  if (operation == "migrate") {
+    return JudgeMigrate(launch, session);
+  }
   return JudgePrepare(launch, session);
 }
 
 Judgement LaunchGate::JudgePrepare(const Launch& launch,
                                    LaunchSession& session) {
-  const bool migrating = launch.call.operation == "migrate";
-  if (migrating) {
-    session.incoming = true;
-    session.image.reset();
-    session.image_xml.clear();
-  } else {
-    LaunchSession fresh;
-    fresh.vm_name = session.vm_name;
-    fresh.mode = session.mode;
-    // Of the operation that led to this launch.
-    fresh.incoming = session.incoming && !session.prepared;
-    fresh.break_glass = session.break_glass && !session.prepared;
-    fresh.granted = session.granted;
-    // Not if that restore came to nothing and this is another launch.
-    if (!session.prepared && session.image &&
-        IsImageUnchanged(launch, session)) {
-      fresh.image = std::move(session.image);
-      fresh.prepare_xml = std::move(session.image_xml);
-    } else {
-      fresh.prepare_xml = launch.call.xml;
-    }
-    fresh.prepared = true;
-    session = std::move(fresh);
+  LaunchSession fresh;
+  fresh.vm_name = session.vm_name;
+  fresh.mode = session.mode;
+  // Of the operation that led to this launch.
+  if (session.incoming && !session.prepared) {
+    fresh.incoming = true;
+    fresh.arrived_xml = std::move(session.arrived_xml);
   }
+  fresh.break_glass = session.break_glass && !session.prepared;
+  fresh.granted = session.granted;
+  // Not if that restore came to nothing and this is another launch.
+  if (!session.prepared && session.image && IsImageUnchanged(launch, session)) {
+    fresh.image = std::move(session.image);
+    fresh.prepare_xml = std::move(session.image_xml);
+  } else {
+    fresh.prepare_xml = launch.call.xml;
+  }
+  fresh.prepared = true;
+  session = std::move(fresh);
   if (std::optional<Judgement> outside = CheckStore(launch.call.xml)) {
     return *std::move(outside);
   }
-  // What was saved carries what libvirt filled in when it ran.
-  const absl::StatusOr<std::string> xml =
-      session.image
-          ? measurement::AsDefined(launch.call.xml, session.prepare_xml)
-          : launch.call.xml;
+  const absl::StatusOr<std::string> xml = PreparedXml(launch, session);
   if (!xml.ok()) {
     return DenyFor("gate-measuring", "measuring", xml.status());
   }
@@ -192,10 +187,26 @@ Judgement LaunchGate::JudgePrepare(const Launch& launch,
     return DenyFor("gate-measuring", "measuring", measured.status());
   }
   session.config_root = measured->measurement.tree.root;
-  if (!migrating && LeavesFirmwareOpen(measured->measurement.tree.leaves)) {
+  if (LeavesFirmwareOpen(measured->measurement.tree.leaves)) {
     return Allow(Basis::kDeferred);
   }
   return JudgeMeasured(launch, *measured, *clock);
+}
+
+// What was saved, or ran on another host, carries what libvirt filled in then.
+absl::StatusOr<std::string> LaunchGate::PreparedXml(
+    const Launch& launch, LaunchSession& session) const {
+  if (session.image) {
+    return measurement::AsDefined(launch.call.xml, session.prepare_xml);
+  }
+  if (session.incoming) {
+    ASSIGN_OR_RETURN(
+        const std::string defined,
+        measurement::AsDefined(launch.call.xml, session.arrived_xml));
+    ASSIGN_OR_RETURN(session.prepare_xml, measurement::AsBeforeMigration(
+                                              defined, parts_.make_parser));
+  }
+  return session.prepare_xml;
 }
 
 Judgement LaunchGate::JudgeStart(const Launch& launch, LaunchSession& session) {
@@ -385,8 +396,7 @@ bool LaunchGate::BreaksGlass(const Launch& launch, LaunchSession& session) {
 void LaunchGate::Remember(const Launch& launch, LaunchSession session,
                           bool allowed) {
   const std::string& operation = launch.call.operation;
-  // `restore` comes also for a VM that runs: libvirt refuses that itself.
-  if (launch.uuid.empty() || (operation == "restore" && Runs(launch.uuid))) {
+  if (launch.uuid.empty() || IsAskedInVain(launch)) {
     return;
   }
   if (!allowed) {

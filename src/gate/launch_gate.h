@@ -45,8 +45,8 @@ namespace vmattest::gate {
 //
 // `prepare` is the first binding look, `start` (everything is ready, QEMU does
 // not run yet) the second, on what libvirt filled in meanwhile; `started` looks
-// at the process. `restore` asks whether the saved memory is known, `migrate`
-// only refuses early. Whatever cannot be
+// at the process. `restore` asks whether the saved memory is known; `migrate`
+// only refuses early what differs, of what its XML has. Whatever cannot be
 // decided is refused where the mode is enforce, with a code and a sentence of
 // its own. Callable from any thread; blocks until `deadline` at most, but for
 // reading files.
@@ -118,8 +118,15 @@ class LaunchGate {
   Judgement JudgePrepare(const Launch& launch, LaunchSession& session);
   Judgement JudgeStart(const Launch& launch, LaunchSession& session);
   Judgement JudgeStarted(const Launch& launch, LaunchSession& session);
-  // launch_memory.cc: saved memory, and disks.
+  absl::StatusOr<std::string> PreparedXml(const Launch& launch,
+                                          LaunchSession& session) const;
+  // launch_migrate.cc.
+  Judgement JudgeMigrate(const Launch& launch, LaunchSession& session);
   bool Runs(const std::string& vm_uuid) const;
+  // `restore` and `migrate` come also for a VM that runs: libvirt refuses that
+  // itself, and the VM goes on.
+  bool IsAskedInVain(const Launch& launch) const;
+  // launch_memory.cc: saved memory, and disks.
   Judgement JudgeRestore(const Launch& launch, LaunchSession& session);
   bool IsImageUnchanged(const Launch& launch,
                         const LaunchSession& session) const;

@@ -58,11 +58,6 @@ Judgement DenyImage(const SavedImages::Found& found) {
 
 }  // namespace
 
-bool LaunchGate::Runs(const std::string& vm_uuid) const {
-  const std::optional<LaunchSession> session = parts_.sessions.Find(vm_uuid);
-  return session && session->running;
-}
-
 void LaunchGate::Ended(const GateCall& call, const std::string& vm_uuid) {
   const std::vector<HandedFile> images = OfRole(call, kSavedImage);
   const std::vector<HandedFile> vtpm = OfRole(call, kVtpmState);

@@ -30,6 +30,7 @@ struct LaunchSession {
   bool start_allowed = false;
   bool running = false;
   bool incoming = false;     // `migrate` was let in before
+  std::string arrived_xml;   // as of that: how the VM was defined elsewhere
   bool break_glass = false;  // an order was used for this launch
   bool drifted = false;      // a difference was found, and told
   // This daemon starts it, paused; and has looked at what was started.

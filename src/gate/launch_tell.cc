@@ -10,9 +10,8 @@ namespace vmattest::gate {
 GateReply LaunchGate::Tell(const Launch& launch, const LaunchSession& session,
                            GateReply reply) {
   const std::string& operation = launch.call.operation;
-  const bool asked_in_vain = operation == "restore" && Runs(launch.uuid);
-  if (parts_.ledger == nullptr || launch.uuid.empty() || asked_in_vain ||
-      (reply.allowed && operation != "start")) {
+  if (parts_.ledger == nullptr || launch.uuid.empty() ||
+      IsAskedInVain(launch) || (reply.allowed && operation != "start")) {
     return reply;
   }
   const auto& reference = launch.policy.reference;

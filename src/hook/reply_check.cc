@@ -50,9 +50,9 @@ Verdict CheckReply(const gate::GateCall& call, const gate::GateReply& reply,
     return Pass();
   }
   const std::string basis(gate::ToString(reply.basis));
-  const bool deferred_elsewhere = reply.basis == Basis::kDeferred &&
-                                  call.operation != "prepare" &&
-                                  call.operation != "restore";
+  const bool deferred_elsewhere =
+      reply.basis == Basis::kDeferred && call.operation != "prepare" &&
+      call.operation != "restore" && call.operation != "migrate";
   const bool told_of_gated =
       reply.basis == Basis::kNotGated && gate::IsGated(call.operation);
   if (deferred_elsewhere || told_of_gated ||

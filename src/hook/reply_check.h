@@ -22,7 +22,8 @@ std::string UuidOf(std::string_view xml);
 // what it rests on) the verdict genuine, of this VM and host, affirming, not
 // expired, and with this call's nonce unless it is a kept one. A refusal that
 // is genuine is trusted here: what to do with it is the reply's matter.
-// `deferred` goes for `prepare` and `restore` alone, which `start` follows.
+// `deferred` goes for `prepare`, `restore` and `migrate` alone, which `start`
+// follows.
 // Reason codes: "reply-signature", "reply-basis" (not accepted here, or for
 // this operation), "reply-vm", "reply-verdict" (and those of token/ear.h),
 // "reply-host".

@@ -41,7 +41,8 @@ class Homes {
   };
   // Asks the ledger, and notes what it says. Blocks until `deadline`.
   Home Find(const Uuid& vm, const std::string& self, MonotonicTime deadline);
-  // The ledger said so now.
+  // The ledger said so now. A record of the last minute that says the same
+  // stays as it is.
   absl::Status Note(const Uuid& vm, const LedgerPort::Vm& said,
                     const std::string& self);
   // Asks again about the record that is the oldest, if it is half over.

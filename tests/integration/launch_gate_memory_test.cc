@@ -1,5 +1,5 @@
-// What a VM leaves behind when it stops, on real parts: saved memory (rule
-// S12) and disks.
+// What a VM goes on from, on real parts: saved memory (rule S12), disks, and
+// another host.
 #include <csignal>
 
 #include "integration/launch_gate_bed.h"
@@ -260,6 +260,78 @@ TEST_F(LaunchGateMemoryTest, ADiskThatWasChangedWhileTheVmWasOffIsNamed) {
   daemon_->Start();
   ASSERT_TRUE(daemon_->AwaitServing()) << daemon_->log();
   EXPECT_THAT(LaunchGateBed::Start(), HasSubstr("gate-disk-no-record"));
+}
+
+// Two libvirtds; the gate is where the VM goes.
+class LaunchGateMigrationTest : public LaunchGateMemoryTest {
+ protected:
+  static GateVm Approved() {
+    GateVm vm = WithPassword();
+    vm.devices +=
+        "<rng model='virtio'><backend model='random'>/dev/urandom</backend>"
+        "</rng>";
+    return vm;
+  }
+  // libvirt shows it to the hook at `migrate` alone.
+  static GateVm WithPassword() {
+    GateVm vm;
+    vm.devices = "<graphics type='vnc' autoport='yes' passwd='letmein'/>";
+    return vm;
+  }
+  void SetUp() override {
+    LaunchGateMemoryTest::SetUp();
+    if (!IsSkipped()) {
+      ASSERT_OK_AND_ASSIGN(source_, testing::LibvirtHost::Up("gate-source"));
+    }
+  }
+  // Runs the VM on the other host and has it come here; virsh's error.
+  std::string Move(const GateVm& vm) {
+    Write("there.xml", Xml(vm));
+    EXPECT_THAT(source_->Virsh({"create", File("there.xml")}), IsOk());
+    const auto moved =
+        source_->Virsh({"migrate", "--live", "--unsafe", "web", host_->uri(),
+                        "unix://" + File("move.sock").string()});
+    return moved.ok() ? "" : std::string(moved.status().message());
+  }
+  void ExpectRefused(const GateVm& vm, const char* operation,
+                     const char* leaf) {
+    const std::string error = Move(vm);
+    EXPECT_THAT(error, HasSubstr(std::string("refused at ") + operation))
+        << daemon_->log();
+    EXPECT_THAT(error, HasSubstr(leaf));
+    EXPECT_THAT(State(), HasSubstr("shut off"));
+    EXPECT_THAT(source_->Virsh({"domstate", "web"}).value_or("gone"),
+                HasSubstr("running"));
+    EXPECT_THAT(source_->Virsh({"destroy", "web"}), IsOk());
+  }
+  std::unique_ptr<testing::LibvirtHost> source_;
+};
+
+TEST_F(LaunchGateMigrationTest, AMigrationIsDecidedWhereItGoes) {
+  InstallHook();
+  Approve(Approved(), LeaveDiskOpen);
+  GateVm other = Approved();
+  other.cmdline = "quiet init=/bin/sh";
+  ExpectRefused(other, "migrate", "os/cmdline");
+  other = Approved();
+  other.mac = "52:54:00:00:00:02";
+  ExpectRefused(other, "migrate", "52:54:00:00:00:02");
+  other = Approved();
+  other.devices += "<watchdog model='i6300esb' action='reset'/>";
+  ExpectRefused(other, "migrate", "watchdog");
+  // What is lacking may be libvirt's doing; at `prepare` it is not.
+  ExpectRefused(WithPassword(), "prepare", "rng");
+
+  EXPECT_EQ(Move(Approved()), "") << daemon_->log();
+  EXPECT_THAT(State(), HasSubstr("running"));
+  EXPECT_THAT(source_->Virsh({"list", "--all", "--name"}).value_or("web"),
+              ::testing::Not(HasSubstr("web")));
+  EXPECT_THAT(daemon_->log(), HasSubstr("operation=\"migrate\" mode="
+                                        "\"enforce\" basis=\"deferred\""));
+  // It is compared from now on, as what started here.
+  EXPECT_EQ(daemon_->log().find("not what was approved any more"),
+            std::string::npos)
+      << daemon_->log();
 }
 
 }  // namespace

@@ -76,8 +76,8 @@ enum class Basis : uint8_t {
   kNone,         // it may not
   kVerdict,      // a verdict that was made for this call: its nonce is in it
   kKeptVerdict,  // one from before that still holds (rule S16)
-  kDeferred,     // `prepare`: libvirt chooses firmware later; `restore`: the
-                 // image is known; `start` decides
+  kDeferred,     // `start` decides: firmware is open (`prepare`), the image is
+                 // known (`restore`), what is there is right (`migrate`)
   kWarn,         // mode warn: refused, but let through
   kLearn,        // mode learn
   kBreakGlass,   // a signed order

@@ -61,6 +61,16 @@ TEST_F(LaunchLedgerTest, AStartThatIsLetInIsToldOnceWithItsRoot) {
   EXPECT_FALSE(ledger_.told[0].ear.empty());
 }
 
+TEST_F(LaunchLedgerTest, AMigrationIsToldWhenItStartsAndNotBefore) {
+  bed_.Approve("web", GateMode::kEnforce);
+  EXPECT_EQ(bed_.Ask("web", "migrate").basis, Basis::kDeferred);
+  EXPECT_TRUE(bed_.Ask("web", "prepare").allowed);
+  EXPECT_TRUE(ledger_.told.empty());
+  EXPECT_TRUE(bed_.Ask("web", "start").allowed);
+  ASSERT_EQ(ledger_.told.size(), 1U);
+  EXPECT_TRUE(ledger_.told[0].allowed);
+}
+
 TEST_F(LaunchLedgerTest, ARefusalIsToldWithItsCode) {
   EXPECT_FALSE(bed_.Ask("stranger", "prepare").allowed);
   ASSERT_EQ(ledger_.told.size(), 1U);

@@ -163,11 +163,16 @@ TEST_F(ReplyCheckTest, WhatTheHooksOwnFileDoesNotAcceptIsRefused) {
   EXPECT_EQ(Code(Reply(Basis::kWarn)), "");
 }
 
-TEST_F(ReplyCheckTest, DeferringIsForPrepareAloneAndGatedIsNeverNotGated) {
-  EXPECT_EQ(Code(Reply(Basis::kDeferred)), "");
+TEST_F(ReplyCheckTest, DeferringIsForWhatStartFollowsAndGatedIsNeverNotGated) {
   EXPECT_EQ(Code(Reply(Basis::kNotGated)), "reply-basis");
-  call_.operation = "start";
-  EXPECT_EQ(Code(Reply(Basis::kDeferred)), "reply-basis");
+  for (const char* operation : {"prepare", "restore", "migrate"}) {
+    call_.operation = operation;
+    EXPECT_EQ(Code(Reply(Basis::kDeferred)), "") << operation;
+  }
+  for (const char* operation : {"start", "started"}) {
+    call_.operation = operation;
+    EXPECT_EQ(Code(Reply(Basis::kDeferred)), "reply-basis") << operation;
+  }
 }
 
 TEST_F(ReplyCheckTest, TheUuidIsTheXmlsFirstAndNotWhatTheDaemonSays) {

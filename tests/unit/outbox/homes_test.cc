@@ -80,6 +80,29 @@ TEST_F(S20_OneHome, ARecordGoesWhenTheLedgerNamesAnother) {
   EXPECT_FALSE(here_.file().FindHome(VmNumber(1))->has_value());
 }
 
+TEST_F(S20_OneHome, IsWrittenAnewOnlyIfItSaysSomethingElseOrIsAMinuteOld) {
+  const auto kept = [this] { return **here_.file().FindHome(VmNumber(1)); };
+  LedgerPort::Vm said{.home = "h1", .epoch = kept().epoch};
+  const auto note = [&] { return here_.homes().Note(VmNumber(1), said, "h1"); };
+  const int64_t first = kept().as_of_ms;
+  clock_.Advance(std::chrono::seconds(59));
+  ASSERT_THAT(note(), IsOk());
+  EXPECT_EQ(kept().as_of_ms, first);
+  clock_.Advance(std::chrono::seconds(1));
+  ASSERT_THAT(note(), IsOk());
+  EXPECT_EQ(kept().as_of_ms, first + 60'000);
+
+  ++said.epoch;
+  ASSERT_THAT(note(), IsOk());
+  EXPECT_EQ(kept().epoch, said.epoch);
+  // One that somebody wrote is no reason to leave it.
+  OutboxFile::Home forged = kept();
+  forged.signature = Bytes(64, 7);
+  ASSERT_THAT(here_.file().PutHome(VmNumber(1), forged), IsOk());
+  ASSERT_THAT(note(), IsOk());
+  EXPECT_NE(kept().signature, forged.signature);
+}
+
 TEST_F(S20_OneHome, SecondAllowedLaunchElsewhereIsRefusedByTheLedger) {
   ASSERT_OK_AND_ASSIGN(const int64_t id,
                        there_.box().Launch(Decision(1, true), true));
