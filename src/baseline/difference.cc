@@ -39,9 +39,11 @@ bool IsKernels(const Part& part) {
   return part.name.rfind("kernel/", 0) == 0 ||
          part.name.rfind("symbol/", 0) == 0;
 }
-bool IsModules(const Part& part) { return part.name.rfind("module/", 0) == 0; }
-bool IsHashedCode(const Part& part) {
-  return IsKernels(part) || IsModules(part);
+bool IsModule(const Part& part) { return part.name.rfind("module/", 0) == 0; }
+// Whether only the code hash tells that it is the same after it was relocated:
+// text, and all that came with a module, which anybody may load.
+bool NeedsCodeHash(const Part& part) {
+  return IsModule(part) || (IsKernels(part) && part.content == "text");
 }
 
 Kind KindOf(const Part& part, bool same_code) {
@@ -231,13 +233,11 @@ class RegionNamer {
     }
     // A module is also loaded anew without a reboot, and in a region of its
     // own.
-    if (!rebooted && !(IsModules(before) && before.address != after.address)) {
+    if (!rebooted && !(IsModule(before) && before.address != after.address)) {
       AddPart(before, first.value_or(common), differ);
       return;
     }
-    // Relocated: only the code hash tells of text.
-    const bool proved =
-        before.content != "text" || !IsHashedCode(before) || SameCode(before);
+    const bool proved = !NeedsCodeHash(before) || SameCode(before);
     Difference difference =
         Make(reason::kMemory, proved ? Kind::kPerBoot : Kind::kUnmeasured,
              before.name, differ);

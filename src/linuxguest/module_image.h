@@ -10,7 +10,7 @@
 
 namespace vmattest::linuxguest {
 
-// A module's file (.ko, not compressed) laid out and linked as the kernel does
+// A module's file (.ko, unpacked) laid out and linked as the kernel does
 // it (layout_sections and apply_relocate_add of kernel/module) at the addresses
 // that the guest gave it.
 struct LinkedModule {

@@ -10,8 +10,8 @@ packages_build=(
   libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
   libspdlog-dev libfmt-dev nlohmann-json3-dev libyaml-cpp-dev libcli11-dev
   libsqlite3-dev libcurl4-openssl-dev libsystemd-dev libxml2-dev librust-blake3-dev
-  liblz4-dev libzstd-dev libseccomp-dev libext2fs-dev libnbd-dev libtsk-dev librpm-dev
-  prometheus-cpp-dev
+  liblz4-dev liblzma-dev libzstd-dev libseccomp-dev libext2fs-dev libnbd-dev libtsk-dev
+  librpm-dev prometheus-cpp-dev
 )
 # A private libvirt, a software TPM and a guest.
 packages_bed=(

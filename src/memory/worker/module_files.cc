@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <system_error>
@@ -19,6 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kSuffix = ".ko";
+constexpr std::string_view kReadable[] = {".ko", ".ko.xz", ".ko.zst"};
 constexpr const char* kSystemMap = "System.map";
 constexpr size_t kMostEntries = 1u << 16;  // of the folder
 constexpr size_t kPiece = 1u << 20;
@@ -40,6 +42,21 @@ std::optional<fs::path> FolderOf(const fs::path& folder,
   return std::nullopt;
 }
 
+// Where ".ko" begins, which nothing follows or "." and a compression; npos.
+size_t SuffixOf(const std::string& name) {
+  const size_t at = name.rfind(kSuffix);
+  return at != std::string::npos && (at + kSuffix.size() == name.size() ||
+                                     name[at + kSuffix.size()] == '.')
+             ? at
+             : std::string::npos;
+}
+
+bool IsReadable(const std::string& name) {
+  return std::find(std::begin(kReadable), std::end(kReadable),
+                   std::string_view(name).substr(SuffixOf(name))) !=
+         std::end(kReadable);
+}
+
 Paths FindModules(const fs::path& folder) {
   Paths found;
   std::error_code error;
@@ -48,13 +65,14 @@ Paths FindModules(const fs::path& folder) {
        !error && entry != end && seen < kMostEntries;
        entry.increment(error), ++seen) {
     std::string name = entry->path().filename();
-    const size_t suffix = name.rfind(kSuffix);
-    if (suffix != std::string::npos &&
-        (suffix + kSuffix.size() == name.size() ||
-         name[suffix + kSuffix.size()] == '.')) {
+    const size_t suffix = SuffixOf(name);
+    if (suffix != std::string::npos) {
       name.resize(suffix);
       std::replace(name.begin(), name.end(), '-', '_');
-      found.emplace(name, entry->path());
+      const auto [at, added] = found.emplace(name, entry->path());
+      if (!added && entry->path().extension() == kSuffix) {
+        at->second = entry->path();
+      }
     }
   }
   return found;
@@ -126,9 +144,9 @@ absl::StatusOr<ModuleFiles> CollectModuleFiles(
     if (path == paths.end()) {
       file.problem = modules ? "no file of that name"
                              : "no files of this release of the kernel";
-    } else if (path->second.extension() != kSuffix) {
-      file.problem =
-          fmt::format("{} is compressed", path->second.filename().string());
+    } else if (!IsReadable(path->second.filename())) {
+      file.problem = fmt::format("{} is compressed, neither xz nor zst",
+                                 path->second.filename().string());
     } else {
       file.problem = std::string(append(path->second, file.bytes).message());
     }

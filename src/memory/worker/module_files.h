@@ -26,10 +26,11 @@ struct ModuleFiles {
 inline constexpr uint64_t kMaxModuleFiles = uint64_t{128} << 20;  // all of them
 
 // Those of `names` in `folder`, which is as /lib/modules:
-// RELEASE/.../NAME.ko and RELEASE/System.map, not compressed; '-' in a file's
-// name is '_' in a module's. Release and names come from a guest: they are
-// compared with what lies there, and no path is made of them. What is missing
-// is said with its name. Errors: the host's. Any thread; blocks on the disk.
+// RELEASE/.../NAME.ko, NAME.ko.xz or NAME.ko.zst, which the worker unpacks, and
+// RELEASE/System.map; '-' in a file's name is '_' in a module's. Release and
+// names come from a guest: they are compared with what lies there, and no path
+// is made of them. What is missing is said with its name. Errors: the host's.
+// Any thread; blocks on the disk.
 absl::StatusOr<ModuleFiles> CollectModuleFiles(
     const std::filesystem::path& folder, const std::string& release,
     const std::vector<std::string>& names);

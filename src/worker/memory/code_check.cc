@@ -6,6 +6,7 @@
 
 #include "fmt/format.h"
 #include "fmt/ranges.h"
+#include "linuxguest/decompress.h"
 #include "linuxguest/module_image.h"
 #include "linuxguest/system_map.h"
 #include "linuxguest/text_check.h"
@@ -21,6 +22,8 @@ using linuxguest::Modules;
 using linuxguest::TextCheck;
 
 constexpr size_t kMostNamed = 8;
+// Of all modules: one that is damaged costs as much as the largest.
+constexpr uint64_t kMaxUnpacked = uint64_t{1} << 30;
 constexpr const char* kNoFile = "the host has no file of it";
 
 std::string Unavailable(std::string_view why) {
@@ -114,8 +117,13 @@ class CodeChecker {
       return absl::NotFoundError(kNoFile);
     }
     RETURN_IF_ERROR(file->second.status());
+    const uint64_t most = std::min(linuxguest::kMaxModuleBytes, left_);
+    const absl::StatusOr<Bytes> content =
+        linuxguest::DecompressModule(*file->second, most);
+    left_ -= content.ok() ? content->size() : most;
+    RETURN_IF_ERROR(content.status());
     return Take(linuxguest::CheckModuleText(kernel_, modules_, module, *names_,
-                                            *ranges_, *file->second));
+                                            *ranges_, *content));
   }
 
   // What a module imports is looked up in the kernel's symbols, so these must
@@ -150,6 +158,7 @@ class CodeChecker {
   std::optional<CodeRanges> ranges_;
   std::map<std::string, Bytes> hashes_;
   std::vector<std::string> without_;
+  uint64_t left_ = kMaxUnpacked;
   CodeCheck out_;
 };
 

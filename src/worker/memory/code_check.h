@@ -18,7 +18,7 @@ namespace vmattest::worker {
 struct CodeFiles {
   absl::StatusOr<Bytes> kernel;
   std::map<std::string, absl::StatusOr<Bytes>>
-      modules;       // as the guest has them
+      modules;       // as the guest has them; compressed or not
   Bytes system_map;  // empty: there is none
 };
 

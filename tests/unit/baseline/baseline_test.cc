@@ -88,5 +88,23 @@ TEST(BaselineTest, LeavesOutWhatIsNamed) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("typo")));
 }
 
+// Tasks are records alone: their region has no pages, and no root to compare.
+TEST(BaselineTest, RegionsWithoutPagesAreLeftOut) {
+  MadeSnapshot made = Made();
+  made.AddRegion("tasks", 0).ranges.clear();
+  made.AddRegion("gone", 1, 0x900000);
+  made.Seal();
+  made.statement.regions[1].root.clear();
+  made.statement.regions[2].unavailable = "not-found: no such module";
+  const Bytes pages = wire::EncodeSnapshotPages(made.pages);
+  const auto baseline = FromSnapshot(made.statement, pages, {});
+  ASSERT_THAT(baseline, IsOk());
+  ASSERT_EQ(baseline->regions.size(), 1U);
+  EXPECT_EQ(baseline->regions[0].name, "ram");
+  EXPECT_EQ(baseline->record_count, 2U);
+  EXPECT_THAT(FromSnapshot(made.statement, pages, {"tasks"}), IsOk())
+      << "named and without pages";
+}
+
 }  // namespace
 }  // namespace vmattest::baseline

@@ -235,6 +235,66 @@ TEST(CompareSnapshotTest, AfterARebootOnlyItsCodeHashTellsOfAModulesText) {
   EXPECT_EQ(lost[1].kind, Kind::kUnmeasured);
 }
 
+// Its text of two pages and its read-only data of one, where they lie now.
+MadeSnapshot WithModuleAt(uint64_t address, const std::string& code) {
+  MadeSnapshot made = WithModule(code);
+  auto& region = made.pages.regions[0];
+  region.parts[0].address = address;
+  region.parts.push_back({.name = "module/virtio/rodata",
+                          .content = "rodata",
+                          .address = address + 0x2000,
+                          .size = 4096,
+                          .first_page = 2,
+                          .pages = 1});
+  region.ranges = {{address & 0xffffff, (address & 0xffffff) + 3 * 4096}};
+  const DigestBytes digest = MadeSnapshot::DigestOf(address);
+  region.digests.insert(region.digests.end(), digest.begin(), digest.end());
+  made.Seal();
+  return made;
+}
+
+// No part of the kernel is in the region that could tell of a reboot.
+TEST(CompareSnapshotTest, AModuleLoadedAnewIsExcusedByItsCodeHashAlone) {
+  constexpr uint64_t kFirst = 0xffffffffc0100000;
+  constexpr uint64_t kSecond = 0xffffffffc0700000;
+  const auto loaded_again = [&](const std::string& code) {
+    MadeSnapshot now = WithModuleAt(kSecond, code);
+    now.ChangePage(0, 0);
+    now.Seal();
+    return now;
+  };
+  const auto same = Compare(WithModuleAt(kFirst, "cd"), loaded_again("cd"));
+  ASSERT_THAT(same, SizeIs(2));
+  for (const Difference& one : same) {
+    EXPECT_EQ(one.kind, Kind::kPerBoot) << one.element;
+    EXPECT_EQ(one.severity, Severity::kInfo);
+  }
+  // Another file of the name, and one that nobody knows.
+  const std::string none = "unavailable: no file of that name";
+  for (const std::string& code : {std::string("ce"), none}) {
+    const std::string before = code == none ? none : "cd";
+    auto other = Compare(WithModuleAt(kFirst, before), loaded_again(code));
+    ASSERT_THAT(other, SizeIs(code == none ? 2 : 3)) << code;
+    for (const char* part : {"text", "rodata"}) {
+      const auto found =
+          std::find_if(other.begin(), other.end(), [&](const Difference& one) {
+            return one.element == std::string("modules: module/virtio/") + part;
+          });
+      ASSERT_NE(found, other.end()) << part;
+      EXPECT_EQ(found->kind, Kind::kUnmeasured) << part;
+      EXPECT_EQ(found->severity, Severity::kHigh) << part;
+    }
+  }
+  // Where it was, it is compared byte by byte.
+  MadeSnapshot patched = WithModuleAt(kFirst, "cd");
+  patched.ChangePage(0, 2);
+  patched.Seal();
+  const auto found = Compare(WithModuleAt(kFirst, "cd"), patched);
+  ASSERT_THAT(found, SizeIs(1));
+  EXPECT_EQ(found[0].kind, Kind::kConstant);
+  EXPECT_EQ(found[0].severity, Severity::kHigh);
+}
+
 TEST(CompareSnapshotTest, AnotherModuleIsNoOtherCodeHash) {
   MadeSnapshot now = WithModule("cd");
   now.statement.code_hash = DigestBytes(32, 8);

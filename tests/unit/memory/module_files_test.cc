@@ -53,7 +53,7 @@ TEST_F(ModuleFilesTest, AreFoundByTheModulesName) {
 }
 
 TEST_F(ModuleFilesTest, WhatIsMissingIsSaid) {
-  Write(std::string(kRelease) + "/zram.ko.xz", "packed");
+  Write(std::string(kRelease) + "/zram.ko.gz", "packed");
   Write(std::string(kRelease) + "/empty.ko", "");
   Write(std::string(kRelease) + "/good.ko", "good");
   std::filesystem::create_symlink("/etc/passwd",
@@ -70,6 +70,18 @@ TEST_F(ModuleFilesTest, WhatIsMissingIsSaid) {
   const ModuleFiles other = Collect({"good"}, "6.2");
   EXPECT_THAT(other.files[0].problem, HasSubstr("release"));
   EXPECT_FALSE(other.content.valid());
+}
+
+TEST_F(ModuleFilesTest, CompressedOnesAreForTheWorkerToUnpack) {
+  const std::string release(kRelease);
+  Write(release + "/zram.ko.xz", "[xz]");
+  Write(release + "/loop.ko.zst", "[zst]");
+  Write(release + "/a/both.ko.xz", "[xz]");
+  Write(release + "/b/both.ko", "[plain]");
+  Write(release + "/c/both.ko.zst", "[zst]");
+  const ModuleFiles files = Collect({"both", "loop", "zram"});
+  ASSERT_EQ(files.files.size(), 3U);
+  EXPECT_EQ(Content(files), "[plain][zst][xz]");
 }
 
 // A guest chooses both.
