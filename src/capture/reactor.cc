@@ -139,6 +139,9 @@ absl::Status Reactor::TakeDown(const Uuid& vm) {
                    parts_.hypervisor.GetXml(vm));
   ASSIGN_OR_RETURN(const std::vector<std::string> links,
                    parts_.links_down(xml.xml));
+  if (parts_.isolating) {
+    parts_.isolating(vm);
+  }
   absl::Status status;
   for (const std::string& link : links) {
     status.Update(parts_.hypervisor.UpdateDevice(vm, link));

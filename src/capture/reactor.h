@@ -38,6 +38,9 @@ class Reactor {
     std::function<absl::StatusOr<std::vector<std::string>>(
         const std::string& live_xml)>
         links_down;
+    // Called before links go down: that this is no one else's doing. May be
+    // empty.
+    std::function<void(const Uuid& vm)> isolating;
     // Which of its runs a VM is in, as StateStatement.run; empty: unknown.
     std::function<std::string(const Uuid& vm, const std::string& name)> run_of;
   };

@@ -317,16 +317,21 @@ absl::Status Daemon::Owners::MakeMemory() {
   if (!config.memory.enabled) {
     return absl::OkStatus();
   }
-  ASSIGN_OR_RETURN(memory,
-                   MemoryHost::Make(config, {.libvirt = libvirt,
-                                             .signer = signer,
-                                             .attestor = attestor,
-                                             .requests = requests,
-                                             .clock = clock,
-                                             .workers = worker_options,
-                                             .journal = journal,
-                                             .verifier = SnapshotVerifier(),
-                                             .ledger = ledger.get()}));
+  ASSIGN_OR_RETURN(
+      memory, MemoryHost::Make(config, {.libvirt = libvirt,
+                                        .signer = signer,
+                                        .attestor = attestor,
+                                        .requests = requests,
+                                        .clock = clock,
+                                        .workers = worker_options,
+                                        .journal = journal,
+                                        .verifier = SnapshotVerifier(),
+                                        .ledger = ledger.get(),
+                                        .isolating = [this](const Uuid& vm) {
+                                          if (gate) {
+                                            gate->TellIsolated(vm);
+                                          }
+                                        }}));
   return absl::OkStatus();
 }
 

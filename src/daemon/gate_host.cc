@@ -458,6 +458,10 @@ absl::Status GateHost::Listen() {
   return absl::OkStatus();
 }
 
+void GateHost::TellIsolated(const Uuid& vm) {
+  work_->sessions.MarkIsolated(ToString(vm));
+}
+
 absl::Status GateHost::Reload() {
   Work& work = *work_;
   absl::Status status = work.policy->ReloadApprovers();

@@ -67,6 +67,10 @@ class GateHost final : public hypervisor::HypervisorObserver {
   absl::StatusOr<gate::StrictStart::Outcome> StartVm(const std::string& vm,
                                                      bool keep_paused);
 
+  // This daemon takes the links of that VM down: no drift until it stops. Any
+  // thread; blocks on the disk.
+  void TellIsolated(const Uuid& vm);
+
   void OnConnected() override;
   void OnDisconnected(const absl::Status& why) override;
   void OnLifecycle(const hypervisor::LifecycleEvent& event) override;

@@ -141,6 +141,7 @@ MemoryHost::MemoryHost(const config::DaemonConfig& config, Parts parts,
                },
            .links_down =
                [](const std::string& xml) { return gate::WithLinksDown(xml); },
+           .isolating = std::move(parts.isolating),
            .run_of = RunsOf(config)}),
       compare_("compare", 1, kQueue),
       comparer_(MakeComparer(parts.ledger)),

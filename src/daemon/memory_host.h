@@ -1,6 +1,7 @@
 #ifndef VMATTEST_DAEMON_MEMORY_HOST_H_
 #define VMATTEST_DAEMON_MEMORY_HOST_H_
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -38,6 +39,7 @@ class MemoryHost {
     // Who compares snapshots; null: nobody does.
     std::unique_ptr<capture::StateVerifier> verifier;
     LedgerHost* ledger = nullptr;  // null: none
+    std::function<void(const Uuid& vm)> isolating;  // as the Reactor's
   };
   // Errors name the key: a policy that is none, a program that is missing.
   static absl::StatusOr<std::unique_ptr<MemoryHost>> Make(

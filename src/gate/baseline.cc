@@ -1,12 +1,27 @@
 #include "gate/baseline.h"
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 #include <utility>
 
 #include "measurement/domain_measurer.h"
 
 namespace vmattest::gate {
+namespace {
+
+constexpr std::string_view kInterface = "interface";
+constexpr std::string_view kLinkState = "/link/state";
+
+bool IsLinkDown(const ConfigLeaf& leaf) {
+  const std::string_view path = leaf.path;
+  return path.size() >= kInterface.size() + kLinkState.size() &&
+         path.substr(0, kInterface.size()) == kInterface &&
+         path.substr(path.size() - kLinkState.size()) == kLinkState &&
+         leaf.value == "down";
+}
+
+}  // namespace
 
 absl::StatusOr<std::vector<ConfigLeaf>> BaselineOf(
     std::string_view xml, image::ContentDigester& digester,
@@ -31,6 +46,21 @@ std::string FirstDifference(const std::vector<ConfigLeaf>& before,
       left.begin(), left.end(),
       [](const ConfigLeaf& leaf) { return leaf.path != kHeaderLeafPath; });
   return gone == left.end() ? "" : gone->path;
+}
+
+std::vector<ConfigLeaf> WithLinksAsApproved(
+    std::vector<ConfigLeaf> now, const std::vector<ConfigLeaf>& approved) {
+  std::vector<ConfigLeaf> out;
+  for (ConfigLeaf& leaf : now) {
+    if (!IsLinkDown(leaf)) {
+      out.push_back(std::move(leaf));
+      continue;
+    }
+    std::copy_if(
+        approved.begin(), approved.end(), std::back_inserter(out),
+        [&leaf](const ConfigLeaf& one) { return one.path == leaf.path; });
+  }
+  return out;
 }
 
 }  // namespace vmattest::gate

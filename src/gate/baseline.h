@@ -24,6 +24,11 @@ absl::StatusOr<std::vector<ConfigLeaf>> BaselineOf(
 std::string FirstDifference(const std::vector<ConfigLeaf>& before,
                             const std::vector<ConfigLeaf>& now);
 
+// `now`, each of whose links that is down is as `approved` has it: of a VM
+// whose links this daemon took down.
+std::vector<ConfigLeaf> WithLinksAsApproved(
+    std::vector<ConfigLeaf> now, const std::vector<ConfigLeaf>& approved);
+
 }  // namespace vmattest::gate
 
 #endif  // VMATTEST_GATE_BASELINE_H_

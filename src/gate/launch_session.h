@@ -33,6 +33,7 @@ struct LaunchSession {
   std::string arrived_xml;   // as of that: how the VM was defined elsewhere
   bool break_glass = false;  // an order was used for this launch
   bool drifted = false;      // a difference was found, and told
+  bool isolated = false;     // this daemon took its links down
   // This daemon starts it, paused; and has looked at what was started.
   bool granted = false;
   bool checked = false;

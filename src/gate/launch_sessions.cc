@@ -68,24 +68,27 @@ bool LaunchSessions::Put(const std::string& vm_uuid, LaunchSession session) {
   return true;
 }
 
-void LaunchSessions::MarkChecked(const std::string& vm_uuid) {
+void LaunchSessions::Mark(const std::string& vm_uuid,
+                          bool LaunchSession::*mark) {
   {
     const MutexLock lock(mutex_);
     if (const auto it = sessions_.find(vm_uuid); it != sessions_.end()) {
-      it->second.checked = true;
+      it->second.*mark = true;
     }
   }
   Sync(vm_uuid);
 }
 
+void LaunchSessions::MarkChecked(const std::string& vm_uuid) {
+  Mark(vm_uuid, &LaunchSession::checked);
+}
+
 void LaunchSessions::MarkDrifted(const std::string& vm_uuid) {
-  {
-    const MutexLock lock(mutex_);
-    if (const auto it = sessions_.find(vm_uuid); it != sessions_.end()) {
-      it->second.drifted = true;
-    }
-  }
-  Sync(vm_uuid);
+  Mark(vm_uuid, &LaunchSession::drifted);
+}
+
+void LaunchSessions::MarkIsolated(const std::string& vm_uuid) {
+  Mark(vm_uuid, &LaunchSession::isolated);
 }
 
 void LaunchSessions::Erase(const std::string& vm_uuid) {

@@ -33,6 +33,8 @@ class LaunchSessions {
   // A VM that was started paused was looked at.
   void MarkChecked(const std::string& vm_uuid) EXCLUDES_LOCK(mutex_);
   void MarkDrifted(const std::string& vm_uuid) EXCLUDES_LOCK(mutex_);
+  // Until it stops, links that are down are this daemon's own doing.
+  void MarkIsolated(const std::string& vm_uuid) EXCLUDES_LOCK(mutex_);
   void Erase(const std::string& vm_uuid) EXCLUDES_LOCK(mutex_);
   // Those that run and did not drift, or did.
   std::vector<std::string> Running(bool drifted = false) const
@@ -44,6 +46,8 @@ class LaunchSessions {
 
  private:
   void Tidy() REQUIRES_LOCK(mutex_);
+  void Mark(const std::string& vm_uuid, bool LaunchSession::*mark)
+      EXCLUDES_LOCK(mutex_);
   // Brings the disk to what is in memory, whoever changes it meanwhile.
   void Sync(const std::string& vm_uuid) EXCLUDES_LOCK(mutex_);
 

@@ -24,11 +24,14 @@ absl::StatusOr<LiveCheck::Difference> LiveCheck::First(
     const std::vector<OpenFile>& files) const {
   const absl::StatusOr<std::string> defined =
       measurement::AsDefined(live_xml, session.prepare_xml);
-  const absl::StatusOr<std::vector<ConfigLeaf>> now =
+  absl::StatusOr<std::vector<ConfigLeaf>> now =
       defined.ok() ? BaselineOf(*defined, parts_.digester, parts_.make_parser)
                    : defined.status();
   if (!now.ok()) {
     return Difference{"leaf", std::string(now.status().message())};
+  }
+  if (session.isolated) {
+    now = WithLinksAsApproved(*std::move(now), session.baseline);
   }
   if (std::string leaf = FirstDifference(session.baseline, *now);
       !leaf.empty()) {

@@ -61,6 +61,7 @@ bool ReadBody(ByteReader& reader, LaunchSession& session) {
   session.break_glass = (flags & 1) != 0;
   session.drifted = (flags & 2) != 0;
   session.granted = (flags & 4) != 0;
+  session.isolated = (flags & 8) != 0;
   session.process.pid = static_cast<int64_t>(reader.U64());
   session.process.start_ticks = reader.U64();
   bool known = true;
@@ -83,7 +84,7 @@ bool ReadBody(ByteReader& reader, LaunchSession& session) {
         known = known && vmattest::ToString(file.algorithm) != "unknown";
         session.inputs.emplace(std::move(path), std::move(file));
       });
-  return inputs && known && reader.AtEnd() && flags <= 7 &&
+  return inputs && known && reader.AtEnd() && flags <= 15 &&
          mode <= static_cast<uint8_t>(reference::GateMode::kLearn) &&
          session.process.pid > 0;
 }
@@ -95,9 +96,10 @@ Bytes EncodeSession(const LaunchSession& session, std::string_view boot_id) {
   writer.Sized(boot_id);
   writer.Sized(session.vm_name).Sized(session.prepare_xml);
   writer.U8(static_cast<uint8_t>(session.mode));
-  writer.U8(static_cast<uint8_t>(
-      (session.break_glass ? 1 : 0) | (session.drifted ? 2 : 0) |
-      (session.granted && !session.checked ? 4 : 0)));
+  writer.U8(static_cast<uint8_t>((session.break_glass ? 1 : 0) |
+                                 (session.drifted ? 2 : 0) |
+                                 (session.granted && !session.checked ? 4 : 0) |
+                                 (session.isolated ? 8 : 0)));
   writer.U64(static_cast<uint64_t>(session.process.pid));
   writer.U64(session.process.start_ticks);
   writer.U32(static_cast<uint32_t>(session.baseline.size()));

@@ -495,12 +495,21 @@ TEST_F(GatedBaselineTest, VerdictsAreOnTheLedgerAndReactionsKeepTheirMeasure) {
   op.CaptureAlarming("pausing", "not paused: at most 1 per hour");
   EXPECT_THAT(State(), HasSubstr("running")) << daemon_->log();
 
-  // The gate, too, sees that it is not what was approved any more.
+  // Links that the daemon took down are no drift to its gate, nor to that of
+  // the next daemon. A taint is looked for last: that it is what is named shows
+  // that nothing else was.
   op.CaptureAlarming("cutting", "links down");
   EXPECT_THAT(Virsh({"dumpxml", "web"}), HasSubstr("<link state='down'/>"));
+  RestartDaemon();
+  EXPECT_THAT(State(), HasSubstr("running")) << daemon_->log();
+  Virsh({"qemu-monitor-command", "web", "--hmp", "info status"});
   EXPECT_TRUE(Eventually([&] {
     return State().find("paused") != std::string::npos;
   })) << daemon_->log();
+  ASSERT_TRUE(op.AwaitTold("not what was approved")) << daemon_->log();
+  EXPECT_EQ(op.Told("not what was approved"), 1U) << daemon_->log();
+  EXPECT_GT(op.Told("custom monitor"), 0U) << daemon_->log();
+  EXPECT_EQ(op.Told("link/state"), 0U) << daemon_->log();
 
   // Of another run there is nothing to compare: its pages are others.
   Destroy();

@@ -46,6 +46,12 @@ class ReactorTest : public ::testing::Test {
              -> absl::StatusOr<std::vector<std::string>> {
            return std::vector<std::string>{"<interface/>"};
          },
+         .isolating =
+             [this](const Uuid& vm) {
+               EXPECT_THAT(hypervisor_.updated_devices(), IsEmpty())
+                   << "told too late";
+               isolated_.push_back(vm);
+             },
          .run_of = [this](const Uuid&, const std::string&) { return run_; }});
   }
   std::string React(Reactor& reactor) {
@@ -61,6 +67,7 @@ class ReactorTest : public ::testing::Test {
   snapshot::Policy policy_;
   SnapshotVerdict bad_;
   std::string run_ = "boot.1.2";
+  std::vector<Uuid> isolated_;
   std::vector<std::map<std::string, std::string>> notes_;
 };
 
@@ -72,6 +79,7 @@ TEST_F(ReactorTest, DoesWhatThePolicySays) {
   policy_.reaction.action = "isolate";
   EXPECT_EQ(React(reactor), "links down");
   EXPECT_THAT(hypervisor_.updated_devices(), SizeIs(1));
+  EXPECT_EQ(isolated_, std::vector<Uuid>{vm_});
   policy_.reaction.action = "destroy";
   policy_.id = "third";
   EXPECT_EQ(React(reactor), "destroyed");

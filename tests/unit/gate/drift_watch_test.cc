@@ -180,6 +180,62 @@ TEST_F(DriftWatchTest, LinksThatStayUpAreNotCalledDown) {
   EXPECT_THAT(notes_.front(), Not(HasSubstr("links down")));
 }
 
+// Two interfaces: each link's state, "" for none.
+std::string Links(const std::string& first, const std::string& second) {
+  std::string xml = "<devices>";
+  int last = 0;
+  for (const std::string& state : {first, second}) {
+    xml += "<interface type='user'><mac address='52:54:00:00:00:0" +
+           std::to_string(++last) + "'/>" +
+           (state.empty() ? "" : "<link state='" + state + "'/>") +
+           "</interface>";
+  }
+  return xml + "</devices>";
+}
+
+TEST_F(DriftWatchTest, LinksThatThisDaemonTookDownAreNoDriftUntilTheVmStops) {
+  const std::string approved = Links("", "up");
+  const Uuid uuid = Run(approved, Links("down", "down"));
+  sessions_.MarkIsolated(ToString(uuid));
+  EXPECT_TRUE(Watch(true).LookAt(ToString(uuid)));
+  EXPECT_THAT(notes_, IsEmpty());
+  EXPECT_EQ(State(uuid), DomainState::kRunning);
+  // The next run is another session.
+  ASSERT_THAT(bed_.hypervisor.Destroy(uuid), IsOk());
+  sessions_.Erase(ToString(uuid));
+  Run(approved, Links("down", "down"));
+  Watch(true).Look();
+  ASSERT_EQ(notes_.size(), 1U);
+  EXPECT_THAT(notes_.front(), HasSubstr("link/state paused"));
+}
+
+TEST_F(DriftWatchTest, AnIsolatedVmIsWatchedForAllElse) {
+  const std::string approved = Links("", "down");
+  const std::string other =
+      "<interface type='user'><mac address='52:54:00:00:"
+      "00:03'/><link state='down'/></interface>";
+  std::string hot_plugged = Links("down", "down");
+  hot_plugged.insert(hot_plugged.rfind("</devices>"), other);
+  for (const std::string& running :
+       {Links("down", "up"), hot_plugged,
+        Links("down", "down") + "<os><cmdline>evil</cmdline></os>"}) {
+    notes_.clear();
+    const Uuid uuid = Run(approved, running);
+    sessions_.MarkIsolated(ToString(uuid));
+    EXPECT_FALSE(Watch(true).LookAt(ToString(uuid))) << running;
+    EXPECT_EQ(notes_.size(), 1U) << running;
+    ASSERT_THAT(bed_.hypervisor.Destroy(uuid), IsOk());
+  }
+}
+
+// Somebody else's links, of a VM that no reaction cut off.
+TEST_F(DriftWatchTest, LinksThatSomebodyElseTookDownAreDrift) {
+  const Uuid uuid = Run(Links("", ""), Links("down", ""));
+  sessions_.MarkIsolated("00000000-0000-4000-8000-00000000000f");
+  EXPECT_FALSE(Watch(true).LookAt(ToString(uuid)));
+  EXPECT_EQ(notes_.size(), 1U);
+}
+
 TEST_F(DriftWatchTest, AFileThatWasOpenedSinceIsNamed) {
   const std::filesystem::path copy = dir_.Write("copy", "x");
   const Reader qemu({copy});

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "fakes/manual_clock.h"
 #include "gate/launch_sessions.h"
 #include "gmock/gmock.h"
 #include "support/matchers.h"
@@ -66,6 +67,17 @@ TEST_F(SessionStoreTest, WhatRunsIsKnownToTheNextDaemon) {
   // It is no launch that `start` or `started` may go on with.
   EXPECT_FALSE(session.prepared);
   EXPECT_FALSE(session.start_allowed);
+}
+
+TEST_F(SessionStoreTest, WhetherItsLinksWereTakenDownIsKnownToo) {
+  testing::ManualClock clock;
+  SessionStore store = Store();
+  LaunchSessions sessions(clock, &store);
+  ASSERT_TRUE(sessions.Put(kUuid, Running()));
+  EXPECT_FALSE(Store().Load().at(kUuid).isolated);
+  sessions.MarkIsolated(kUuid);
+  EXPECT_TRUE(Store().Load().at(kUuid).isolated);
+  EXPECT_FALSE(Store().Load().at(kUuid).drifted);
 }
 
 TEST_F(SessionStoreTest, WhetherAStrictStartWasLookedAtIsKnownToo) {
