@@ -165,3 +165,5 @@ BENCHMARK(BM_ToALedgerHere)->UseRealTime();
 
 }  // namespace
 }  // namespace vmattest::outbox
+
+BENCHMARK_MAIN();

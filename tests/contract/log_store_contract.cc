@@ -294,5 +294,30 @@ TEST_P(LogStoreContract, IsReadWhileItGrows) {
   EXPECT_EQ(store_->Head()->size, 90u);
 }
 
+TEST_P(LogStoreContract, IsReadWhileItIsTrimmed) {
+  Lead();
+  for (int i = 0; i < 8; ++i) {
+    Grow(200);
+  }
+  ASSERT_THAT(store_->PutState(0, 1'600, {}), IsOk());
+  ASSERT_THAT(store_->MarkArchived("a", 1'600), IsOk());
+  std::atomic<bool> done = false;
+  std::thread reader([&] {
+    while (!done) {
+      const absl::StatusOr<uint64_t> first = store_->FirstRecord();
+      ASSERT_THAT(first, IsOk());
+      const auto records = store_->Records(*first, 1);
+      ASSERT_TRUE(records.ok() || absl::IsOutOfRange(records.status()))
+          << records.status();
+    }
+  });
+  for (uint64_t first = 100; first < 1'600; first += 100) {
+    EXPECT_THAT(store_->Trim(first, {"a"}), IsOk());
+  }
+  done = true;
+  reader.join();
+  EXPECT_GT(*store_->FirstRecord(), 1'000u);
+}
+
 }  // namespace
 }  // namespace vmattest::testing

@@ -329,7 +329,7 @@ TEST_F(LaunchGateMigrationTest, AMigrationIsDecidedWhereItGoes) {
   EXPECT_THAT(daemon_->log(), HasSubstr("operation=\"migrate\" mode="
                                         "\"enforce\" basis=\"deferred\""));
   // It is compared from now on, as what started here.
-  EXPECT_EQ(daemon_->log().find("not what was approved any more"),
+  EXPECT_EQ(daemon_->log().find("a running VM is not what was approved"),
             std::string::npos)
       << daemon_->log();
 }

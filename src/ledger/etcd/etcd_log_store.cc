@@ -31,6 +31,11 @@ absl::StatusOr<uint64_t> PartStart(const std::string& key) {
   return start;
 }
 
+absl::Status Archived(uint64_t first_record) {
+  return absl::OutOfRangeError(
+      fmt::format("records before {} are archived", first_record));
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<EtcdLogStore>> EtcdLogStore::Open(
@@ -143,8 +148,7 @@ absl::StatusOr<std::vector<Bytes>> EtcdLogStore::Records(uint64_t begin,
                                                          size_t limit) {
   ASSIGN_OR_RETURN(const Known known, ReadHead());
   if (begin < known.first_record) {
-    return absl::OutOfRangeError(
-        fmt::format("records before {} are archived", known.first_record));
+    return Archived(known.first_record);
   }
   std::vector<Bytes> records;
   const uint64_t end =
@@ -171,8 +175,12 @@ absl::StatusOr<std::vector<Bytes>> EtcdLogStore::Records(uint64_t begin,
       }
     }
     if (records.empty() && !parts.more) {
-      return absl::DataLossError(
-          fmt::format("the ledger has no record {}", begin));
+      // Perhaps they were trimmed since the head was read.
+      ASSIGN_OR_RETURN(const Known now, ReadHead());
+      return begin < now.first_record
+                 ? Archived(now.first_record)
+                 : absl::DataLossError(
+                       fmt::format("the ledger has no record {}", begin));
     }
     from = parts.kvs.empty() ? from : parts.kvs.back().key + '\0';
   }
