@@ -38,7 +38,7 @@ class MemoryHost {
     attestor::Journal& journal;
     // Who compares snapshots; null: nobody does.
     std::unique_ptr<capture::StateVerifier> verifier;
-    LedgerHost* ledger = nullptr;  // null: none
+    LedgerHost* ledger = nullptr;                   // null: none
     std::function<void(const Uuid& vm)> isolating;  // as the Reactor's
   };
   // Errors name the key: a policy that is none, a program that is missing.
