@@ -47,10 +47,6 @@ constexpr std::string_view kEvents[] = {
     "gate-drift",   "gate-hook",      "host-booted",   "libvirt-found",
     "libvirt-lost", "signer-back",    "signer-lost",   "unmanaged-vm"};
 
-constexpr std::chrono::minutes kMarkInterval{5};
-constexpr std::chrono::seconds kMarkLimit{2};
-// Names the size that may be missing; docs/ledger.md.
-constexpr char kAccepted[] = "rollback-accepted";
 constexpr std::string_view kTakenUp = "gate-taken-up";
 
 absl::StatusOr<fs::path> MakeFolder(const fs::path& folder) {
@@ -98,9 +94,6 @@ struct LedgerHost::Work {
   absl::Status AuthoriseHost(MonotonicTime deadline);
   absl::Status Register(const Uuid& vm, MonotonicTime deadline);
   absl::StatusOr<v1::GetTrustResponse> Ask(const Uuid& vm);
-  void CompareWithMark();
-  [[nodiscard]] bool IsAccepted(const LedgerMark& mark) const;
-  absl::Status Mark(MonotonicTime deadline);
 
   const config::HostLedgerSettings settings;
   const Parts parts;
@@ -111,6 +104,7 @@ struct LedgerHost::Work {
   std::shared_ptr<const EcPrivateKey> key;
   std::optional<ThreadPool> checkers;
   std::unique_ptr<verifierd::LedgerStack> stack;  // null: it is elsewhere
+  std::optional<LedgerMarker> marker;  // of the main thread; beside `stack`
   std::unique_ptr<outbox::LedgerPort> ledger;
   rpc::GrpcLedger* remote = nullptr;  // `ledger`, if it is elsewhere
   std::optional<outbox::LocalAuthority> authority;
@@ -119,10 +113,6 @@ struct LedgerHost::Work {
   uint64_t boot_record = 0;  // of the thread that tells of the signer
   std::string log_problem;
   std::optional<bool> signer_serves;  // unknown until it did
-  // Of the main thread: what the TPM vouches for.
-  LedgerMark marked;
-  bool may_mark = false;
-  MonotonicTime mark_at;
   Mutex mutex;
   std::set<Uuid> taken_up GUARDED_BY(mutex);  // on the ledger, or on the way
   std::map<Uuid, Bytes> attested GUARDED_BY(mutex);
@@ -187,7 +177,17 @@ absl::Status LedgerHost::Work::OpenEmbedded(
                                .authority = signer.public_key(),
                                .max_watchers = config.max_watchers},
                               *checkers, parts.clock));
-  CompareWithMark();
+  marker.emplace(LedgerMarker::Parts{.log = stack->node().log(),
+                                     .signer = parts.signer,
+                                     .clock = parts.clock,
+                                     .origin = settings.origin,
+                                     .event_log = parts.event_log,
+                                     .folder = folder});
+  if (const absl::Status behind = marker->Compare(); !behind.ok()) {
+    log::Error("the ledger is behind what the TPM vouches for",
+               {{"why", behind.ToString()}});
+    stack->node().Distrust(behind);
+  }
   ledger = std::make_unique<outbox::NodeLedger>(stack->node());
   authority.emplace(*ledger, std::move(signer), settings.origin, parts.clock);
   return absl::OkStatus();
@@ -259,56 +259,6 @@ absl::StatusOr<v1::GetTrustResponse> LedgerHost::Work::Ask(const Uuid& vm) {
                           std::chrono::steady_clock::now() + kReadLimit);
 }
 
-void LedgerHost::Work::CompareWithMark() {
-  mark_at = std::chrono::steady_clock::now() + kMarkInterval;
-  may_mark = true;
-  const std::optional<LedgerMark> mark =
-      FindNewestMark(parts.event_log, settings.origin);
-  if (!mark) {
-    return;
-  }
-  marked = *mark;
-  const absl::Status status = CheckMark(stack->node().log(), *mark);
-  if (status.ok() || IsAccepted(*mark)) {
-    return;
-  }
-  may_mark = false;
-  log::Error("the ledger is behind what the TPM vouches for",
-             {{"why", status.ToString()}});
-  stack->node().Distrust(status);
-}
-
-bool LedgerHost::Work::IsAccepted(const LedgerMark& mark) const {
-  const absl::StatusOr<Bytes> order = ReadFile(folder / kAccepted, kMaxText);
-  if (!order.ok()) {
-    return false;
-  }
-  std::string_view text = AsText(*order);
-  text = text.substr(0, text.find_first_of(" \n"));
-  const bool accepted = text == std::to_string(mark.size);
-  if (accepted) {
-    log::Warning("the ledger lacks records, and somebody accepted that",
-                 {{"records_before", std::string(text)}});
-  }
-  return accepted;
-}
-
-absl::Status LedgerHost::Work::Mark(MonotonicTime deadline) {
-  if (stack == nullptr || !may_mark) {
-    return absl::OkStatus();
-  }
-  const ledger::LogHead head = stack->node().log().head();
-  if (head.size == 0 ||
-      (head.size == marked.size && head.root == marked.root)) {
-    return absl::OkStatus();
-  }
-  LedgerMark mark{.size = head.size, .root = head.root};
-  RETURN_IF_ERROR(
-      WriteMark(parts.signer, parts.clock, settings.origin, mark, deadline));
-  marked = std::move(mark);
-  return absl::OkStatus();
-}
-
 LedgerHost::LedgerHost(std::unique_ptr<Work> work) : work_(std::move(work)) {}
 LedgerHost::~LedgerHost() = default;
 
@@ -337,14 +287,8 @@ rpc::ServiceMaker LedgerHost::Services() {
 }
 
 void LedgerHost::TellHealth() {
-  const MonotonicTime now = std::chrono::steady_clock::now();
-  if (now >= work_->mark_at) {
-    const absl::Status marked = work_->Mark(now + kMarkLimit);
-    if (!marked.ok()) {
-      log::Debug("the TPM does not vouch for the ledger yet",
-                 {{"why", marked.ToString()}});
-    }
-    work_->mark_at = now + kMarkInterval;
+  if (work_->marker) {
+    work_->marker->MarkNowAndThen();
   }
   absl::Status status = work_->box->state().health;
   if (work_->stack != nullptr) {
@@ -355,7 +299,7 @@ void LedgerHost::TellHealth() {
 
 void LedgerHost::MarkForRestart() {
   const absl::Status marked =
-      work_->Mark(std::chrono::steady_clock::now() + kMarkLimit);
+      work_->marker ? work_->marker->Mark() : absl::OkStatus();
   if (!marked.ok()) {
     log::Warning("the TPM does not vouch for the newest of the ledger",
                  {{"why", marked.ToString()}});

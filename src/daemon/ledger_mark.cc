@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "attestor/await.h"
+#include "base/file.h"
+#include "base/log.h"
 #include "eventlog/cel.h"
 #include "fmt/format.h"
 #include "signing/log_folder.h"
@@ -17,6 +19,10 @@ constexpr char kOrigin[] = "origin";
 constexpr char kSize[] = "size";
 constexpr char kRoot[] = "root";
 constexpr size_t kRootSize = 32;
+constexpr char kAccepted[] = "rollback-accepted";
+constexpr size_t kMaxOrder = 512;
+constexpr std::chrono::minutes kInterval{5};
+constexpr std::chrono::seconds kLimit{2};
 
 std::optional<LedgerMark> MarkOf(const eventlog::HostEvent& event,
                                  const std::string& origin) {
@@ -117,6 +123,62 @@ absl::Status WriteMark(signing::Signer& signer, const Clock& clock,
                                     std::move(done));
              })
       .status();
+}
+
+LedgerMarker::LedgerMarker(Parts parts)
+    : parts_(std::move(parts)),
+      next_(std::chrono::steady_clock::now() + kInterval) {}
+
+absl::Status LedgerMarker::Compare() {
+  std::optional<LedgerMark> mark =
+      FindNewestMark(parts_.event_log, parts_.origin);
+  absl::Status status;
+  if (mark) {
+    marked_ = *std::move(mark);
+    status = CheckMark(parts_.log, marked_);
+  }
+  if (!status.ok() && IsAccepted()) {
+    log::Warning("the ledger lacks records, and somebody accepted that",
+                 {{"records_before", fmt::format("{}", marked_.size)}});
+    status = absl::OkStatus();
+  }
+  may_mark_ = status.ok();
+  return status;
+}
+
+bool LedgerMarker::IsAccepted() const {
+  const absl::StatusOr<Bytes> order =
+      ReadFile(parts_.folder / kAccepted, kMaxOrder);
+  if (!order.ok()) {
+    return false;
+  }
+  const std::string_view text = AsText(*order);
+  return text.substr(0, text.find_first_of(" \n")) ==
+         fmt::format("{}", marked_.size);
+}
+
+void LedgerMarker::MarkNowAndThen() {
+  if (std::chrono::steady_clock::now() < next_) {
+    return;
+  }
+  if (const absl::Status status = Mark(); !status.ok()) {
+    log::Debug("the TPM does not vouch for the ledger yet",
+               {{"why", status.ToString()}});
+  }
+  next_ = std::chrono::steady_clock::now() + kInterval;
+}
+
+absl::Status LedgerMarker::Mark() {
+  const ledger::LogHead head = parts_.log.head();
+  if (!may_mark_ || head.size == 0 ||
+      (head.size == marked_.size && head.root == marked_.root)) {
+    return absl::OkStatus();
+  }
+  LedgerMark mark{.size = head.size, .root = head.root};
+  RETURN_IF_ERROR(WriteMark(parts_.signer, parts_.clock, parts_.origin, mark,
+                            std::chrono::steady_clock::now() + kLimit));
+  marked_ = std::move(mark);
+  return absl::OkStatus();
 }
 
 }  // namespace vmattest::daemon

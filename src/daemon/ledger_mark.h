@@ -37,6 +37,39 @@ absl::Status WriteMark(signing::Signer& signer, const Clock& clock,
                        const std::string& origin, const LedgerMark& mark,
                        MonotonicTime deadline);
 
+// Keeps the marks of one ledger. One thread at a time.
+class LedgerMarker {
+ public:
+  struct Parts {
+    ledger::Log& log;
+    signing::Signer& signer;
+    const Clock& clock;
+    std::string origin;
+    std::filesystem::path event_log;  // its folder
+    // The ledger's, where an order "rollback-accepted" may lie: it names the
+    // size that may be missing (docs/ledger.md).
+    std::filesystem::path folder;
+  };
+  explicit LedgerMarker(Parts parts);
+
+  // What CheckMark says of the newest mark, unless somebody accepted that.
+  // Nothing is marked after an error.
+  absl::Status Compare();
+  // If the last one was a while ago and the ledger grew since. Never blocks
+  // for long; a failure is tried again.
+  void MarkNowAndThen();
+  // If the ledger grew since.
+  absl::Status Mark();
+
+ private:
+  [[nodiscard]] bool IsAccepted() const;
+
+  const Parts parts_;
+  LedgerMark marked_;
+  bool may_mark_ = false;
+  MonotonicTime next_;
+};
+
 }  // namespace vmattest::daemon
 
 #endif  // VMATTEST_DAEMON_LEDGER_MARK_H_

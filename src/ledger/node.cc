@@ -83,6 +83,11 @@ LedgerNode::~LedgerNode() {
   if (signer_.joinable()) {
     signer_.join();  // it asks the sequencer who leads
   }
+  // So that an export of a stopped node has all of it. Witnesses elsewhere
+  // would have to be waited for.
+  if (sequencer_ != nullptr && parts_.remote.empty() && leadership().mine) {
+    Round().IgnoreError();
+  }
   sequencer_.reset();
 }
 

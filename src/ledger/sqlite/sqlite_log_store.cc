@@ -10,6 +10,7 @@
 #include "fmt/format.h"
 #include "sqlite/local_file_system.h"
 #include "sqlite/schema.h"
+#include "tlog/tile.h"
 
 namespace vmattest::ledger {
 namespace {
@@ -18,7 +19,8 @@ namespace {
 constexpr int kApplicationId = 0x564D414C;
 
 // kSteps[n] leads from version n to n + 1. Never changed once released.
-constexpr std::array<const char*, 1> kSteps = {R"sql(
+constexpr std::array<const char*, 2> kSteps = {
+    R"sql(
 CREATE TABLE log(
   id INTEGER PRIMARY KEY CHECK (id = 0),
   size INTEGER NOT NULL,
@@ -42,6 +44,11 @@ CREATE TABLE state(
 CREATE TABLE archived(
   node TEXT PRIMARY KEY,
   size INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+)sql",
+    // Each as long as a full one: kTileSize.
+    R"sql(
+UPDATE tile SET hashes = CAST(hashes || zeroblob(8192 - length(hashes)) AS BLOB)
+  WHERE length(hashes) < 8192;
 )sql"};
 
 using Statements = SqliteLogStatements;
@@ -75,6 +82,10 @@ constexpr std::pair<sqlite::StatementHandle Statements::*, const char*>
 
 // One call of Records() answers with at most so much.
 constexpr size_t kMaxRecordsBytes = 16u << 20;
+
+// Of this length from the first hash on: SQLite overwrites a row of the same
+// length in place, and writes only those of its pages that changed.
+constexpr size_t kTileSize = tlog::kTileWidth * tlog::kHashSize;
 
 int64_t Place(uint32_t level, uint64_t index) {
   return static_cast<int64_t>((static_cast<uint64_t>(level) << 56) | index);
@@ -201,11 +212,13 @@ absl::Status SqliteLogStore::WriteBatch(const LogBatch& batch) {
     RETURN_IF_ERROR(
         query.Bind(static_cast<int64_t>(index++)).Bind(ByteView(record)).Run());
   }
+  Bytes full;
   for (const HashTile& tile : batch.tiles) {
+    full = tile.hashes;
+    full.resize(kTileSize);
     sqlite::Query query = database_.Execute(statements_.put_tile);
-    RETURN_IF_ERROR(query.Bind(Place(tile.level, tile.index))
-                        .Bind(ByteView(tile.hashes))
-                        .Run());
+    RETURN_IF_ERROR(
+        query.Bind(Place(tile.level, tile.index)).Bind(ByteView(full)).Run());
   }
   sqlite::Query query = database_.Execute(statements_.put_head);
   return query.Bind(static_cast<int64_t>(batch.after.size))
@@ -245,12 +258,21 @@ absl::StatusOr<std::vector<Bytes>> SqliteLogStore::Records(uint64_t begin,
 
 absl::StatusOr<HashTile> SqliteLogStore::Tile(uint32_t level, uint64_t index) {
   const MutexLock lock(mutex_);
+  ASSIGN_OR_RETURN(const Row row, ReadRow());
   sqlite::Query query = database_.Execute(statements_.tile);
-  ASSIGN_OR_RETURN(const bool row, query.Bind(Place(level, index)).Step());
-  if (!row) {
+  ASSIGN_OR_RETURN(const bool found, query.Bind(Place(level, index)).Step());
+  if (!found) {
     return absl::NotFoundError(fmt::format("no tile {}/{}", level, index));
   }
-  return HashTile{.level = level, .index = index, .hashes = query.Blob(0)};
+  HashTile tile{.level = level, .index = index, .hashes = query.Blob(0)};
+  if (tile.hashes.size() != kTileSize) {
+    return absl::DataLossError(
+        fmt::format("tile {}/{} of the ledger has {} bytes", level, index,
+                    tile.hashes.size()));
+  }
+  tile.hashes.resize(tlog::TileWidthAt(level, index, row.head.size) *
+                     tlog::kHashSize);
+  return tile;
 }
 
 absl::Status SqliteLogStore::PutCheckpoint(const StoredCheckpoint& checkpoint) {

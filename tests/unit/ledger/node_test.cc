@@ -36,7 +36,8 @@ class NodeTest : public ::testing::Test {
     EXPECT_THAT(first->Resign(), IsOk());
     shared_ = first->shared();
   }
-  std::unique_ptr<LedgerNode> Open() {
+  std::unique_ptr<LedgerNode> Open(
+      std::chrono::milliseconds interval = std::chrono::milliseconds(1)) {
     const std::shared_ptr<tlog::NoteSigner> signer =
         *tlog::EcdsaNoteSigner(LedgerRig::kOrigin, key_);
     policy_ = fmt::format("log {}\nquorum none\n", signer->vkey());
@@ -49,7 +50,7 @@ class NodeTest : public ::testing::Test {
                           .signers = {signer}},
                          checkers_, clock_,
                          {.sequencer = {.self = "me"},
-                          .checkpoint_interval = std::chrono::milliseconds(1),
+                          .checkpoint_interval = interval,
                           .max_watchers = 1});
     EXPECT_THAT(node, IsOk());
     return *std::move(node);
@@ -136,6 +137,20 @@ TEST_F(NodeTest, ALaterCheckpointContinuesAnEarlierOne) {
   while (!done) {
     std::this_thread::yield();
   }
+}
+
+TEST_F(NodeTest, WhatWasCommittedBeforeACleanStopIsSignedFor) {
+  auto node = Open(std::chrono::hours(1));
+  AwaitWitnessed(*node, size_);  // the last one for an hour
+  std::promise<bool> done;
+  ASSERT_THAT(node->Submit(rig_.Result("h1", 1, true),
+                           [&done](auto got) {
+                             done.set_value(got.ok() && !got->refusal);
+                           }),
+              IsOk());
+  ASSERT_TRUE(done.get_future().get());
+  node = nullptr;
+  EXPECT_EQ((*FakeLogStore(shared_).Checkpoint())->size, size_ + 1);
 }
 
 TEST_F(NodeTest, S30_AWitnessRefusesLedgerTimeOfTheFuture) {

@@ -9,6 +9,7 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <map>
 
 #include "fmt/format.h"
 #include "gmock/gmock.h"
@@ -209,6 +210,71 @@ TEST(SqliteFaults, Kill9AtEveryWriteOfABatchLosesNothingThatWasAcknowledged) {
 // Long enough that SQLite moves its log into the file meanwhile.
 TEST(SqliteFaults, Kill9AmongManyBatchesAndTheirCheckpointsDoesNeither) {
   KillEverywhere({.batches = 6, .records = 64, .record_size = 12'000}, 97);
+}
+
+void RunSql(const fs::path& path, const char* sql) {
+  sqlite3* database = nullptr;
+  ASSERT_EQ(sqlite3_open(path.c_str(), &database), SQLITE_OK);
+  EXPECT_EQ(sqlite3_exec(database, sql, nullptr, nullptr, nullptr), SQLITE_OK)
+      << sqlite3_errmsg(database);
+  sqlite3_close(database);
+}
+
+class SqliteTiles : public ::testing::Test {
+ protected:
+  // 300 records: a full tile, and two that grow.
+  void SetUp() override {
+    const auto store = SqliteLogStore::Open(path_);
+    ASSERT_THAT(store, IsOk());
+    ASSERT_TRUE((*store)->Lead("here")->mine);
+    Grow(**store, 250);
+    Grow(**store, 50);
+  }
+  void Grow(SqliteLogStore& store, size_t count) {
+    const LogBatch batch = NextBatch(head_, edge_, count, 10);
+    ASSERT_THAT(store.Append(batch), IsOk());
+    head_ = batch.after;
+    for (const HashTile& tile : batch.tiles) {
+      tiles_[{tile.level, tile.index}] = tile;
+    }
+  }
+  void ExpectTiles(SqliteLogStore& store) {
+    for (const auto& [place, tile] : tiles_) {
+      const auto stored = store.Tile(place.first, place.second);
+      ASSERT_THAT(stored, IsOk());
+      EXPECT_EQ(*stored, tile);
+    }
+  }
+
+  const TempDir dir_;
+  const fs::path path_ = dir_.path() / "ledger.db";
+  tlog::TreeEdge edge_;
+  LogHead head_ = EmptyHead();
+  std::map<std::pair<uint32_t, uint64_t>, HashTile> tiles_;
+};
+
+TEST_F(SqliteTiles, OfAFileOfTheFirstVersionAreReadAndGrow) {
+  RunSql(path_,
+         "UPDATE tile SET hashes = substr(hashes, 1, 44 * 32) WHERE place = 1;"
+         "UPDATE tile SET hashes = substr(hashes, 1, 32) WHERE place > 1;"
+         "PRAGMA user_version = 1");
+  const auto store = SqliteLogStore::Open(path_);
+  ASSERT_THAT(store, IsOk());
+  ExpectTiles(**store);
+  ASSERT_TRUE((*store)->Lead("here")->mine);
+  Grow(**store, 256);
+  ExpectTiles(**store);
+}
+
+TEST_F(SqliteTiles, ThatWereCutAreNamed) {
+  RunSql(path_,
+         "UPDATE tile SET hashes = substr(hashes, 1, 320) WHERE place = 1");
+  const auto store = SqliteLogStore::Open(path_);
+  ASSERT_THAT(store, IsOk());
+  EXPECT_THAT((*store)->Tile(0, 1),
+              vmattest::testing::StatusIs(absl::StatusCode::kDataLoss,
+                                          ::testing::HasSubstr("tile 0/1")));
+  EXPECT_THAT((*store)->Tile(0, 0), IsOk());
 }
 
 // As root, or as whom this process is in a user namespace of its own.
