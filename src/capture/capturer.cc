@@ -165,6 +165,7 @@ void Capturer::Keep(const WorkPtr& work, attestor::SealedStatement sealed) {
     return;
   }
   captured.record.id = *std::move(id);
+  captured.guest_report = std::move(work->request.guest_report);
   if (parts_.captured) {
     parts_.captured(captured, *work->policy);
   }

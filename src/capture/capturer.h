@@ -25,6 +25,8 @@ struct CaptureRequest {
   std::string vm;      // UUID or name
   std::string policy;  // "ID" or "ID@VERSION"
   Bytes nonce;         // empty, or 16 to 64 bytes
+  // A guest's, for the verifier; nobody looks into it here. May be empty.
+  Bytes guest_report;
   std::string cause = "request";
   MonotonicTime deadline;  // always set
   std::function<bool()> cancelled;
@@ -34,6 +36,7 @@ struct CaptureRequest {
 struct CapturedSnapshot {
   SnapshotRecord record;
   Bytes evidence;  // a serialised Evidence
+  Bytes guest_report;
 };
 
 // The use-cases behind the Memory service: ports only. Any thread.

@@ -43,9 +43,10 @@ void Comparer::Captured(const CapturedSnapshot& captured,
 absl::StatusOr<SnapshotVerdict> Comparer::Walk(
     const CapturedSnapshot& captured, const evidence::SnapshotPages& pages,
     uint32_t prefix) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<StateVerifier::Comparison> comparison,
-                   parts_.verifier.Begin(captured.evidence,
-                                         parts_.clock.Monotonic() + kLimit));
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<StateVerifier::Comparison> comparison,
+      parts_.verifier.Begin(captured.evidence, captured.guest_report,
+                            parts_.clock.Monotonic() + kLimit));
   if (comparison->verdict()) {
     return *comparison->verdict();
   }

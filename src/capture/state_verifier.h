@@ -52,9 +52,11 @@ class StateVerifier {
     virtual absl::StatusOr<SnapshotVerdict> Finish(
         const baseline::Delta& delta) = 0;
   };
-  // UNAVAILABLE: it was not reached in time. Else as the service Baselines.
+  // `guest_report`: serialised, or empty. UNAVAILABLE: it was not reached in
+  // time. Else as the service Baselines.
   virtual absl::StatusOr<std::unique_ptr<Comparison>> Begin(
-      const Bytes& evidence, MonotonicTime deadline) = 0;
+      const Bytes& evidence, const Bytes& guest_report,
+      MonotonicTime deadline) = 0;
 };
 
 }  // namespace vmattest::capture

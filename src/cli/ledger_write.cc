@@ -1,6 +1,8 @@
 // Entries that are signed here and sent to a ledger.
 #include <google/protobuf/util/json_util.h>
 
+#include <charconv>
+
 #include "base/clock.h"
 #include "base/file.h"
 #include "cli/exit_code.h"
@@ -11,6 +13,7 @@
 #include "document/key_files.h"
 #include "fmt/format.h"
 #include "ledger/entry.h"
+#include "ledger/score_rules.h"
 #include "vmattest/verifier/ledger_key.h"
 
 namespace vmattest::cli {
@@ -76,12 +79,46 @@ absl::StatusOr<std::string> Register(const LedgerRegisterArgs& args) {
   message.set_vm_id(std::string(vm.bytes.begin(), vm.bytes.end()));
   message.set_owner(args.owner);
   message.set_home(args.home);
+  ASSIGN_OR_RETURN_WITH(const Bytes ek, ParseHex(args.ek), "--ek");
+  message.set_ek_fingerprint(std::string(AsText(ek)));
+  message.set_disk_lineage(args.lineage);
   const absl::StatusOr<v1::GetTrustResponse> known = client.GetTrust(vm);
   if (known.ok()) {
     message.set_vm_previous(known->newest_hash());
   } else if (!absl::IsNotFound(known.status())) {
     return known.status();
   }
+  return Send(client, body, args.key, origin);
+}
+
+// "REASON=POINTS"
+absl::Status AddWeight(const std::string& text, trust::ScoreRules& rules) {
+  const size_t at = text.find('=');
+  int64_t points = 0;
+  const char* const end = text.data() + text.size();
+  if (at == 0 || at == std::string::npos ||
+      std::from_chars(text.data() + at + 1, end, points).ptr != end ||
+      points < 0 || points > rules.cap / trust::kPoint ||
+      !rules.weights.emplace(text.substr(0, at), points * trust::kPoint)
+           .second) {
+    return absl::InvalidArgumentError(
+        fmt::format("--weight {}: expected REASON=POINTS, 0 to {}, each reason "
+                    "once",
+                    text, rules.cap / trust::kPoint));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> SetPolicy(const LedgerPolicyArgs& args) {
+  trust::ScoreRules rules =
+      args.rules == 1 ? trust::RulesV1() : trust::RulesV2();
+  for (const std::string& weight : args.weights) {
+    RETURN_IF_ERROR(AddWeight(weight, rules));
+  }
+  ASSIGN_OR_RETURN(LedgerClient client, LedgerClient::Open(args.connection));
+  ASSIGN_OR_RETURN(const std::string origin, OriginOf(args.log, client));
+  v1::LedgerEntryBody body;
+  *body.mutable_policy()->mutable_score() = ledger::ToMessage(rules);
   return Send(client, body, args.key, origin);
 }
 
@@ -157,6 +194,11 @@ int RunLedgerWrite(const LedgerWriteArgs& args, std::ostream& out,
 int RunLedgerRegister(const LedgerRegisterArgs& args, std::ostream& out,
                       std::ostream& err) {
   return Told(Register(args), out, err);
+}
+
+int RunLedgerPolicy(const LedgerPolicyArgs& args, std::ostream& out,
+                    std::ostream& err) {
+  return Told(SetPolicy(args), out, err);
 }
 
 int RunLedgerAuthorise(const LedgerAuthoriseArgs& args, std::ostream& out,

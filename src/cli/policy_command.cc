@@ -15,6 +15,8 @@ namespace {
 // What a core copies while a guest stands, cautiously.
 constexpr uint64_t kCopyBytesPerMs = uint64_t{4} << 20;
 constexpr uint64_t kFixedPauseMs = 5;
+// Measured: docs/performance.md, docs/memory.md.
+constexpr uint64_t kMomentMs = 300;
 
 // What an estimate for no VM in particular cannot know.
 constexpr const char* kInVm = "known in a running VM (--vm)";
@@ -99,9 +101,17 @@ void ExplainPolicy(const snapshot::Policy& policy,
                        policy.schedule->jitter_percent);
   }
   out << fmt::format("reads       at most {} KiB of {}\n", bytes >> 10, of);
-  if (policy.consistency != snapshot::Consistency::kLive) {
-    out << fmt::format("pause       about {} ms\n",
-                       kFixedPauseMs + bytes / kCopyBytesPerMs);
+  switch (policy.consistency) {
+    case snapshot::Consistency::kLive:
+      break;
+    case snapshot::Consistency::kPaused:
+      out << fmt::format("pause       about {} ms\n",
+                         kFixedPauseMs + bytes / kCopyBytesPerMs);
+      break;
+    case snapshot::Consistency::kPointInTime:
+      out << fmt::format(
+          "pause       about {} ms, while QEMU saves its devices\n", kMomentMs);
+      break;
   }
 }
 

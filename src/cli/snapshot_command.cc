@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/file.h"
+#include "baseline/guest_report.h"
 #include "cli/ask_options.h"
 #include "cli/exit_code.h"
 #include "cli/policy_command.h"
@@ -138,7 +139,15 @@ absl::Status Capture(const SnapshotArgs& args, std::ostream& out,
   v1::CaptureSnapshotRequest request;
   request.set_vm(args.vm);
   request.set_policy(args.policy);
-  ASSIGN_OR_RETURN(const Bytes nonce, NonceOrRandom(args.nonce));
+  ASSIGN_OR_RETURN(Bytes nonce, NonceOrRandom(args.nonce));
+  if (!args.guest_report.empty()) {
+    ASSIGN_OR_RETURN(const Bytes file,
+                     ReadFile(args.guest_report, baseline::kMaxGuestReport));
+    ASSIGN_OR_RETURN_WITH(const baseline::GuestReport report,
+                          baseline::ParseGuestReport(file), args.guest_report);
+    nonce = baseline::NonceOf(report);
+    request.set_guest_report(file.data(), file.size());
+  }
   request.set_nonce(nonce.data(), nonce.size());
   ASSIGN_OR_RETURN(const v1::CapturedSnapshot snapshot,
                    Ask(args, request, err));

@@ -15,6 +15,7 @@ struct SnapshotArgs {
   std::string policy;                // capture: its id; estimate: its file
   std::string id;                    // get
   std::optional<std::string> nonce;  // hex; none: random, and printed
+  std::string guest_report;          // capture: file, for the verifier
   std::string out;                   // file of the evidence
   std::string pages;                 // get: file of the page digests
   bool json = false;

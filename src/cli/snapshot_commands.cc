@@ -30,8 +30,13 @@ void AddCapture(CLI::App& snapshot, Run* run) {
   command.app
       ->add_option("--policy", args.policy, "ID or ID@VERSION (`policy list`)")
       ->required();
-  command.app->add_option("--nonce", args.nonce,
-                          "16 to 64 bytes in hex; else random, and printed");
+  CLI::Option* const nonce = command.app->add_option(
+      "--nonce", args.nonce, "16 to 64 bytes in hex; else random, and printed");
+  command.app
+      ->add_option("--guest-report", args.guest_report,
+                   "what the guest says of itself, for the verifier to compare "
+                   "(`baseline guest-report`); gives the nonce")
+      ->excludes(nonce);
   command.app->add_option("--out", args.out, "file for the evidence");
   command.app->add_flag("--json", args.json, "print JSON");
   AddConnection(*command.app, args.connection);

@@ -3,6 +3,7 @@
 #include <ctime>
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "cli/exit_code.h"
 #include "cli/ledger_client.h"
@@ -38,7 +39,7 @@ std::string Points(int64_t milli) {
 // Whether the newest witnessed entry is in the log that the policy knows, and
 // about this VM.
 absl::StatusOr<Proof> CheckProof(const v1::GetTrustResponse& trust,
-                                 const Uuid& vm, const std::string& policy) {
+                                 const Uuid& vm, const TrustArgs& args) {
   if (!trust.has_newest()) {
     return Proof{.good = true, .text = "no entry is witnessed yet", .type = ""};
   }
@@ -49,15 +50,16 @@ absl::StatusOr<Proof> CheckProof(const v1::GetTrustResponse& trust,
   Proof proof{.type = fmt::format("{} by {}, record {}, {}",
                                   ledger::TypeName(entry.body), entry.Writer(),
                                   newest.index(), Time(record.time_unix_ms))};
-  if (policy.empty()) {
+  if (args.policy.empty()) {
     proof.good = true;
     proof.text = "not checked: give --policy";
     return proof;
   }
   ASSIGN_OR_RETURN_WITH(const Bytes file,
-                        ReadFile(policy, tlog::kMaxPolicySize), policy);
+                        ReadFile(args.policy, tlog::kMaxPolicySize),
+                        args.policy);
   ASSIGN_OR_RETURN_WITH(const tlog::WitnessPolicy witnesses,
-                        tlog::WitnessPolicy::Parse(AsText(file)), policy);
+                        tlog::WitnessPolicy::Parse(AsText(file)), args.policy);
   ASSIGN_OR_RETURN(const std::vector<ledger::VmLink> links,
                    ledger::VmLinks(entry.body));
   bool about = false;
@@ -68,8 +70,14 @@ absl::StatusOr<Proof> CheckProof(const v1::GetTrustResponse& trust,
   for (const std::string& hash : newest.inclusion_path()) {
     path.push_back(ToBytes(hash));
   }
-  const auto accepted = ledger::VerifyIncluded(newest.checkpoint(), witnesses,
-                                               newest.index(), bytes, path);
+  // The log's own signature says no time; cosignatures do.
+  const int64_t not_before =
+      witnesses.threshold() == 0
+          ? 0
+          : SystemClock().Now().time_since_epoch().count() / 1'000 -
+                int64_t{args.max_age};
+  const auto accepted = ledger::VerifyIncluded(
+      newest.checkpoint(), witnesses, newest.index(), bytes, path, not_before);
   if (!about || !accepted.ok()) {
     proof.text = about ? "FALSE: " + std::string(accepted.status().message())
                        : "FALSE: the entry is about another VM";
@@ -80,7 +88,7 @@ absl::StatusOr<Proof> CheckProof(const v1::GetTrustResponse& trust,
       "in the log, by a checkpoint of {} records{}; {}",
       accepted->checkpoint.size,
       trust.unwitnessed_ledger() ? " that nobody cosigned" : "",
-      ToBytes(trust.newest_hash()) == entry.hash ? "nothing is newer"
+      ToBytes(trust.newest_hash()) == entry.hash ? "the node knows none newer"
                                                  : "newer ones wait for it");
   return proof;
 }
@@ -117,7 +125,7 @@ absl::StatusOr<int> Trust(const TrustArgs& args, std::ostream& out) {
   ASSIGN_OR_RETURN_WITH(const Uuid vm, ParseUuid(args.vm), "vm");
   ASSIGN_OR_RETURN(LedgerClient client, LedgerClient::Open(args.connection));
   ASSIGN_OR_RETURN(const v1::GetTrustResponse trust, client.GetTrust(vm));
-  ASSIGN_OR_RETURN(const Proof proof, CheckProof(trust, vm, args.policy));
+  ASSIGN_OR_RETURN(const Proof proof, CheckProof(trust, vm, args));
   if (args.json) {
     out << Json(trust) << "\n";
   } else {

@@ -5,6 +5,7 @@
 #include <iostream>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "cli/connection.h"
 
@@ -17,6 +18,8 @@ struct TrustArgs {
   ConnectionArgs connection;
   std::string vm;      // UUID
   std::string policy;  // tlog-policy file; empty: the proof is not checked
+  // Seconds, of the quorum's cosignatures, if the policy asks for any.
+  uint32_t max_age = 60;
   bool json = false;
 };
 // `vmattest trust`: score, how it came about, the newest entry and its proof,
@@ -41,10 +44,24 @@ struct LedgerRegisterArgs {
   std::string vm;  // UUID
   std::string owner;
   std::string home;  // a host's id, "-": none; empty: as it is
+  // Rule S31: what the VM stays itself by under another UUID. Hex of its vTPM's
+  // EK fingerprint; any name of its disks' lineage. Empty: not bound.
+  std::string ek;
+  std::string lineage;
 };
 int RunLedgerRegister(const LedgerRegisterArgs& args,
                       std::ostream& out = std::cout,
                       std::ostream& err = std::cerr);
+
+struct LedgerPolicyArgs {
+  ConnectionArgs connection;
+  std::string key;
+  std::string log;
+  uint32_t rules = 1;                // a shipped version of the score
+  std::vector<std::string> weights;  // "REASON=POINTS"
+};
+int RunLedgerPolicy(const LedgerPolicyArgs& args, std::ostream& out = std::cout,
+                    std::ostream& err = std::cerr);
 
 // Rule S33: signs for a host's ledger key only after the evidence of its TPM
 // was checked here, and binds that evidence by its hash. The first key of a

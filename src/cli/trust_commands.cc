@@ -31,6 +31,10 @@ void AddTrustCommands(CLI::App& app, Run* run) {
   trust.app->add_option("vm", trust.args->vm, "UUID")->required();
   trust.app->add_option("--policy", trust.args->policy,
                         "tlog-policy file that the proof is checked with");
+  trust.app
+      ->add_option("--max-age", trust.args->max_age,
+                   "seconds, of the quorum's cosignatures")
+      ->capture_default_str();
   trust.app->add_flag("--json", trust.args->json, "print JSON");
   AddConnection(*trust.app, trust.args->connection);
 
@@ -43,6 +47,11 @@ void AddTrustCommands(CLI::App& app, Run* run) {
       ->required();
   registered.app->add_option("--home", registered.args->home,
                              "host id, or - for none; the Trust Authority's");
+  registered.app->add_option("--ek", registered.args->ek,
+                             "hex: EK fingerprint of its vTPM; no other VM may "
+                             "have it");
+  registered.app->add_option("--disk-lineage", registered.args->lineage,
+                             "name of its disks' origin; the same");
   AddKey(*registered.app, *registered.args);
   AddConnection(*registered.app, registered.args->connection);
 
@@ -72,6 +81,22 @@ void AddTrustCommands(CLI::App& app, Run* run) {
                             "vkey, if the host cosigns");
   AddKey(*authorise.app, *authorise.args);
   AddConnection(*authorise.app, authorise.args->connection);
+
+  Command<LedgerPolicyArgs> policy(
+      ledger, "policy", "Rules of the score, from the next entry on", run,
+      [](const LedgerPolicyArgs& args) { return RunLedgerPolicy(args); });
+  policy.app
+      ->add_option("--rules", policy.args->rules,
+                   "shipped version: 1, or 2, which credits at most once in "
+                   "five minutes")
+      ->check(CLI::Range(1, 2))
+      ->required();
+  policy.app->add_option(
+      "--weight", policy.args->weights,
+      "REASON=POINTS that such a failure takes; \"silence\": "
+      "nobody reports; may be repeated");
+  AddKey(*policy.app, *policy.args);
+  AddConnection(*policy.app, policy.args->connection);
 
   Command<LedgerWriteArgs> write(
       ledger, "write", "Sign an entry and send it (docs/ledger.md)", run,

@@ -41,13 +41,15 @@ class EmbeddedComparison final : public capture::StateVerifier::Comparison {
   explicit EmbeddedComparison(SnapshotComparer& comparer)
       : comparer_(comparer) {}
 
-  absl::Status Begin(const Bytes& evidence, const std::string& host_id) {
+  absl::Status Begin(const Bytes& evidence, const Bytes& guest_report,
+                     const std::string& host_id) {
     ASSIGN_OR_RETURN(SnapshotComparer::Begun begun,
                      comparer_.Begin({.evidence = evidence,
                                       .nonce = {},
                                       .caller = kCaller,
                                       .may = EveryVm,
-                                      .host_id = host_id}));
+                                      .host_id = host_id,
+                                      .guest_report = guest_report}));
     if (begun.result) {
       verdict_ = ToVerdict(*begun.result);
       return absl::OkStatus();
@@ -92,11 +94,11 @@ class EmbeddedComparison final : public capture::StateVerifier::Comparison {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<capture::StateVerifier::Comparison>>
-EmbeddedStateVerifier::Begin(const Bytes& evidence,
+EmbeddedStateVerifier::Begin(const Bytes& evidence, const Bytes& guest_report,
                              MonotonicTime /*deadline*/) {
   ASSIGN_OR_RETURN(const verification::HostEntry host, own_.Get());
   auto comparison = std::make_unique<EmbeddedComparison>(comparer_);
-  RETURN_IF_ERROR(comparison->Begin(evidence, host.host_id));
+  RETURN_IF_ERROR(comparison->Begin(evidence, guest_report, host.host_id));
   return comparison;
 }
 

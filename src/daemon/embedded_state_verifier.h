@@ -23,7 +23,8 @@ class EmbeddedStateVerifier final : public capture::StateVerifier {
 
   // UNAVAILABLE: this host's identity is not known yet.
   absl::StatusOr<std::unique_ptr<Comparison>> Begin(
-      const Bytes& evidence, MonotonicTime deadline) override;
+      const Bytes& evidence, const Bytes& guest_report,
+      MonotonicTime deadline) override;
 
  private:
   verification::SnapshotComparer& comparer_;

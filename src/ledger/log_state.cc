@@ -81,12 +81,13 @@ void LogState::ApplyHostEntry(const Entry& entry, trust::At at) {
   const bool late = IsLate(entry, at.time_ms);
   switch (body.what_case()) {
     case v1::LedgerEntryBody::kAttestBatch: {
-      std::vector<std::pair<Uuid, trust::Fold::Change>> changes;
+      std::vector<trust::Fold::VmChange> changes;
       for (const v1::LedgerVmChange& change : body.attest_batch().changes()) {
         if (!late || change.outcome() != v1::LEDGER_OUTCOME_PASS) {
-          changes.emplace_back(
-              VmOf(change.vm_id()),
-              static_cast<trust::Fold::Change>(change.outcome()));
+          changes.push_back(
+              {.vm = VmOf(change.vm_id()),
+               .change = static_cast<trust::Fold::Change>(change.outcome()),
+               .reason = change.reason()});
         }
       }
       fold_.Tick(at, body.host_id(), changes, body.attest_batch().tick(),
@@ -97,7 +98,8 @@ void LogState::ApplyHostEntry(const Entry& entry, trust::At at) {
       const bool pass =
           body.attest_result().outcome() == v1::LEDGER_OUTCOME_PASS;
       if (!late || !pass) {
-        fold_.Result(at, VmOf(body.attest_result().vm_id()), pass);
+        fold_.Result(at, VmOf(body.attest_result().vm_id()), pass,
+                     body.attest_result().reason());
       }
       return;
     }
@@ -127,7 +129,7 @@ void LogState::ApplyRefusedLaunch(const v1::LedgerEntryBody& body,
   const Uuid id = VmOf(body.launch_decision().vm_id());
   const trust::VmState* const vm = fold_.FindVm(id);
   if (vm != nullptr && (vm->host.empty() || vm->host == body.host_id())) {
-    fold_.Result(at, id, false);
+    fold_.Result(at, id, false, body.launch_decision().reason());
   }
 }
 

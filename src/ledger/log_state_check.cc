@@ -311,7 +311,7 @@ std::optional<Reason> LogState::CheckDocument(const Entry& entry) const {
     case v1::LedgerEntryBody::kVmRegister:
       return CheckRegister(entry);
     case v1::LedgerEntryBody::kPolicy:
-      return trust::AreValid(FromMessage(body.policy().score()))
+      return AreRules(body.policy().score())
                  ? std::nullopt
                  : Refusal(Refuse(reason::kRules, "policy.score"));
     case v1::LedgerEntryBody::kStateRoot: {

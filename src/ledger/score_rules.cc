@@ -1,24 +1,40 @@
 #include "ledger/score_rules.h"
 
+#include <algorithm>
+
 namespace vmattest::ledger {
 
 trust::ScoreRules FromMessage(const v1::LedgerScoreRules& message) {
-  return {.version = message.version(),
-          .start = message.start(),
-          .cap = message.cap(),
-          .floor = message.floor(),
-          .pass_credit = message.pass_credit(),
-          .fail_debit = message.fail_debit(),
-          .decay_per_hour = message.decay_per_hour(),
-          .credit_interval_ms = message.credit_interval_ms(),
-          .grace_ms = message.grace_ms(),
-          .compromise_vms = message.compromise_vms(),
-          .compromise_owners = message.compromise_owners(),
-          .window_fails = message.window_fails(),
-          .window_ms = message.window_ms(),
-          .compromise_keeps = message.compromise_keeps(),
-          .free = message.free(),
-          .checked = message.checked()};
+  trust::ScoreRules rules{.version = message.version(),
+                          .start = message.start(),
+                          .cap = message.cap(),
+                          .floor = message.floor(),
+                          .pass_credit = message.pass_credit(),
+                          .fail_debit = message.fail_debit(),
+                          .decay_per_hour = message.decay_per_hour(),
+                          .credit_interval_ms = message.credit_interval_ms(),
+                          .grace_ms = message.grace_ms(),
+                          .compromise_vms = message.compromise_vms(),
+                          .compromise_owners = message.compromise_owners(),
+                          .window_fails = message.window_fails(),
+                          .window_ms = message.window_ms(),
+                          .compromise_keeps = message.compromise_keeps(),
+                          .free = message.free(),
+                          .checked = message.checked(),
+                          .weights = {}};
+  for (const v1::LedgerScoreWeight& weight : message.weights()) {
+    rules.weights[weight.reason()] = weight.debit();
+  }
+  return rules;
+}
+
+bool AreRules(const v1::LedgerScoreRules& message) {
+  const auto& weights = message.weights();
+  return std::adjacent_find(weights.begin(), weights.end(),
+                            [](const auto& a, const auto& b) {
+                              return a.reason() >= b.reason();
+                            }) == weights.end() &&
+         trust::AreValid(FromMessage(message));
 }
 
 v1::LedgerScoreRules ToMessage(const trust::ScoreRules& rules) {
@@ -39,6 +55,11 @@ v1::LedgerScoreRules ToMessage(const trust::ScoreRules& rules) {
   message.set_compromise_keeps(rules.compromise_keeps);
   message.set_free(rules.free);
   message.set_checked(rules.checked);
+  for (const auto& [reason, debit] : rules.weights) {
+    v1::LedgerScoreWeight& weight = *message.add_weights();
+    weight.set_reason(reason);
+    weight.set_debit(debit);
+  }
   return message;
 }
 

@@ -7,8 +7,10 @@
 namespace vmattest::ledger {
 
 // The rules of the score as a policy entry carries them. Callable from any
-// thread; whether they are rules at all is LogState's to check.
+// thread.
 trust::ScoreRules FromMessage(const v1::LedgerScoreRules& message);
+// Valid, and each weight once, in order.
+bool AreRules(const v1::LedgerScoreRules& message);
 v1::LedgerScoreRules ToMessage(const trust::ScoreRules& rules);
 
 }  // namespace vmattest::ledger

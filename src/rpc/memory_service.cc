@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "baseline/guest_report.h"
+#include "crypto/digest.h"
 #include "fmt/format.h"
 #include "rpc/answer_stream.h"
 #include "rpc/call_context.h"
@@ -55,6 +57,26 @@ absl::StatusOr<capture::CaptureRequest> FromWire(const Request& request,
   capture.policy = policy;
   ASSIGN_OR_RETURN(capture.nonce, Nonce(request.nonce()));
   return capture;
+}
+
+absl::Status AddGuestReport(const std::string& report,
+                            capture::CaptureRequest& capture) {
+  if (report.empty()) {
+    return absl::OkStatus();
+  }
+  if (report.size() > baseline::kMaxGuestReport) {
+    return absl::InvalidArgumentError(
+        fmt::format("guest_report: {} bytes, at most {}", report.size(),
+                    baseline::kMaxGuestReport));
+  }
+  Bytes nonce = Hash(HashAlgorithm::kSha256, AsBytes(report));
+  if (!capture.nonce.empty() && capture.nonce != nonce) {
+    return absl::InvalidArgumentError(
+        "nonce: with a guest_report it is that report's SHA-256");
+  }
+  capture.nonce = std::move(nonce);
+  capture.guest_report = ToBytes(report);
+  return absl::OkStatus();
 }
 
 absl::Status CheckTimestamp(const v1::AttestStateRequest& request,
@@ -175,9 +197,12 @@ MemoryService::CaptureSnapshot(grpc::CallbackServerContext* context,
                                const v1::CaptureSnapshotRequest* request) {
   const auto authority = Authorize(*context, "CaptureSnapshot");
   auto capture = FromWire(*request, request->policy());
-  if (!authority.ok() || !capture.ok()) {
-    return RefuseStream<v1::CaptureSnapshotResponse>(
-        authority.ok() ? capture.status() : authority.status());
+  absl::Status checked = authority.ok() ? capture.status() : authority.status();
+  if (checked.ok()) {
+    checked = AddGuestReport(request->guest_report(), *capture);
+  }
+  if (!checked.ok()) {
+    return RefuseStream<v1::CaptureSnapshotResponse>(checked);
   }
   auto stream = std::make_shared<AnswerStream<v1::CaptureSnapshotResponse>>();
   auto* reactor = stream->Start();

@@ -46,7 +46,7 @@ int64_t Fold::SilencesUntil(const VmState& vm, int64_t time_ms) const {
     return 0;
   }
   const int64_t most =
-      1 + (now.cap - now.floor) / std::max<int64_t>(1, now.fail_debit);
+      1 + (now.cap - now.floor) / std::max<int64_t>(1, now.DebitOf(kSilence));
   return std::min(
       {(time_ms - vm.seen_ms) / now.grace_ms, most, int64_t{10'000}});
 }
@@ -57,10 +57,12 @@ void Fold::CountSilence(At at, VmState& vm) const {
     return;
   }
   const int64_t grace = rules().grace_ms;
+  const int64_t debit = rules().DebitOf(kSilence);
   for (int64_t i = 1; i <= count; ++i) {
     vm.pending.push_back({.index = at.index,
                           .time_ms = vm.seen_ms + i * grace,
-                          .kind = Step::Kind::kSilence});
+                          .kind = Step::Kind::kSilence,
+                          .debit = debit});
   }
   // Whole graces, also those past the floor.
   vm.seen_ms += (at.time_ms - vm.seen_ms) / grace * grace;
@@ -68,9 +70,9 @@ void Fold::CountSilence(At at, VmState& vm) const {
   vm.failing = true;
 }
 
-void Fold::AddStep(At at, Step::Kind kind, VmState& vm) {
+void Fold::AddStep(At at, Step::Kind kind, VmState& vm, int64_t debit) {
   vm.pending.push_back(
-      {.index = at.index, .time_ms = at.time_ms, .kind = kind});
+      {.index = at.index, .time_ms = at.time_ms, .kind = kind, .debit = debit});
 }
 
 void Fold::AddPass(At at, VmState& vm) {
@@ -85,7 +87,7 @@ void Fold::AddPass(At at, VmState& vm) {
   }
 }
 
-void Fold::AddFail(At at, VmState& vm) {
+void Fold::AddFail(At at, std::string_view reason, VmState& vm) {
   ++vm.fails;
   vm.failing = true;
   vm.seen_ms = at.time_ms;
@@ -93,7 +95,7 @@ void Fold::AddFail(At at, VmState& vm) {
   if (vm.fail_times.size() > rules().window_fails) {
     vm.fail_times.erase(vm.fail_times.begin());
   }
-  AddStep(at, Step::Kind::kFail, vm);
+  AddStep(at, Step::Kind::kFail, vm, rules().DebitOf(reason));
 }
 
 void Fold::SetHost(const Uuid& id, VmState& vm, const std::string& host,
@@ -129,7 +131,7 @@ void Fold::Start(At at, const Uuid& id, const std::string& host) {
   }
 }
 
-void Fold::Result(At at, const Uuid& id, bool pass) {
+void Fold::Result(At at, const Uuid& id, bool pass, std::string_view reason) {
   VmState* const vm = Touch(at, id);
   if (vm == nullptr) {
     return;
@@ -137,7 +139,7 @@ void Fold::Result(At at, const Uuid& id, bool pass) {
   if (pass) {
     AddPass(at, *vm);
   } else {
-    AddFail(at, *vm);
+    AddFail(at, reason, *vm);
   }
   pending_.insert(id);
   if (!pass) {
@@ -146,15 +148,15 @@ void Fold::Result(At at, const Uuid& id, bool pass) {
 }
 
 void Fold::Tick(At at, const std::string& host,
-                const std::vector<std::pair<Uuid, Change>>& changes,
-                uint64_t tick, bool in_time) {
+                const std::vector<VmChange>& changes, uint64_t tick,
+                bool in_time) {
   HostState& state = TouchHost(host);
   state.ticks = tick;
   state.last_tick_ms = at.time_ms;
   newest_ms_ = std::max(newest_ms_, at.time_ms);
   std::set<Uuid> named;
   bool failed = false;
-  for (const auto& [id, change] : changes) {
+  for (const auto& [id, change, reason] : changes) {
     named.insert(id);
     VmState* const vm = Touch(at, id);
     if (vm == nullptr) {
@@ -165,7 +167,7 @@ void Fold::Tick(At at, const std::string& host,
         AddPass(at, *vm);
         break;
       case Change::kFail:
-        AddFail(at, *vm);
+        AddFail(at, reason, *vm);
         failed = true;
         break;
       case Change::kStop:
@@ -272,7 +274,7 @@ void Fold::ApplyStep(const Step& step, bool raise, Score& score) const {
       return;
     case Step::Kind::kFail:
     case Step::Kind::kSilence:
-      Fail(rules, step.time_ms, score);
+      Fail(rules, step.time_ms, step.debit, score);
       return;
     case Step::Kind::kCompromise:
       Compromise(rules, step.time_ms, score);

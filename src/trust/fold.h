@@ -6,6 +6,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -34,6 +35,7 @@ struct Step {
   uint64_t index = 0;
   int64_t time_ms = 0;
   Kind kind = Kind::kPass;
+  int64_t debit = 0;  // of a failure or silence
   friend bool operator==(const Step&, const Step&) = default;
 };
 
@@ -90,14 +92,20 @@ class Fold {
   // Again: a new owner, the old score (rule S31).
   void Register(At at, const Uuid& vm, const std::string& owner);
   void Start(At at, const Uuid& vm, const std::string& host);
-  void Result(At at, const Uuid& vm, bool pass);
+  // `reason`: stable code of a failure's first reason.
+  void Result(At at, const Uuid& vm, bool pass, std::string_view reason = {});
   enum class Change : uint8_t { kPass = 1, kFail = 2, kStop = 3 };
+  struct VmChange {
+    Uuid vm;
+    Change change = Change::kPass;
+    std::string_view reason = {};  // as above
+  };
   // One batch entry: what is said of some VMs; all others that run on the host
   // and did not fail last time passed, as before.
   // `tick` is the host's number for it. Not `in_time`: all others are left as
   // they are.
   void Tick(At at, const std::string& host,
-            const std::vector<std::pair<Uuid, Change>>& changes, uint64_t tick,
+            const std::vector<VmChange>& changes, uint64_t tick,
             bool in_time = true);
   void Leave(At at, const Uuid& vm, const std::string& to_host);
   void Arrive(At at, const Uuid& vm, const std::string& host);
@@ -139,9 +147,9 @@ class Fold {
   VmState* Touch(At at, const Uuid& vm);
   HostState& TouchHost(const std::string& host);
   void CountSilence(At at, VmState& vm) const;
-  void AddStep(At at, Step::Kind kind, VmState& vm);
+  void AddStep(At at, Step::Kind kind, VmState& vm, int64_t debit = 0);
   void AddPass(At at, VmState& vm);
-  void AddFail(At at, VmState& vm);
+  void AddFail(At at, std::string_view reason, VmState& vm);
   void SetHost(const Uuid& id, VmState& vm, const std::string& host,
                bool running);
   void DetectCompromise(At at, const std::string& host);

@@ -8,15 +8,29 @@ namespace {
 constexpr int64_t kMaxPoints = 1'000'000 * kPoint;
 constexpr int64_t kMaxTime = int64_t{1} << 40;  // ms; 35 years
 constexpr int64_t kMaxElapsed = int64_t{1} << 42;
+constexpr uint32_t kMaxVersion = (uint32_t{1} << 31) - 1;
+constexpr size_t kMaxWeights = 64;
+constexpr size_t kMaxReason = 128;
 
 bool InRange(int64_t value, int64_t least, int64_t most) {
   return value >= least && value <= most;
 }
 
+bool AreValidWeights(const ScoreRules& rules) {
+  return rules.weights.size() <= kMaxWeights &&
+         std::all_of(rules.weights.begin(), rules.weights.end(),
+                     [](const auto& weight) {
+                       return !weight.first.empty() &&
+                              weight.first.size() <= kMaxReason &&
+                              InRange(weight.second, 0, kMaxPoints);
+                     });
+}
+
 }  // namespace
 
 bool AreValid(const ScoreRules& rules) {
-  return rules.version > 0 && InRange(rules.cap, 0, kMaxPoints) &&
+  return rules.version > 0 && rules.version <= kMaxVersion &&
+         AreValidWeights(rules) && InRange(rules.cap, 0, kMaxPoints) &&
          InRange(rules.floor, 0, rules.cap) &&
          InRange(rules.start, rules.floor, rules.cap) &&
          InRange(rules.pass_credit, 0, kMaxPoints) &&
@@ -62,9 +76,10 @@ void Pass(const ScoreRules& rules, int64_t time_ms, Score& score) {
   score.last_credit_ms = score.anchor_ms;
 }
 
-void Fail(const ScoreRules& rules, int64_t time_ms, Score& score) {
+void Fail(const ScoreRules& rules, int64_t time_ms, int64_t debit,
+          Score& score) {
   Decay(rules, time_ms, score);
-  score.milli = std::max(rules.floor, score.milli - rules.fail_debit);
+  score.milli = std::max(rules.floor, score.milli - debit);
   // The way back begins with a whole interval.
   if (rules.credit_interval_ms > 0) {
     score.last_credit_ms = score.anchor_ms;

@@ -2,6 +2,9 @@
 #define VMATTEST_TRUST_SCORE_H_
 
 #include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
 #include <string_view>
 
 // The trust score of one VM as arithmetic over events. Integer milli-points
@@ -13,6 +16,7 @@ namespace vmattest::trust {
 
 inline constexpr int64_t kPoint = 1'000;
 inline constexpr int64_t kHourMs = 3'600'000;
+inline constexpr std::string_view kSilence = "silence";
 
 // The parameters of a version of the score. They are on the ledger (a policy
 // entry), so a replay knows which held when.
@@ -42,12 +46,19 @@ struct ScoreRules {
   // score that equals a threshold is below it.
   int64_t free = 75 * kPoint;
   int64_t checked = 50 * kPoint;
+  // By reason code, what takes another debit than `fail_debit`; kSilence: when
+  // nobody reports.
+  std::map<std::string, int64_t, std::less<>> weights;
+  [[nodiscard]] int64_t DebitOf(std::string_view reason) const {
+    const auto it = weights.find(reason);
+    return it == weights.end() ? fail_debit : it->second;
+  }
   friend bool operator==(const ScoreRules&, const ScoreRules&) = default;
 };
 // Document 002's figures.
-constexpr ScoreRules RulesV1() { return {}; }
+inline ScoreRules RulesV1() { return {}; }
 // Credit at most once in five minutes: a VM that failed is not back at once.
-constexpr ScoreRules RulesV2() {
+inline ScoreRules RulesV2() {
   ScoreRules rules;
   rules.version = 2;
   rules.credit_interval_ms = 300'000;
@@ -72,7 +83,9 @@ Score StartScore(const ScoreRules& rules, int64_t time_ms);
 // the anchor: ledger time does not go back).
 void Decay(const ScoreRules& rules, int64_t time_ms, Score& score);
 void Pass(const ScoreRules& rules, int64_t time_ms, Score& score);
-void Fail(const ScoreRules& rules, int64_t time_ms, Score& score);
+// `debit`: what rules.DebitOf() says of the reason.
+void Fail(const ScoreRules& rules, int64_t time_ms, int64_t debit,
+          Score& score);
 void Compromise(const ScoreRules& rules, int64_t time_ms, Score& score);
 
 // What the score is worth at `time_ms`, in milli-points.

@@ -6,6 +6,9 @@ namespace vmattest::trust {
 namespace {
 
 constexpr uint8_t kVersion = 1;
+// In the place of a version: weights follow. Rules without any are as they
+// were before there were weights, so that roots of older states hold.
+constexpr uint32_t kWeighted = uint32_t{1} << 31;
 constexpr std::string_view kVm = "vm/";
 constexpr std::string_view kHost = "host/";
 
@@ -33,7 +36,8 @@ absl::StatusOr<State> Checked(const ByteReader& reader, uint8_t version,
 }  // namespace
 
 void WriteRules(const ScoreRules& rules, ByteWriter& writer) {
-  writer.U32(rules.version)
+  const bool weighted = !rules.weights.empty();
+  writer.U32(rules.version | (weighted ? kWeighted : 0))
       .U64(Raw(rules.start))
       .U64(Raw(rules.cap))
       .U64(Raw(rules.floor))
@@ -49,11 +53,18 @@ void WriteRules(const ScoreRules& rules, ByteWriter& writer) {
       .U64(Raw(rules.compromise_keeps))
       .U64(Raw(rules.free))
       .U64(Raw(rules.checked));
+  if (weighted) {
+    writer.U32(static_cast<uint32_t>(rules.weights.size()));
+  }
+  for (const auto& [reason, debit] : rules.weights) {
+    writer.Sized(reason).U64(Raw(debit));
+  }
 }
 
 ScoreRules ReadRules(ByteReader& reader) {
   ScoreRules rules;
-  rules.version = reader.U32();
+  const uint32_t version = reader.U32();
+  rules.version = version & ~kWeighted;
   rules.start = ReadInt(reader);
   rules.cap = ReadInt(reader);
   rules.floor = ReadInt(reader);
@@ -69,6 +80,11 @@ ScoreRules ReadRules(ByteReader& reader) {
   rules.compromise_keeps = ReadInt(reader);
   rules.free = ReadInt(reader);
   rules.checked = ReadInt(reader);
+  const uint32_t weights = (version & kWeighted) != 0 ? reader.U32() : 0;
+  for (uint32_t i = 0; i < weights && reader.ok(); ++i) {
+    const std::string reason = ReadText(reader);
+    rules.weights[reason] = ReadInt(reader);
+  }
   return rules;
 }
 
@@ -140,7 +156,8 @@ Bytes EncodeVmState(const VmState& state) {
   for (const Step& step : state.pending) {
     writer.U64(step.index)
         .U64(Raw(step.time_ms))
-        .U8(static_cast<uint8_t>(step.kind));
+        .U8(static_cast<uint8_t>(step.kind))
+        .U64(Raw(step.debit));
   }
   return std::move(writer).Take();
 }
@@ -178,6 +195,7 @@ absl::StatusOr<VmState> ParseVmState(ByteView bytes) {
       return absl::InvalidArgumentError("malformed state of a VM");
     }
     step.kind = static_cast<Step::Kind>(kind);
+    step.debit = ReadInt(reader);
     state.pending.push_back(step);
   }
   return Checked(reader, version, std::move(state), "state of a VM", bytes,

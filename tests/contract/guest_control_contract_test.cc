@@ -221,7 +221,7 @@ INSTANTIATE_TEST_SUITE_P(
                            [] { return std::make_unique<LibvirtBed>(); }}),
     [](const auto& body) { return std::string(body.param.name); });
 
-// What a migration does to it is in docs/memory.md; two hosts are not run here.
+// On two real hosts: post_copy_test.
 TEST(FakeGuestControl, S23_SaysThatMemoryIsOnTwoHosts) {
   FakeBed bed;
   auto& fake = static_cast<FakeHypervisor&>(bed.hypervisor());

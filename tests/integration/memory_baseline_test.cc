@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <regex>
+#include <sstream>
 
 #include "base/base64.h"
 #include "base/handles.h"
@@ -64,9 +66,15 @@ class Operator {
     return Checked(verifier_(words));
   }
   // Into the file "e". Its id.
-  std::string Capture(const std::string& policy) {
-    const Ran ran = daemon_.Vmattest({"snapshot", "capture", "--vm", "web",
-                                      "--policy", policy, "--out", Path("e")});
+  std::string Capture(const std::string& policy,
+                      const std::string& report = "") {
+    std::vector<std::string> words = {"snapshot", "capture",  "--vm",
+                                      "web",      "--policy", policy,
+                                      "--out",    Path("e")};
+    if (!report.empty()) {
+      words.insert(words.end(), {"--guest-report", Path(report)});
+    }
+    const Ran ran = daemon_.Vmattest(words);
     EXPECT_EQ(ran.exit_code, 0) << ran.err << daemon_.log();
     return ran.err.substr(0, ran.err.find(' '));
   }
@@ -81,6 +89,29 @@ class Operator {
     AtVerifier({"baseline", "import", Path("document"), pages});
     EXPECT_THAT(AtVerifier({"baseline", "list"}),
                 HasSubstr(policy + "@" + revision));
+  }
+  // Into the file `name`: that the guest has the tasks of the last snapshot,
+  // but not those called `unsaid`.
+  void Report(const std::string& id, const std::string& name,
+              const std::string& unsaid) {
+    Host({"snapshot", "get", "--vm", "web", "--id", id, "--out", Path("e"),
+          "--pages", Path("pages")});
+    std::istringstream shown(Run({"snapshot", "show", Path("e"), "--pages",
+                                  Path("pages"), "--records"}));
+    const std::regex process("process/([0-9]+) .*comm=(\\S+)");
+    std::ofstream tasks(Path("tasks"));
+    std::smatch found;
+    size_t told = 0;
+    for (std::string line; std::getline(shown, line);) {
+      if (std::regex_search(line, found, process) && found[2] != unsaid) {
+        tasks << found[1] << " " << found[2] << "\n";
+        ++told;
+      }
+    }
+    tasks.close();
+    EXPECT_GT(told, 10U);
+    Run({"baseline", "guest-report", "--after", Path("e"), "--tasks",
+         Path("tasks"), "--out", Path(name)});
   }
   // How often the log has it.
   [[nodiscard]] size_t Told(std::string_view text) const {
@@ -145,6 +176,12 @@ regions:
 schedule: {every_seconds: 5, jitter_percent: 20}
 reaction: {action: pause, below_score: 60}
 )";
+constexpr std::string_view kTasksPolicy = R"(
+id: tasks
+version: 1
+regions:
+  - {name: tasks, severity: low, tasks: {fields: [pid, comm]}}
+)";
 constexpr std::string_view kMomentPolicy = R"(
 id: moment
 version: 1
@@ -167,6 +204,7 @@ class LinuxBaselineTest : public ::testing::Test {
     fs::create_directories(Path("anchors"));
     std::ofstream(Path("policies/kernel.yaml")) << kKernelPolicy;
     std::ofstream(Path("policies/moment.yaml")) << kMomentPolicy;
+    std::ofstream(Path("policies/tasks.yaml")) << kTasksPolicy;
     ConfigureWebhook();
     site_.StartHost(
         host_->uri(),
@@ -222,6 +260,7 @@ class LinuxBaselineTest : public ::testing::Test {
                                  metrics_port_)})
         .out;
   }
+  void ExpectReportsAreCompared();
   bool IsWebhookTold(const std::string& what) {
     return Eventually([&] {
       for (const std::string& request : receiver_->requests()) {
@@ -243,6 +282,27 @@ class LinuxBaselineTest : public ::testing::Test {
   std::unique_ptr<Operator> operator_;
 };
 
+// With the verifier that is elsewhere, which saw the snapshot before the
+// report.
+void LinuxBaselineTest::ExpectReportsAreCompared() {
+  Operator& op = *operator_;
+  op.MakeBaseline("tasks");
+  const auto capture = [&op](const char* word, const std::string& report) {
+    const uint64_t before = op.Decision(word, "tasks@1");
+    const std::string id = op.Capture("tasks", report);
+    EXPECT_TRUE(Eventually([&] {
+      return op.Decision(word, "tasks@1") > before;
+    })) << word
+        << op.AtVerifier({"decisions", "list"});
+    return id;
+  };
+  op.Report(capture("trusted", ""), "whole", "");
+  op.Report(capture("trusted", "whole"), "lie", "init");
+  const size_t told = op.Told("process/1 (init)");
+  capture("REFUSED", "lie");
+  EXPECT_TRUE(op.AwaitTold("process/1 (init)", told)) << site_.Logs();
+}
+
 TEST_F(LinuxBaselineTest, AHookedSystemCallIsNamedToldAndEndsTheGuest) {
   Operator& op = *operator_;
   EXPECT_TRUE(op.AwaitTold("nothing to be compared with"))
@@ -262,6 +322,7 @@ TEST_F(LinuxBaselineTest, AHookedSystemCallIsNamedToldAndEndsTheGuest) {
   EXPECT_EQ(op.Told(kNotAsItsBaseline), 0U) << site_.Logs();
   EXPECT_THAT(State(), HasSubstr("running"));
   const uint64_t before = op.Decision("trusted", "kernel@1");
+  ExpectReportsAreCompared();
 
   const std::unique_ptr<MemfdGuestMemory> memory = OpenMemory();
   KernelView view(*memory);

@@ -28,6 +28,7 @@ namespace vmattest {
 namespace {
 
 using ::testing::Contains;
+using ::testing::ContainsRegex;
 using testing::DaemonProcess;
 using ::testing::ElementsAre;
 using testing::Eventually;
@@ -135,6 +136,11 @@ class SemanticSnapshotTest : public ::testing::TestWithParam<Kernel> {
     std::filesystem::create_directory(host_->folder() / "anchors");
     std::filesystem::create_directory(host_->folder() / "modules");
     std::ofstream(policies / "linux.yaml") << kPolicy;
+    for (const char* shipped : {"linux-kernel.yaml", "linux-server.yaml"}) {
+      std::filesystem::copy_file(std::filesystem::path(VMATTEST_SOURCE_DIR) /
+                                     "config/policies" / shipped,
+                                 policies / shipped);
+    }
     daemon_ = new DaemonProcess(
         {.libvirt_uri = host_->uri(),
          .tcti = tpm_->tcti(),
@@ -261,9 +267,10 @@ class SemanticSnapshotTest : public ::testing::TestWithParam<Kernel> {
   static std::string Path(const std::string& name) {
     return host_->folder() / name;
   }
-  Snapshot Take(const std::string& nonce = "") {
+  Snapshot Take(const std::string& nonce = "",
+                const std::string& policy = "linux") {
     std::vector<std::string> capture = {"snapshot", "capture",  "--vm",
-                                        name_,      "--policy", "linux",
+                                        name_,      "--policy", policy,
                                         "--out",    Path("e")};
     if (!nonce.empty()) {
       capture.insert(capture.end(), {"--nonce", nonce});
@@ -354,6 +361,45 @@ class SemanticSnapshotTest : public ::testing::TestWithParam<Kernel> {
     }
     return lines;
   }
+  // The last snapshot as its baseline; what is compared with it later.
+  struct Baseline {
+    std::string draft, pages;
+  };
+  Baseline MakeBaseline() {
+    Baseline made{Path(kept_ + ".draft"), Path(kept_pages_)};
+    Offline({"baseline", "set", Path(kept_), made.pages, "--name", kept_,
+             "--revision", "1", "--out", made.draft});
+    return made;
+  }
+  // What `baseline compare` says of the last snapshot; 0: as it must be.
+  Ran Compare(const Baseline& with) {
+    return testing::RunToEnd({DaemonProcess::CommandLine(), "baseline",
+                              "compare", with.draft, with.pages, Path(kept_),
+                              Path(kept_pages_)});
+  }
+  void ExpectVerdict(const Baseline& with, const std::string& severity,
+                     const std::string& element) {
+    const Ran ran = Compare(with);
+    EXPECT_EQ(ran.exit_code, 1) << ran.out << ran.err;
+    EXPECT_THAT(ran.out, ContainsRegex(severity + " .*" + element));
+  }
+  // The policies that are shipped.
+  std::map<std::string, Baseline> MakeShippedBaselines() {
+    std::map<std::string, Baseline> made;
+    for (const char* policy : {"linux-kernel", "linux-server"}) {
+      Take("", policy);
+      made[policy] = MakeBaseline();
+    }
+    return made;
+  }
+  void ExpectNoAlarm(const std::map<std::string, Baseline>& before) {
+    for (const auto& [policy, baseline] : before) {
+      Take("", policy);
+      const Ran ran = Compare(baseline);
+      EXPECT_EQ(ran.exit_code, 0) << policy << "\n" << ran.out << ran.err;
+      EXPECT_THAT(ran.out, HasSubstr("score 100,")) << policy;
+    }
+  }
   // What differs beside processes and modules, which come and go.
   static std::vector<std::string> Changed(const Snapshot& before,
                                           const Snapshot& after) {
@@ -435,12 +481,14 @@ TEST_P(SemanticSnapshotTest, AttacksAreNamedInTheNextSnapshot) {
       "su user -c 'exec sleep 10000' & sleep 1");
   const Snapshot healthy = Take();
   ASSERT_EQ(healthy.state["findings"].size(), 0U) << healthy.findings();
+  const Baseline baseline = MakeBaseline();
   KernelView view(*memory_);
   {
     KernelAttack attack(*memory_);
     testing::HookSystemCall(attack, view, 62);
     const Snapshot taken =
         ExpectFinding("syscall-hooked", "sys_call_table[62]");
+    ExpectVerdict(baseline, "critical", "syscall/62");
     EXPECT_THAT(Changed(healthy, taken), ElementsAre("syscall/62"));
     EXPECT_NE(taken.region("tables")["root"], healthy.region("tables")["root"]);
   }
@@ -449,6 +497,7 @@ TEST_P(SemanticSnapshotTest, AttacksAreNamedInTheNextSnapshot) {
     testing::PatchFunction(attack, view, "commit_creds");
     const Snapshot taken = ExpectFinding("code-modified", "commit_creds");
     EXPECT_THAT(Changed(healthy, taken), ElementsAre("code/kernel"));
+    ExpectVerdict(baseline, "critical", "commit_creds");
     EXPECT_NE(taken.state["code_hash"], healthy.state["code_hash"]);
   }
   {
@@ -458,23 +507,27 @@ TEST_P(SemanticSnapshotTest, AttacksAreNamedInTheNextSnapshot) {
         ExpectFinding("code-modified", "qemu_fw_cfg:fw_cfg_sysfs_read_raw");
     EXPECT_THAT(Changed(healthy, taken),
                 ElementsAre("code/module/qemu_fw_cfg"));
+    ExpectVerdict(baseline, "critical", "qemu_fw_cfg:fw_cfg_sysfs_read_raw");
     EXPECT_NE(taken.state["code_hash"], healthy.state["code_hash"]);
   }
   {
     KernelAttack attack(*memory_);
     testing::HideModule(attack, view, "qemu_fw_cfg");
     ExpectFinding("module-hidden", "qemu_fw_cfg");
+    ExpectVerdict(baseline, "critical", "qemu_fw_cfg");
   }
   {
     // Of a vector that nothing raises: the guest goes on.
     KernelAttack attack(*memory_);
     testing::HookInterrupt(attack, view, 4);
     ExpectFinding("interrupt-hooked", "idt_table[4]");
+    ExpectVerdict(baseline, "critical", "idt");
   }
   {
     KernelAttack attack(*memory_);
     testing::MakeDataExecutable(attack, view);
     ExpectFinding("code-unknown", "");
+    ExpectVerdict(baseline, "critical", "code-unknown|executable");
   }
   // What only a comparison shows: settings and identities.
   const auto& all = view.inspection.processes.processes;
@@ -489,6 +542,8 @@ TEST_P(SemanticSnapshotTest, AttacksAreNamedInTheNextSnapshot) {
     const Snapshot taken = Take();
     EXPECT_THAT(Changed(healthy, taken), ElementsAre("helper/modprobe_path"));
     EXPECT_EQ(taken.records()["helper/modprobe_path"], "/tmp/x");
+    ExpectVerdict(baseline, "high", "helper/modprobe_path");
+    ExpectVerdict(baseline, "", fmt::format("process/{}.*uid", victim->pid));
     const std::string process = fmt::format("process/{}", victim->pid);
     EXPECT_THAT(healthy.records()[process], HasSubstr(" uid=1000 "));
     EXPECT_THAT(taken.records()[process],
@@ -505,6 +560,7 @@ TEST_P(SemanticSnapshotTest, AttacksAreNamedInTheNextSnapshot) {
 
 TEST_P(SemanticSnapshotTest, OrdinaryLifeAndARebootRaiseNoAlarm) {
   const Snapshot before = Take();
+  const auto shipped = MakeShippedBaselines();
   Run("echo 1 >/proc/sys/kernel/sched_schedstats");  // a static key
   Run("rmmod qemu_fw_cfg; insmod /lib/modules/qemu_fw_cfg.ko; "
       "for i in 1 2 3 4 5; do sleep 1000 & done; ls -R /sys >/dev/null");
@@ -512,6 +568,7 @@ TEST_P(SemanticSnapshotTest, OrdinaryLifeAndARebootRaiseNoAlarm) {
   EXPECT_EQ(after.state["findings"].size(), 0U) << after.findings();
   EXPECT_EQ(after.state["code_hash"], before.state["code_hash"]);
   EXPECT_THAT(Changed(before, after), IsEmpty());
+  ExpectNoAlarm(shipped);
 
   ASSERT_THAT(host_->Virsh({"destroy", name_}), IsOk());
   Boot();
@@ -526,6 +583,7 @@ TEST_P(SemanticSnapshotTest, OrdinaryLifeAndARebootRaiseNoAlarm) {
   EXPECT_NE(rebooted.region("modules")["root"],
             before.region("modules")["root"]);
   EXPECT_THAT(Changed(before, rebooted), IsEmpty());
+  ExpectNoAlarm(shipped);
 }
 
 TEST_P(SemanticSnapshotTest, WhatTheGuestTellsIsComparedWithItsMemory) {

@@ -15,7 +15,7 @@ namespace vmattest::testing {
 
 // A real libvirtd in namespaces of its own (testbed/host), in a private
 // folder; a libvirt of the machine is not touched. Gone with the object, or
-// with the process if that dies. Needs root. One thread.
+// with the process if that dies. Needs root. One thread; Virsh() from any.
 class LibvirtHost {
  public:
   // Why it cannot run here, for GTEST_SKIP; empty if it can.

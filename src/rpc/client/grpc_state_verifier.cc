@@ -40,9 +40,10 @@ class GrpcComparison final : public capture::StateVerifier::Comparison {
   GrpcComparison(std::shared_ptr<grpc::Channel> channel, MonotonicTime deadline)
       : stub_(v1::Baselines::NewStub(channel)), deadline_(deadline) {}
 
-  absl::Status Begin(const Bytes& evidence) {
+  absl::Status Begin(const Bytes& evidence, const Bytes& guest_report) {
     v1::BeginComparisonRequest request;
     request.set_evidence(evidence.data(), evidence.size());
+    request.set_guest_report(guest_report.data(), guest_report.size());
     v1::BeginComparisonResponse response;
     RETURN_IF_ERROR(
         Call(&v1::Baselines::Stub::BeginComparison, request, response));
@@ -131,9 +132,10 @@ class GrpcComparison final : public capture::StateVerifier::Comparison {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<capture::StateVerifier::Comparison>>
-GrpcStateVerifier::Begin(const Bytes& evidence, MonotonicTime deadline) {
+GrpcStateVerifier::Begin(const Bytes& evidence, const Bytes& guest_report,
+                         MonotonicTime deadline) {
   auto comparison = std::make_unique<GrpcComparison>(channel_, deadline);
-  RETURN_IF_ERROR(comparison->Begin(evidence));
+  RETURN_IF_ERROR(comparison->Begin(evidence, guest_report));
   return comparison;
 }
 

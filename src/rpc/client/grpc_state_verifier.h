@@ -17,7 +17,8 @@ class GrpcStateVerifier final : public capture::StateVerifier {
       : channel_(std::move(channel)) {}
 
   absl::StatusOr<std::unique_ptr<Comparison>> Begin(
-      const Bytes& evidence, MonotonicTime deadline) override;
+      const Bytes& evidence, const Bytes& guest_report,
+      MonotonicTime deadline) override;
 
  private:
   const std::shared_ptr<grpc::Channel> channel_;

@@ -75,7 +75,9 @@ class ScriptedVerifier final : public StateVerifier {
     ScriptedVerifier& owner_;
   };
   absl::StatusOr<std::unique_ptr<Comparison>> Begin(
-      const Bytes& /*evidence*/, MonotonicTime /*deadline*/) override {
+      const Bytes& /*evidence*/, const Bytes& guest_report,
+      MonotonicTime /*deadline*/) override {
+    reports.push_back(guest_report);
     RETURN_IF_ERROR(away);
     return std::make_unique<Walk>(*this);
   }
@@ -86,6 +88,7 @@ class ScriptedVerifier final : public StateVerifier {
   std::deque<SnapshotVerdict> verdicts;
   std::set<uint32_t> prefixes;
   std::vector<baseline::Delta> deltas;
+  std::vector<Bytes> reports;
 };
 
 SnapshotVerdict Refusal(std::string_view code, bool compared = false) {
@@ -171,6 +174,15 @@ TEST_F(ComparerTest, AScheduledSnapshotThatIsTrustedIsAPass) {
   EXPECT_EQ(AsText(results_[0].evidence), "evidence");
   EXPECT_EQ(comparer_.counters().trusted, 1U);
   EXPECT_EQ(alerts_, 0U);
+}
+
+TEST_F(ComparerTest, AGuestsReportGoesToTheVerifierAsItCame) {
+  verifier_.verdicts = {Trusted()};
+  CapturedSnapshot captured = Captured();
+  captured.guest_report = {1, 2, 3};
+  comparer_.Captured(captured, policy_);
+  work_.Run();
+  EXPECT_THAT(verifier_.reports, ::testing::ElementsAre(Bytes{1, 2, 3}));
 }
 
 TEST_F(ComparerTest, APassThatSomebodyAskedForRaisesNoScore) {

@@ -30,7 +30,8 @@ vmattest_test(ledger_command_test
        nlohmann_json::nlohmann_json
   LABELS unit)
 vmattest_test(snapshot_show_test
-  SOURCES ${CMAKE_CURRENT_LIST_DIR}/snapshot_show_test.cc
+  SOURCES ${CMAKE_CURRENT_LIST_DIR}/policy_command_test.cc
+          ${CMAKE_CURRENT_LIST_DIR}/snapshot_show_test.cc
   LIBS vmattest::cli_offline vmattest::snapshot vmattest::wire
        vmattest::evidence_builder
   LABELS unit)

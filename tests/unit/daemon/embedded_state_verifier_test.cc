@@ -47,7 +47,7 @@ class EmbeddedStateVerifierTest : public ::testing::Test {
   }
   absl::StatusOr<capture::SnapshotVerdict> Compare() {
     ASSIGN_OR_RETURN(const auto comparison,
-                     verifier_.Begin(Evidence(), MonotonicTime::max()));
+                     verifier_.Begin(Evidence(), {}, MonotonicTime::max()));
     if (comparison->verdict()) {
       return *comparison->verdict();
     }

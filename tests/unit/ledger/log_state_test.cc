@@ -342,6 +342,21 @@ TEST_F(LogStateTest, RulesOfTheScoreComeFromTheLog) {
   trust::ScoreRules bad = trust::RulesV1();
   bad.grace_ms = 0;
   EXPECT_EQ(policy(bad), "ledger-rules");
+  const auto weights = [&](std::vector<std::pair<std::string, int64_t>> all) {
+    return Order([&](v1::LedgerEntryBody& body) {
+      v1::LedgerScoreRules& score = *body.mutable_policy()->mutable_score();
+      score = ToMessage(trust::RulesV2());
+      for (const auto& [reason, debit] : all) {
+        v1::LedgerScoreWeight& weight = *score.add_weights();
+        weight.set_reason(reason);
+        weight.set_debit(debit);
+      }
+    });
+  };
+  EXPECT_EQ(weights({{"a", 1}, {"a", 2}}), "ledger-rules");
+  EXPECT_EQ(weights({{"b", 1}, {"a", 2}}), "ledger-rules");
+  EXPECT_EQ(weights({{"a", -1}}), "ledger-rules");
+  EXPECT_EQ(weights({{"a", 1}, {"b", 2}}), "");
   EXPECT_EQ(policy(trust::RulesV2()), "");
   EXPECT_EQ(Submit(rig_.Result("h1", 1, false)), "");
   EXPECT_EQ(Submit(rig_.Result("h1", 1, true)), "");

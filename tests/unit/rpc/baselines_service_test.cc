@@ -51,10 +51,10 @@ class BaselinesServiceTest : public VerifierServerTest {
   }
   absl::StatusOr<capture::SnapshotVerdict> CompareAs(const std::string& uri) {
     GrpcStateVerifier verifier(As(uri));
-    ASSIGN_OR_RETURN(
-        const auto comparison,
-        verifier.Begin(Evidence(), std::chrono::steady_clock::now() +
-                                       std::chrono::seconds(20)));
+    ASSIGN_OR_RETURN(const auto comparison,
+                     verifier.Begin(Evidence(), {},
+                                    std::chrono::steady_clock::now() +
+                                        std::chrono::seconds(20)));
     if (comparison->verdict()) {
       return *comparison->verdict();
     }

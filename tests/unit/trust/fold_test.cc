@@ -65,6 +65,44 @@ TEST_F(FoldTest, OnlyWitnessedPassesRaise) {
   EXPECT_EQ(Milli(1), 85'000);
 }
 
+TEST_F(FoldTest, AReasonMayWeighMoreThanOthersFromThePolicyOn) {
+  AddVm(1, "a");
+  AddVm(2, "a");
+  fold_.Result(Next(), Vm(1), false, "code-modified");
+  ScoreRules rules = RulesV1();
+  rules.weights = {{"code-modified", 60 * kPoint},
+                   {std::string(kSilence), 7 * kPoint}};
+  fold_.SetRules(Next(), rules);
+  EXPECT_EQ(Milli(1), 80'000);
+  fold_.Result(Next(), Vm(1), false, "code-modified");
+  EXPECT_EQ(Milli(1), 20'000);
+  fold_.Result(Next(), Vm(2), false, "cmdline");
+  EXPECT_EQ(Milli(2), 80'000);
+  fold_.Tick(
+      Next(), "h1",
+      {{.vm = Vm(2), .change = Change::kFail, .reason = "code-modified"}},
+      ++tick_);
+  EXPECT_EQ(Milli(2), 20'000);
+  Witness();
+  EXPECT_EQ(Milli(2), 20'000);
+  time_ += rules.grace_ms;
+  EXPECT_EQ(Milli(2), 13'000 - rules.grace_ms * rules.decay_per_hour / kHourMs);
+}
+
+TEST_F(FoldTest, WeightsOutliveAStateThatIsKept) {
+  ScoreRules rules = RulesV1();
+  rules.weights = {{"a", 1}, {"b", 2 * kPoint}};
+  AddVm(1, "a");
+  fold_.SetRules(Next(), rules);
+  fold_.Result(Next(), Vm(1), false, "b");
+  Fold again;
+  for (const auto& [key, value] : fold_.TakeDirty()) {
+    ASSERT_THAT(again.Restore(key, value), IsOk());
+  }
+  EXPECT_EQ(again.rules(), rules);
+  EXPECT_EQ(again.Read(Vm(1), time_)->milli, 98'000);
+}
+
 TEST_F(FoldTest, FailuresCountWhenCommitted) {
   AddVm(1, "a");
   fold_.Result(Next(), Vm(1), false);

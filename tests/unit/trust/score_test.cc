@@ -20,12 +20,12 @@ TEST(Score, StartsAtAHundredAndPassesDoNotExceedIt) {
 TEST(Score, FailuresCostTwentyAndPassesGiveFive) {
   const ScoreRules rules = RulesV1();
   Score score = StartScore(rules, kNow);
-  Fail(rules, kNow, score);
+  Fail(rules, kNow, rules.fail_debit, score);
   EXPECT_EQ(score.milli, 80'000);
   Pass(rules, kNow, score);
   EXPECT_EQ(score.milli, 85'000);
   for (int i = 0; i < 10; ++i) {
-    Fail(rules, kNow, score);
+    Fail(rules, kNow, rules.fail_debit, score);
   }
   EXPECT_EQ(score.milli, 0);
   Pass(rules, kNow, score);
@@ -74,7 +74,7 @@ TEST(Score, VersionTwoGivesCreditOncePerInterval) {
   const ScoreRules rules = RulesV2();
   Score score = StartScore(rules, kNow);
   for (int i = 0; i < 3; ++i) {
-    Fail(rules, kNow, score);
+    Fail(rules, kNow, rules.fail_debit, score);
   }
   for (int64_t time = 0; time < 300'000; time += 5'000) {
     Pass(rules, kNow + time, score);
@@ -98,6 +98,14 @@ TEST(Score, RefusesRulesThatMakeNoSense) {
            +[](ScoreRules& rules) { rules.window_fails = 0; },
            +[](ScoreRules& rules) { rules.free = rules.checked - 1; },
            +[](ScoreRules& rules) { rules.compromise_keeps = 1'001; },
+           +[](ScoreRules& rules) { rules.version = uint32_t{1} << 31; },
+           +[](ScoreRules& rules) { rules.weights["code-modified"] = -1; },
+           +[](ScoreRules& rules) { rules.weights[""] = 1; },
+           +[](ScoreRules& rules) {
+             for (int i = 0; i < 65; ++i) {
+               rules.weights[std::string(1 + i, 'r')] = 1;
+             }
+           },
        }) {
     ScoreRules rules = RulesV1();
     spoil(rules);
@@ -114,7 +122,7 @@ TEST(Score, StaysWithinItsBoundsWhateverHappens) {
       time += static_cast<int64_t>(random() % 7'200'000);
       switch (random() % 4) {
         case 0:
-          Fail(rules, time, score);
+          Fail(rules, time, rules.fail_debit, score);
           break;
         case 1:
           Compromise(rules, time, score);
