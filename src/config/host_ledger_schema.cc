@@ -61,10 +61,6 @@ absl::Status CheckEmbedded(const v1::HostLedgerConfig& in,
     return checks.Error("ledger.owner", "1 to 256 characters");
   }
   out.owner = in.owner();
-  if (!in.policy().empty()) {
-    ASSIGN_OR_RETURN(out.policy,
-                     checks.AbsolutePath("ledger.policy", in.policy()));
-  }
   if (!in.authorities().empty()) {
     ASSIGN_OR_RETURN(out.authorities, checks.AbsolutePath("ledger.authorities",
                                                           in.authorities()));
@@ -103,6 +99,10 @@ absl::StatusOr<std::optional<HostLedgerSettings>> CheckHostLedger(
   out.origin = in.origin();
   RETURN_IF_ERROR(mode == Mode::kRemote ? CheckRemote(in, checks, out)
                                         : CheckEmbedded(in, checks, out));
+  if (!in.policy().empty()) {
+    ASSIGN_OR_RETURN(out.policy,
+                     checks.AbsolutePath("ledger.policy", in.policy()));
+  }
   out.one_home = !in.any_home();
   RETURN_IF_ERROR(checks.Range("ledger.home_hours", in.home_hours(), 1, 8'760));
   RETURN_IF_ERROR(

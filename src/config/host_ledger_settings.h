@@ -25,9 +25,11 @@ struct HostLedgerSettings {
   std::chrono::hours home_lasts{0};
   std::chrono::seconds batch_interval{0};
   uint32_t max_queued = 0;
+  // tlog-policy: whose cosignatures its own ledger asks for, or which
+  // checkpoints of a remote one it believes.
+  std::optional<std::filesystem::path> policy;
   // Of a ledger of its own.
   std::string owner;  // of VMs that it registers
-  std::optional<std::filesystem::path> policy;
   std::filesystem::path authorities;  // empty: none beside this host's own
   std::filesystem::path owners;
 };

@@ -46,10 +46,10 @@ class EmbeddedComparison final : public capture::StateVerifier::Comparison {
     ASSIGN_OR_RETURN(SnapshotComparer::Begun begun,
                      comparer_.Begin({.evidence = evidence,
                                       .nonce = {},
+                                      .guest_report = guest_report,
                                       .caller = kCaller,
                                       .may = EveryVm,
-                                      .host_id = host_id,
-                                      .guest_report = guest_report}));
+                                      .host_id = host_id}));
     if (begun.result) {
       verdict_ = ToVerdict(*begun.result);
       return absl::OkStatus();

@@ -14,6 +14,7 @@
 #include "daemon/ledger_mark.h"
 #include "evidence/tpm_structures.h"
 #include "fmt/format.h"
+#include "ledger/checkpoint_follower.h"
 #include "outbox/local_authority.h"
 #include "outbox/node_ledger.h"
 #include "outbox/outbox.h"
@@ -194,13 +195,31 @@ absl::Status LedgerHost::Work::OpenEmbedded(
 }
 
 absl::Status LedgerHost::Work::OpenRemote() {
+  std::unique_ptr<ledger::CheckpointFollower> follower;
+  if (settings.policy) {
+    ASSIGN_OR_RETURN_WITH(const Bytes file,
+                          ReadFile(*settings.policy, tlog::kMaxPolicySize),
+                          settings.policy->string());
+    ASSIGN_OR_RETURN_WITH(tlog::WitnessPolicy policy,
+                          tlog::WitnessPolicy::Parse(AsText(file)),
+                          settings.policy->string());
+    ASSIGN_OR_RETURN(follower, ledger::CheckpointFollower::Open(
+                                   {.origin = settings.origin,
+                                    .policy = std::move(policy),
+                                    .file = folder / "ledger-seen.checkpoint"},
+                                   parts.clock));
+  } else {
+    log::Warning("what the ledger's nodes call witnessed is believed",
+                 {{"remedy", "ledger.policy"}});
+  }
   ASSIGN_OR_RETURN(
       std::unique_ptr<rpc::GrpcLedger> made,
       rpc::GrpcLedger::Create(settings.nodes,
                               {.certificate = settings.tls->certificate,
                                .private_key = settings.tls->private_key,
                                .ca = settings.tls->ca,
-                               .server_name = settings.server_name}));
+                               .server_name = settings.server_name},
+                              std::move(follower)));
   remote = made.get();
   ledger = std::move(made);
   return absl::OkStatus();

@@ -59,7 +59,10 @@ class LedgerPort {
   struct Size {
     uint64_t committed = 0;  // records that there are
     uint64_t witnessed = 0;  // in the newest checkpoint with a quorum
+    // Why the newest checkpoint is not believed; `witnessed` is 0 then.
+    absl::Status doubt = {};
   };
+  // DATA_LOSS: the ledger contradicts what it said before.
   virtual absl::StatusOr<Size> GetSize(MonotonicTime deadline) = 0;
 };
 

@@ -134,6 +134,7 @@ class Outbox {
   int64_t attempted_ = 0;
   std::chrono::milliseconds pause_{0};
   MonotonicTime look_at_;
+  absl::Status doubt_;  // about what the ledger calls witnessed
 
   Mutex add_;  // one decision about the end of the queue at a time
   int64_t last_tick_ms_ GUARDED_BY(add_) = 0;

@@ -110,7 +110,7 @@ Outbox::Step Outbox::SendNext() {
     return Step::kSent;  // what is the oldest may be another by now
   }
   if (!*queued) {
-    SetProblem(absl::OkStatus());
+    SetProblem(doubt_);
     return Step::kIdle;
   }
   OutboxFile::Queued& next = **queued;
@@ -345,6 +345,10 @@ void Outbox::LookWitnessed(MonotonicTime deadline) {
       written_as_.empty() ? absl::StatusOr<LedgerPort::Writer>(
                                 absl::UnavailableError("not yet"))
                           : parts_.ledger.GetWriter(written_as_, deadline);
+  doubt_ = size.ok() ? size->doubt : absl::OkStatus();
+  if (!doubt_.ok() || absl::IsDataLoss(size.status())) {
+    SetProblem(doubt_.ok() ? size.status() : doubt_);
+  }
   if (!size.ok() || !writer.ok() || !synchronised_) {
     return;
   }

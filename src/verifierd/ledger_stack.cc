@@ -71,7 +71,11 @@ absl::StatusOr<std::vector<std::shared_ptr<tlog::NoteSigner>>> Signers(
   signers.push_back(std::move(log));
   ASSIGN_OR_RETURN(std::unique_ptr<tlog::NoteSigner> pq,
                    MlDsaSigner(origin, folder / "ledger-log.ml-dsa"));
-  if (pq != nullptr) {
+  if (pq == nullptr) {
+    log::Warning(
+        "the ledger's checkpoints have no post-quantum signature",
+        {{"why", std::string(MlDsaProvider::Open().status().message())}});
+  } else {
     signers.push_back(std::move(pq));
   }
   return signers;

@@ -268,9 +268,11 @@ class RemoteLedgerTest : public LedgerOutboxTest {
     Configure(fmt::format(
         "ledger:\n  mode: remote\n  origin: \"{}\"\n  nodes: [\"{}\"]\n"
         "  max_queued: 16\n"
+        "  policy: {}\n"
         "  tls: {{certificate: {}, private_key: {}, ca: {}}}\n",
-        kOrigin, node_->address(), client.certificate.string(),
-        client.private_key.string(), pki_.ca().string()));
+        kOrigin, node_->address(), (node_->state() / "ledger.policy").string(),
+        client.certificate.string(), client.private_key.string(),
+        pki_.ca().string()));
   }
   void RestartNode() {
     node_->Kill();

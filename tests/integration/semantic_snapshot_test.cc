@@ -476,6 +476,26 @@ TEST_P(SemanticSnapshotTest, HealthyGuestIsNamedWholeAndHasNoFindings) {
   EXPECT_THAT(records["process/1"], HasSubstr("comm=init uid=0"));
 }
 
+// What an operator knows of a kernel beforehand.
+TEST_P(SemanticSnapshotTest, AnotherKernelThanTheOneExpectedIsRefused) {
+  const Snapshot taken = Take();
+  const auto verify = [](const char* option, const std::string& value) {
+    return testing::RunToEnd({DaemonProcess::CommandLine(), "verify", Path("e"),
+                              "--anchors", Path("anchors"), option, value});
+  };
+  for (const auto& [option, claim] :
+       {std::pair("--kernel-build-id", "kernel_build_id"),
+        std::pair("--code-hash", "code_hash")}) {
+    std::string value = taken.state[claim].get<std::string>();
+    ASSERT_GE(value.size(), 40U) << claim;
+    EXPECT_EQ(verify(option, value).exit_code, 0) << claim;
+    value[7] = value[7] == '0' ? '1' : '0';
+    const Ran refused = verify(option, value);
+    EXPECT_EQ(refused.exit_code, 1) << claim;
+    EXPECT_THAT(refused.out + refused.err, HasSubstr(claim));
+  }
+}
+
 TEST_P(SemanticSnapshotTest, AttacksAreNamedInTheNextSnapshot) {
   Run("echo 'user:x:1000:1000::/:/bin/sh' >/etc/passwd; "
       "su user -c 'exec sleep 10000' & sleep 1");

@@ -22,12 +22,14 @@ bool IsForAnother(const absl::Status& status) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<GrpcLedger>> GrpcLedger::Create(
-    const std::vector<std::string>& addresses, const ClientTls& tls) {
+    const std::vector<std::string>& addresses, const ClientTls& tls,
+    std::unique_ptr<ledger::CheckpointFollower> follower) {
   std::vector<std::shared_ptr<grpc::Channel>> channels;
   for (const std::string& address : addresses) {
     ASSIGN_OR_RETURN(channels.emplace_back(), TlsChannel(address, tls));
   }
-  return std::unique_ptr<GrpcLedger>(new GrpcLedger(std::move(channels)));
+  return std::unique_ptr<GrpcLedger>(
+      new GrpcLedger(std::move(channels), std::move(follower)));
 }
 
 template <class Request, class Response, class Method>
@@ -128,8 +130,38 @@ absl::StatusOr<outbox::LedgerPort::Size> GrpcLedger::GetSize(
   v1::GetCheckpointResponse response;
   RETURN_IF_ERROR(Call(&v1::Ledger::Stub::GetCheckpoint,
                        v1::GetCheckpointRequest(), response, deadline));
-  return Size{.committed = response.committed(),
-              .witnessed = response.witnessed()};
+  Size size{.committed = response.committed(),
+            .witnessed = response.witnessed()};
+  if (follower_ == nullptr) {
+    return size;
+  }
+  size.witnessed = 0;
+  if (response.checkpoint().empty()) {
+    return size;
+  }
+  const auto read_proof =
+      [&](uint64_t old_size,
+          uint64_t new_size) -> absl::StatusOr<std::vector<Bytes>> {
+    v1::GetConsistencyProofRequest request;
+    request.set_old_size(old_size);
+    request.set_size(new_size);
+    v1::GetConsistencyProofResponse proof;
+    RETURN_IF_ERROR(
+        Call(&v1::Ledger::Stub::GetConsistencyProof, request, proof, deadline));
+    std::vector<Bytes> path;
+    for (const std::string& hash : proof.path()) {
+      path.push_back(ToBytes(hash));
+    }
+    return path;
+  };
+  const absl::StatusOr<uint64_t> believed =
+      follower_->Take(response.checkpoint(), read_proof);
+  if (absl::IsDataLoss(believed.status())) {
+    return believed.status();
+  }
+  size.witnessed = believed.value_or(0);
+  size.doubt = Annotate(believed.status(), "the ledger's checkpoint");
+  return size;
 }
 
 }  // namespace vmattest::rpc

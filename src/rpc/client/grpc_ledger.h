@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "grpcpp/channel.h"
+#include "ledger/checkpoint_follower.h"
 #include "outbox/ledger_port.h"
 #include "rpc/client/tls_channel.h"
 #include "vmattest/v1/ledger.pb.h"
@@ -17,9 +18,11 @@ namespace vmattest::rpc {
 // left for the next one at the next call. Callable from any thread.
 class GrpcLedger final : public outbox::LedgerPort {
  public:
-  // Errors as TlsChannel. At least one address.
+  // Errors as TlsChannel. At least one address. With a `follower` what is
+  // witnessed is what that believes, else the node's word.
   static absl::StatusOr<std::unique_ptr<GrpcLedger>> Create(
-      const std::vector<std::string>& addresses, const ClientTls& tls);
+      const std::vector<std::string>& addresses, const ClientTls& tls,
+      std::unique_ptr<ledger::CheckpointFollower> follower = nullptr);
 
   absl::StatusOr<Answer> Submit(const Bytes& entry,
                                 MonotonicTime deadline) override;
@@ -33,13 +36,15 @@ class GrpcLedger final : public outbox::LedgerPort {
                                                 MonotonicTime deadline);
 
  private:
-  explicit GrpcLedger(std::vector<std::shared_ptr<grpc::Channel>> channels)
-      : channels_(std::move(channels)) {}
+  GrpcLedger(std::vector<std::shared_ptr<grpc::Channel>> channels,
+             std::unique_ptr<ledger::CheckpointFollower> follower)
+      : channels_(std::move(channels)), follower_(std::move(follower)) {}
   template <class Request, class Response, class Method>
   absl::Status Call(Method method, const Request& request, Response& response,
                     MonotonicTime deadline);
 
   const std::vector<std::shared_ptr<grpc::Channel>> channels_;
+  const std::unique_ptr<ledger::CheckpointFollower> follower_;  // may be null
   std::atomic<size_t> next_ = 0;
 };
 

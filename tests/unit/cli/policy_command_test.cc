@@ -33,7 +33,7 @@ class PolicyCheckTest : public ::testing::Test {
            mode +
            "\nregions:\n"
            "  - name: all\n    severity: info\n    ram: {}\n"
-           "  - name: text\n    severity: critical\n    kernel: [text]\n";
+           "  - name: text\n    severity: critical\n    kernel: {parts: [text]}\n";
   }
 
   const testing::TempDir dir_;

@@ -40,14 +40,20 @@ class NodeTest : public ::testing::Test {
       std::chrono::milliseconds interval = std::chrono::milliseconds(1)) {
     const std::shared_ptr<tlog::NoteSigner> signer =
         *tlog::EcdsaNoteSigner(LedgerRig::kOrigin, key_);
-    policy_ = fmt::format("log {}\nquorum none\n", signer->vkey());
+    std::vector<std::shared_ptr<tlog::NoteSigner>> signers = {signer};
+    policy_ = fmt::format("log {}\n", signer->vkey());
+    if (pq_ != nullptr) {
+      signers.push_back(pq_);
+      policy_ += fmt::format("witness log-pq {}\n", pq_->vkey());
+    }
+    policy_ += pq_ != nullptr ? "quorum log-pq\n" : "quorum none\n";
     auto node =
         LedgerNode::Open({.store = std::make_unique<FakeLogStore>(shared_),
                           .memory = std::make_unique<FakeWitnessStore>(),
                           .witness = std::make_unique<FakeWitnessStore>(),
                           .policy = rig_.Policy(),
                           .witnesses = *tlog::WitnessPolicy::Parse(policy_),
-                          .signers = {signer}},
+                          .signers = signers},
                          checkers_, clock_,
                          {.sequencer = {.self = "me"},
                           .checkpoint_interval = interval,
@@ -67,6 +73,7 @@ class NodeTest : public ::testing::Test {
   std::shared_ptr<FakeLogStore::Shared> shared_;
   const std::shared_ptr<const EcPrivateKey> key_ =
       std::make_shared<const EcPrivateKey>(EcPrivateKey::Generate());
+  std::shared_ptr<tlog::NoteSigner> pq_;
   std::string policy_;
   uint64_t size_ = 0;
 };
@@ -137,6 +144,24 @@ TEST_F(NodeTest, ALaterCheckpointContinuesAnEarlierOne) {
   while (!done) {
     std::this_thread::yield();
   }
+}
+
+// Whoever demands the post-quantum signature gets it, and only then believes.
+TEST_F(NodeTest, ACheckpointCarriesTheMlDsaSignatureThatAQuorumNames) {
+  ASSERT_OK_AND_ASSIGN(
+      MlDsaKey key,
+      MlDsaKey::FromSeed(MlDsaLevel::k44, SecretBytes(Bytes(32, 1))));
+  pq_ = *tlog::MlDsaNoteSigner(LedgerRig::kOrigin, std::move(key));
+  const auto node = Open();
+  AwaitWitnessed(*node, size_);
+  const std::string note = node->checkpoint().note;
+  ASSERT_OK_AND_ASSIGN(const auto policy, tlog::WitnessPolicy::Parse(policy_));
+  EXPECT_THAT(policy_, ::testing::HasSubstr("quorum log-pq"));
+  EXPECT_THAT(tlog::OpenCheckpoint(note, policy), IsOk());
+  tlog::Note without = *tlog::ParseNote(note);
+  ASSERT_EQ(without.signatures.size(), 2u);
+  without.signatures.pop_back();
+  EXPECT_FALSE(tlog::OpenCheckpoint(EncodeNote(without), policy).ok());
 }
 
 TEST_F(NodeTest, WhatWasCommittedBeforeACleanStopIsSignedFor) {
