@@ -292,6 +292,7 @@ class RemoteLedgerTest : public LedgerOutboxTest {
     return LedgerOutboxTest::AllSigned(node_->state().parent_path() /
                                        "admin.sock");
   }
+  void ExpectIdentitiesAndRules();
   void AuthoriseHost() {
     const fs::path anchors = daemon_->folder() / "anchors";
     fs::create_directories(anchors);
@@ -325,6 +326,25 @@ class RemoteLedgerTest : public LedgerOutboxTest {
   std::unique_ptr<testing::VerifierProcess> node_;
 };
 
+// Rule S31 and the score's rules, as the Trust Authority orders them.
+void RemoteLedgerTest::ExpectIdentitiesAndRules() {
+  const auto bind = [this](const char* vm) {
+    return Ledger({"register", vm, "--owner", "alice", "--disk-lineage",
+                   "golden-web", "--ek", std::string(64, 'a')});
+  };
+  const Ran bound = bind("00000000-0000-4000-8000-0000000000a1");
+  EXPECT_EQ(bound.exit_code, 0) << bound.err;
+  const Ran again = bind("00000000-0000-4000-8000-0000000000a2");
+  EXPECT_NE(again.exit_code, 0);
+  EXPECT_THAT(again.err, HasSubstr("ledger-vm-identity"));
+  const Ran policy = Ledger({"policy", "--rules", "1", "--weight",
+                             "gate-unregistered=0", "--weight", "silence=10"});
+  EXPECT_EQ(policy.exit_code, 0) << policy.err;
+  EXPECT_THAT(policy.out, HasSubstr("policy: record"));
+  EXPECT_NE(Ledger({"policy", "--rules", "1", "--weight", "x=101"}).exit_code,
+            0);
+}
+
 TEST_F(RemoteLedgerTest, WhatWaitsIsWrittenInOrderAndOnceWhoeverDies) {
   // Nobody authorised the host, nor registered the VM.
   EXPECT_THAT(Start(), HasSubstr("gate-unregistered"));
@@ -335,6 +355,7 @@ TEST_F(RemoteLedgerTest, WhatWaitsIsWrittenInOrderAndOnceWhoeverDies) {
   AuthoriseHost();
   const Ran registered = Ledger({"register", kGateVmUuid, "--owner", "alice"});
   ASSERT_EQ(registered.exit_code, 0) << registered.err;
+  ExpectIdentitiesAndRules();
   ASSERT_TRUE(AwaitTold([this] { return LedgerHealth() == "serving"; }))
       << LedgerHealth();
   // Its first start here is a claim, and on the ledger before it runs.
@@ -342,6 +363,11 @@ TEST_F(RemoteLedgerTest, WhatWaitsIsWrittenInOrderAndOnceWhoeverDies) {
   EXPECT_TRUE(Trust().value("running", false));
   ASSERT_TRUE(AwaitTold([this] { return Number(Trust(), "passes") > 0; }))
       << daemon_->log();
+  // What it has seen of the ledger by the policy, not by the node's word.
+  EXPECT_TRUE(AwaitTold([this] {
+    return fs::exists(daemon_->folder() /
+                      "state/ledger/ledger-seen.checkpoint");
+  }));
 
   // The ledger goes away: what happens here waits, and the host says so.
   Destroy();
