@@ -92,6 +92,11 @@ absl::Status LoadedBaseline::Add(const Region& region, PagesRegion& pages) {
   RETURN_IF_ERROR(CheckRegion(baseline_, region, pages));
   memory_ +=
       2 * pages.digests.size() + pages.parts.size() * sizeof(pages.parts[0]);
+  for (const evidence::SnapshotPages::Part& part : pages.parts) {
+    for (const auto& symbol : part.symbols) {
+      memory_ += sizeof(symbol) + symbol.name.size();
+    }
+  }
   trees_.emplace_back(baseline_.algorithm, std::move(pages.digests));
   pages.digests.clear();
   if (trees_.back().Root() != region.root) {

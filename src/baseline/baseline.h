@@ -20,8 +20,8 @@ namespace vmattest::baseline {
 inline constexpr std::string_view kPayloadType =
     "application/vnd.vmattest.baseline.v1+protobuf";
 inline constexpr uint32_t kDefaultMinScore = 90;
-// Bytes of a pages file: those of 2 GiB in pages of 4 KiB.
-inline constexpr size_t kMaxPages = size_t{17} << 20;
+// Bytes of a pages file: those of 2 GiB in pages of 4 KiB, and names.
+inline constexpr size_t kMaxPages = size_t{18} << 20;
 
 struct Header {
   int64_t issued_unix_ms = 0;

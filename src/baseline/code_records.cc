@@ -8,6 +8,7 @@ namespace {
 using evidence::StateRecord;
 
 constexpr std::string_view kKernel = "code/kernel";
+constexpr std::string_view kRodata = "code/rodata";
 constexpr std::string_view kUnavailable = "unavailable";
 
 // Empty: no such record.
@@ -53,6 +54,16 @@ bool CodeRecords::Same(std::string_view part) const {
   const std::string_view before = Find(before_, name);
   return !before.empty() && IsMeasuredCode(before) &&
          before == Find(after_, name);
+}
+
+std::optional<bool> CodeRecords::SameConstants() const {
+  const std::string_view before = Find(before_, kRodata);
+  const std::string_view after = Find(after_, kRodata);
+  if (before.empty() || !IsMeasuredCode(before) || after.empty() ||
+      !IsMeasuredCode(after)) {
+    return std::nullopt;
+  }
+  return before == after;
 }
 
 }  // namespace vmattest::baseline

@@ -1,14 +1,16 @@
 #ifndef VMATTEST_BASELINE_CODE_RECORDS_H_
 #define VMATTEST_BASELINE_CODE_RECORDS_H_
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "evidence/statement.h"
 
-// Records "code/kernel" and "code/module/NAME": the code hash of each in hex,
-// or "unavailable: WHY". Pure; any thread.
+// Records "code/kernel", "code/module/NAME" and "code/rodata": the hash of each
+// one's code, and of the kernel's constants, in hex, or "unavailable: WHY".
+// Pure; any thread.
 
 namespace vmattest::baseline {
 
@@ -28,6 +30,9 @@ class CodeRecords {
   // Whether the text of a snapshot's part has one code hash in both: parts of
   // the kernel and its symbols, "module/NAME/text". Of others: false.
   [[nodiscard]] bool Same(std::string_view part) const;
+  // Whether the kernel's constants are the same in both; absent: of one of them
+  // nobody knows.
+  [[nodiscard]] std::optional<bool> SameConstants() const;
 
  private:
   const std::span<const evidence::StateRecord> before_, after_;

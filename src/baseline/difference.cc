@@ -1,10 +1,13 @@
 #include "baseline/difference.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "baseline/code_records.h"
+#include "baseline/page_names.h"
 #include "baseline/reason_codes.h"
 #include "baseline/record_difference.h"
 #include "fmt/format.h"
@@ -40,10 +43,13 @@ bool IsKernels(const Part& part) {
          part.name.rfind("symbol/", 0) == 0;
 }
 bool IsModule(const Part& part) { return part.name.rfind("module/", 0) == 0; }
-// Whether only the code hash tells that it is the same after it was relocated:
-// text, and all that came with a module, which anybody may load.
-bool NeedsCodeHash(const Part& part) {
-  return IsModule(part) || (IsKernels(part) && part.content == "text");
+// What a kernel that was started anew has elsewhere.
+bool MovesWithTheKernel(const Part& part) {
+  return IsKernels(part) || part.name == "idt" || part.name == "syscall_table";
+}
+// What a kernel writes before it makes it read-only: in each boot its own.
+bool IsWrittenAtBoot(const Part& part) {
+  return part.content == "ro_after_init" && !IsModule(part);
 }
 
 Kind KindOf(const Part& part, bool same_code) {
@@ -124,8 +130,10 @@ class RegionNamer {
       const auto end =
           std::lower_bound(page, pages.end(), part.first_page + part.pages);
       if (page != end) {
-        AddPart(part, *page - part.first_page,
-                static_cast<uint64_t>(end - page));
+        std::vector<uint64_t> in_part;
+        std::transform(page, end, std::back_inserter(in_part),
+                       [&](uint64_t one) { return one - part.first_page; });
+        AddPart(part, in_part, in_part.size());
       }
       page = end;
     }
@@ -134,13 +142,11 @@ class RegionNamer {
     }
   }
 
-  void AddPart(const Part& part, uint64_t first, uint64_t count) {
-    const bool same_code = SameCode(part);
-    // The first page of a part is cut at its beginning.
-    const uint64_t page = baseline_.page_bytes;
-    const uint64_t offset = first == 0 ? 0 : first * page - part.address % page;
-    Add(Make(reason::kMemory, KindOf(part, same_code),
-             fmt::format("{}+{:#x}", part.name, offset), count));
+  // `pages` are numbers in the part; `count` is at least as many.
+  void AddPart(const Part& part, const std::vector<uint64_t>& pages,
+               uint64_t count) {
+    Add(Make(reason::kMemory, KindOf(part, SameCode(part)),
+             part.name + NamePages(part, baseline_.page_bytes, pages), count));
   }
 
   void AddRuns(const std::vector<uint64_t>& pages) {
@@ -182,7 +188,7 @@ class RegionNamer {
     }
     for (const Part& part : before_.parts) {
       const auto found = now.find(part.name);
-      rebooted |= found != now.end() && part.name.rfind("kernel/", 0) == 0 &&
+      rebooted |= found != now.end() && MovesWithTheKernel(part) &&
                   part.address != found->second->address;
     }
     for (const Part& part : before_.parts) {
@@ -218,14 +224,14 @@ class RegionNamer {
     const size_t size = DigestSize(baseline_.algorithm);
     const uint64_t common = std::min(before.pages, after.pages);
     uint64_t differ = std::max(before.pages, after.pages) - common;
-    std::optional<uint64_t> first;
+    std::vector<uint64_t> pages;
     for (uint64_t i = 0; i < common; ++i) {
       const ByteView old = tree_.Node(0, before.first_page + i);
       const uint8_t* fresh =
           change_.now.digests.data() + (after.first_page + i) * size;
       if (!std::equal(old.begin(), old.end(), fresh)) {
         ++differ;
-        first = first ? first : i;
+        pages.push_back(i);
       }
     }
     if (differ == 0) {
@@ -233,16 +239,39 @@ class RegionNamer {
     }
     // A module is also loaded anew without a reboot, and in a region of its
     // own.
-    if (!rebooted && !(IsModule(before) && before.address != after.address)) {
-      AddPart(before, first.value_or(common), differ);
-      return;
+    const bool anew = IsModule(before)
+                          ? rebooted || before.address != after.address
+                          : rebooted && before.content == after.content;
+    if (anew &&
+        (IsModule(before) || (IsKernels(before) && before.content == "text"))) {
+      AddAnew(before, differ,
+              SameCode(before) ? std::optional(true) : std::nullopt,
+              "code hash");
+    } else if (anew && IsKernels(before) && before.content == "rodata") {
+      AddAnew(before, differ, code_.SameConstants(), "code/rodata");
+    } else if (anew && IsWrittenAtBoot(before)) {
+      Add(Make(reason::kMemory, Kind::kPerBoot, before.name, differ));
+    } else {
+      if (pages.empty()) {
+        pages.push_back(common);
+      }
+      AddPart(before, pages, differ);
     }
-    const bool proved = !NeedsCodeHash(before) || SameCode(before);
-    Difference difference =
-        Make(reason::kMemory, proved ? Kind::kPerBoot : Kind::kUnmeasured,
-             before.name, differ);
-    if (!proved) {
-      difference.found = "loaded anew, and no code hash of both";
+  }
+
+  // Of what only `proof` tells that it is the same after it was relocated:
+  // text, constants, and all that came with a module, which anybody may load.
+  void AddAnew(const Part& part, uint64_t pages, std::optional<bool> same,
+               std::string_view proof) {
+    Difference difference = Make(reason::kMemory,
+                                 !same   ? Kind::kUnmeasured
+                                 : *same ? Kind::kPerBoot
+                                         : KindOf(part, false),
+                                 part.name, pages);
+    if (!same) {
+      difference.found = fmt::format("loaded anew, and no {} of both", proof);
+    } else if (!*same) {
+      difference.found += fmt::format(", and {} is another", proof);
     }
     Add(std::move(difference));
   }

@@ -21,8 +21,17 @@ std::vector<evidence::SnapshotPages::Part> PartsOf(
   uint64_t next = 0;
   for (const memory::NamedPart& part : region.parts) {
     const uint64_t pages = memory::PageGrid(part.runs, page_bytes).size();
-    parts.push_back({part.name, part.content, part.address, part.size,
-                     part.absent, next, pages});
+    parts.push_back({part.name,
+                     part.content,
+                     part.address,
+                     part.size,
+                     part.absent,
+                     next,
+                     pages,
+                     {}});
+    for (const memory::NamedPart::Symbol& symbol : part.symbols) {
+      parts.back().symbols.push_back({symbol.offset, symbol.name});
+    }
     next += pages;
   }
   return parts;

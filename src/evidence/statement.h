@@ -157,6 +157,13 @@ struct SnapshotPages {
     uint64_t absent = 0;  // bytes that were not in memory
     uint64_t first_page = 0;
     uint64_t pages = 0;
+    // What begins where in it, for people; rising, not all.
+    struct Symbol {
+      uint64_t offset = 0;
+      std::string name;
+      friend bool operator==(const Symbol&, const Symbol&) = default;
+    };
+    std::vector<Symbol> symbols = {};
     friend bool operator==(const Part&, const Part&) = default;
   };
   struct Region {

@@ -23,6 +23,7 @@ std::string_view SeverityName(Severity severity);
 //   code-elsewhere                 executable, at a foreign frame (S22)
 //   code-modified                  text is not the kernel image's
 //   symbols-modified               nor are the symbol tables
+//   rodata-modified                nor are the constants
 //   process-code-modified, process-code-writable    (process_code.h)
 struct Finding {
   std::string code;

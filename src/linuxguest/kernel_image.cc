@@ -173,10 +173,42 @@ ByteView KernelImage::At(uint64_t address, uint64_t size) const {
 Bytes KernelImage::Loaded(uint64_t address, uint64_t size,
                           uint64_t offset) const {
   Bytes bytes = ToBytes(At(address, size));
+  Move(address, offset, bytes);
+  return bytes;
+}
+
+Bytes KernelImage::Across(uint64_t address, uint64_t size) const {
+  Bytes bytes(size);
+  uint64_t at = address;
+  for (const Section& section : sections_) {
+    const uint64_t begin = std::max(section.address, at);
+    const uint64_t end =
+        std::min(section.address + section.size, address + size);
+    if (section.address == 0 || begin >= end) {
+      continue;
+    }
+    std::copy_n(
+        elf_.begin() +
+            static_cast<ptrdiff_t>(section.offset + (begin - section.address)),
+        end - begin, bytes.begin() + static_cast<ptrdiff_t>(begin - address));
+    at = end;
+  }
+  return bytes;
+}
+
+ByteView KernelImage::LeftBehind(uint64_t address, uint64_t size) const {
+  const Section* text = Find(".text");
+  const uint64_t offset = text == nullptr ? 0 : address - text->address;
+  return text == nullptr || address < text->address || offset > elf_.size() ||
+                 size > elf_.size() - offset
+             ? ByteView()
+             : ByteView(elf_).subspan(offset, size);
+}
+
+void KernelImage::Move(uint64_t address, uint64_t offset, Bytes& bytes) const {
   Relocate(add32_, 4, address, offset, bytes);
   Relocate(subtract32_, 4, address, ~offset + 1, bytes);
   Relocate(add64_, 8, address, offset, bytes);
-  return bytes;
 }
 
 }  // namespace vmattest::linuxguest

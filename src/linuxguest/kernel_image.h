@@ -48,6 +48,15 @@ class KernelImage {
   // The same after KASLR moved the kernel by `offset`.
   [[nodiscard]] Bytes Loaded(uint64_t address, uint64_t size,
                              uint64_t offset) const;
+  // Those of all sections there, in the file's order as long as addresses rise;
+  // zeros between them.
+  [[nodiscard]] Bytes Across(uint64_t address, uint64_t size) const;
+  // What unpacking leaves behind a segment: the ELF file is unpacked to where
+  // the kernel will run, then its segments are moved down over it. Empty: not
+  // known.
+  [[nodiscard]] ByteView LeftBehind(uint64_t address, uint64_t size) const;
+  // What KASLR's `offset` makes of bytes that are linked at `address`.
+  void Move(uint64_t address, uint64_t offset, Bytes& bytes) const;
   [[nodiscard]] size_t relocations() const {
     return add32_.size() + subtract32_.size() + add64_.size();
   }

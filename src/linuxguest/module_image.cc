@@ -330,7 +330,7 @@ absl::StatusOr<TextCheck> CheckModuleText(
   SymbolTable none;
   none.Sort();
   comparer.Undo(ReadTextSites(linked.image, none, 0), rules, out.rewritten);
-  comparer.Report(out.findings);
+  comparer.Report("code-modified", out.findings);
   out.code_hash = comparer.Hash(linked.file_text);
   return out;
 }

@@ -162,13 +162,33 @@ class Resolver {
     for (const Symbol& symbol : found) {
       const uint64_t next =
           kernel_.symbols().Next(symbol.address).value_or(symbol.address);
-      const bool code = symbol.type == 't' || symbol.type == 'T';
-      RETURN_IF_ERROR(
-          Add(kernel_.reader(), fmt::format("symbol/{}", symbol.name),
-              code ? Content::kCode : Content::kData, symbol.address,
-              std::min(next - symbol.address, kMostSymbolBytes)));
+      RETURN_IF_ERROR(Add(kernel_.reader(),
+                          fmt::format("symbol/{}", symbol.name),
+                          ContentOf(symbol), symbol.address,
+                          std::min(next - symbol.address, kMostSymbolBytes)));
     }
     return absl::OkStatus();
+  }
+
+  [[nodiscard]] bool IsBetween(uint64_t address, const char* begin,
+                               const char* end) const {
+    const std::optional<uint64_t> from = kernel_.symbols().Address(begin);
+    const std::optional<uint64_t> to = kernel_.symbols().Address(end);
+    return from && to && address >= *from && address < *to;
+  }
+
+  [[nodiscard]] Content ContentOf(const Symbol& symbol) const {
+    if (symbol.type == 't' || symbol.type == 'T' ||
+        IsBetween(symbol.address, "_text", "_etext")) {
+      return Content::kCode;
+    }
+    if (IsBetween(symbol.address, "__start_ro_after_init",
+                  "__end_ro_after_init")) {
+      return Content::kReadOnlyAfterInit;
+    }
+    return IsBetween(symbol.address, "__start_rodata", "__end_rodata")
+               ? Content::kReadOnly
+               : Content::kData;
   }
 
   absl::Status OfProcesses(std::string_view pattern, bool anonymous) {

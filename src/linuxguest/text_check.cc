@@ -14,9 +14,11 @@ namespace {
 
 constexpr uint64_t kMostTables = 64 << 20;
 
-// All of the kernel's symbol tables lie together, whatever their order.
+}  // namespace
+
 absl::StatusOr<bool> HasSymbolTablesOf(Kernel& kernel, const KernelImage& image,
                                        uint64_t moved) {
+  // They lie together, whatever their order.
   uint64_t begin = UINT64_MAX;
   uint64_t end = 0;
   for (const char* name :
@@ -35,8 +37,6 @@ absl::StatusOr<bool> HasSymbolTablesOf(Kernel& kernel, const KernelImage& image,
   ASSIGN_OR_RETURN(const Bytes found, kernel.reader().Read(begin, end - begin));
   return expected == found;
 }
-
-}  // namespace
 
 absl::StatusOr<TextCheck> CheckKernelText(Kernel& kernel,
                                           const AddressNames& names,
@@ -69,7 +69,7 @@ absl::StatusOr<TextCheck> CheckKernelText(Kernel& kernel,
     comparer.Undo(ReadTextSites(image, kernel.symbols(), moved), rules,
                   out.rewritten);
   }
-  comparer.Report(out.findings);
+  comparer.Report("code-modified", out.findings);
   out.code_hash = comparer.Hash(image.At(text.address, text.size));
   return out;
 }

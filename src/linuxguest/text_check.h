@@ -33,6 +33,10 @@ absl::StatusOr<TextCheck> CheckKernelText(Kernel& kernel,
                                           const CodeRanges& ranges,
                                           const KernelImage& image);
 
+// Whether the guest's symbol tables are those of `image`, `moved` by KASLR.
+absl::StatusOr<bool> HasSymbolTablesOf(Kernel& kernel, const KernelImage& image,
+                                       uint64_t moved);
+
 }  // namespace vmattest::linuxguest
 
 #endif  // VMATTEST_LINUXGUEST_TEXT_CHECK_H_

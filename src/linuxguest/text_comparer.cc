@@ -44,7 +44,12 @@ void TextComparer::Undo(const std::vector<TextSite>& sites, SiteRules& rules,
   }
 }
 
-void TextComparer::Report(Findings& out) const {
+void TextComparer::Excuse(uint64_t begin, uint64_t size) {
+  std::copy_n(expected_.begin() + static_cast<ptrdiff_t>(begin), size,
+              found_.begin() + static_cast<ptrdiff_t>(begin));
+}
+
+void TextComparer::Report(std::string_view code, Findings& out) const {
   size_t at = 0;
   while (at < found_.size() && out.size() < kMostFindings) {
     const auto differs =
@@ -59,7 +64,7 @@ void TextComparer::Report(Findings& out) const {
       last = found_[i] != expected_[i] ? i : last;
     }
     out.push_back(
-        {"code-modified", Severity::kCritical,
+        {std::string(code), Severity::kCritical,
          fmt::format("{}, {} bytes", names_.Describe(address_ + begin),
                      last - begin + 1),
          Shown(expected_, begin, last), Shown(found_, begin, last)});

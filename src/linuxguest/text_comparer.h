@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/bytes.h"
@@ -14,8 +15,8 @@
 
 namespace vmattest::linuxguest {
 
-// Code as it should be and as it is, at one address of the guest; of the same
-// size. One thread.
+// Code, or constants, as they should be and as they are, at one address of the
+// guest; of the same size. One thread.
 class TextComparer {
  public:
   TextComparer(const AddressNames& names, uint64_t address, Bytes expected,
@@ -26,10 +27,13 @@ class TextComparer {
   void Undo(const std::vector<TextSite>& sites, SiteRules& rules,
             std::map<std::string, uint64_t>& rewritten);
 
-  // `code-modified` for each place that still differs.
-  void Report(Findings& out) const;
+  // Takes `size` bytes from `begin` of it as they should be, whatever they are.
+  void Excuse(uint64_t begin, uint64_t size);
 
-  // SHA-256 of `linked`, the same code before it was moved, but for the bytes
+  // `code` for each place that still differs.
+  void Report(std::string_view code, Findings& out) const;
+
+  // SHA-256 of `linked`, the same before it was moved, but for the bytes
   // that still differ: those as they are.
   [[nodiscard]] Bytes Hash(ByteView linked) const;
 

@@ -52,6 +52,14 @@ struct NamedPart {
   uint64_t absent = 0;  // bytes that are not in memory
   // Where the others are in RAM, in the order of their addresses; any bytes.
   std::vector<AddressRange> runs;
+  // What begins where in it, for people; rising, not all. None if bytes are
+  // absent.
+  struct Symbol {
+    uint64_t offset = 0;
+    std::string name;
+    friend bool operator==(const Symbol&, const Symbol&) = default;
+  };
+  std::vector<Symbol> symbols = {};
   friend bool operator==(const NamedPart&, const NamedPart&) = default;
 };
 

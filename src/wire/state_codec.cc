@@ -1,6 +1,9 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <optional>
+#include <string_view>
+#include <utility>
 
 #include "vmattest/v1/snapshot.pb.h"
 #include "wire/codec.h"
@@ -15,6 +18,7 @@ constexpr size_t kMaxNotes = 64;
 constexpr size_t kMaxFindings = 1024;
 constexpr size_t kMaxRecords = 1 << 20;
 constexpr size_t kMaxParts = 1 << 20;
+constexpr size_t kMaxSymbolName = 64;
 constexpr std::string_view kPagesFormat = "vmattest/snapshot-pages/v1";
 
 void Fill(const evidence::PhysicalRange& range, v1::PhysicalRange& message) {
@@ -67,16 +71,38 @@ void Fill(const evidence::SnapshotPages::Part& part, v1::RegionPart& message) {
   message.set_absent(part.absent);
   message.set_first_page(part.first_page);
   message.set_pages(part.pages);
+  for (const auto& symbol : part.symbols) {
+    v1::PartSymbol& added = *message.add_symbols();
+    added.set_offset(symbol.offset);
+    added.set_name(symbol.name);
+  }
 }
 
-evidence::SnapshotPages::Part ToPart(const v1::RegionPart& message) {
-  return {.name = message.name(),
-          .content = message.content(),
-          .address = message.address(),
-          .size = message.size(),
-          .absent = message.absent(),
-          .first_page = message.first_page(),
-          .pages = message.pages()};
+bool IsSymbolName(std::string_view name) {
+  return !name.empty() && name.size() <= kMaxSymbolName &&
+         std::all_of(name.begin(), name.end(),
+                     [](char c) { return c >= 0x20 && c < 0x7f; });
+}
+
+absl::StatusOr<evidence::SnapshotPages::Part> ToPart(
+    const v1::RegionPart& message) {
+  evidence::SnapshotPages::Part part{.name = message.name(),
+                                     .content = message.content(),
+                                     .address = message.address(),
+                                     .size = message.size(),
+                                     .absent = message.absent(),
+                                     .first_page = message.first_page(),
+                                     .pages = message.pages()};
+  for (const v1::PartSymbol& symbol : message.symbols()) {
+    if (!IsSymbolName(symbol.name()) || symbol.offset() >= part.size ||
+        (!part.symbols.empty() &&
+         symbol.offset() <= part.symbols.back().offset)) {
+      return Malformed("RegionPart.symbols",
+                       fmt::format("one at {:#x}", symbol.offset()));
+    }
+    part.symbols.push_back({symbol.offset(), symbol.name()});
+  }
+  return part;
 }
 
 absl::Status CheckSizes(const v1::StateStatement& message) {
@@ -233,7 +259,8 @@ absl::StatusOr<evidence::SnapshotPages> ParseSnapshotPages(ByteView bytes) {
                                static_cast<size_t>(region.parts_size()),
                                kMaxParts));
     for (const v1::RegionPart& part : region.parts()) {
-      added.parts.push_back(ToPart(part));
+      ASSIGN_OR_RETURN(evidence::SnapshotPages::Part read, ToPart(part));
+      added.parts.push_back(std::move(read));
     }
     pages.regions.push_back(std::move(added));
   }

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "linuxguest/inspection.h"
+#include "linuxguest/rodata_check.h"
 #include "linuxguest/text_check.h"
 #include "support/qemu_guest.h"
 #include "support/vectors.h"
@@ -86,6 +87,7 @@ void Inspecting(benchmark::State& state) {
   const std::string file = testing::Slurp(guest->kernel_file());
   double unpacking = 0;
   double text = 0;
+  double rodata = 0;
   double inspecting = 0;
   const std::vector<memory::VcpuState> cpus = guest->Vcpus().value();
   for ([[maybe_unused]] auto pass : state) {
@@ -104,11 +106,16 @@ void Inspecting(benchmark::State& state) {
       benchmark::DoNotOptimize(
           CheckKernelText(*found.kernel, names, ranges, *image)->code_hash);
     });
+    rodata += Seconds([&] {
+      benchmark::DoNotOptimize(
+          CheckKernelRodata(*found.kernel, names, *image)->hash);
+    });
   }
   const auto passes = static_cast<double>(state.iterations());
   state.counters["inspect_ms"] = inspecting / passes * 1e3;
   state.counters["unpack_image_ms"] = unpacking / passes * 1e3;
   state.counters["text_ms"] = text / passes * 1e3;
+  state.counters["rodata_ms"] = rodata / passes * 1e3;
 }
 BENCHMARK(Inspecting)
     ->Arg(0)

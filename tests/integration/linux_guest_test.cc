@@ -12,6 +12,7 @@
 #include "linuxguest/inspection.h"
 #include "linuxguest/module_image.h"
 #include "linuxguest/regions.h"
+#include "linuxguest/rodata_check.h"
 #include "linuxguest/system_map.h"
 #include "linuxguest/text_check.h"
 #include "support/kernel_attacks.h"
@@ -406,6 +407,14 @@ TextCheck CheckText(QemuGuest& guest, Look& look) {
   return CheckKernelText(look.kernel(), names, ranges, image).value();
 }
 
+RodataCheck CheckRodata(QemuGuest& guest, Look& look) {
+  const std::string file = testing::Slurp(guest.kernel_file());
+  const KernelImage image = KernelImage::Parse(AsBytes(file)).value();
+  const AddressNames names =
+      AddressNames::Make(look.kernel(), look.inspection.modules).value();
+  return CheckKernelRodata(look.kernel(), names, image).value();
+}
+
 // Of each module by its name.
 std::map<std::string, TextCheck> CheckModules(QemuGuest& guest, Look& look) {
   const Modules& modules = look.inspection.modules;
@@ -478,6 +487,52 @@ TEST_P(LinuxGuestTest, CodeHashIsTheImagesInEveryBoot) {
         << difference.name << ": " << difference.before << " -> "
         << difference.after;
   }
+  Continue();
+}
+
+TEST_P(LinuxGuestTest, ConstantsAreTheImagesInEveryBoot) {
+  absl::StatusOr<std::unique_ptr<QemuGuest>> other =
+      QemuGuest::Boot(GetParam());
+  ASSERT_THAT(other, IsOk());
+  Stop();
+  ASSERT_THAT((*other)->Monitor("stop"), IsOk());
+  Look here(*guest_);
+  Look there(**other);
+  const RodataCheck rodata = CheckRodata(*guest_, here);
+  EXPECT_THAT(rodata.findings, IsEmpty()) << Shown(rodata.findings);
+  EXPECT_EQ(ToHex(rodata.hash), ToHex(CheckRodata(**other, there).hash));
+  const std::string file = testing::Slurp(guest_->kernel_file());
+  const KernelImage image = KernelImage::Parse(AsBytes(file)).value();
+  const uint64_t moved = here.Symbol("_text") - image.Find(".text")->address;
+  EXPECT_EQ(ToHex(rodata.hash),
+            ToHex(Hash(HashAlgorithm::kSha256,
+                       image.Across(here.Symbol("__start_rodata") - moved,
+                                    here.Symbol("__end_rodata") -
+                                        here.Symbol("__start_rodata")))));
+  Continue();
+}
+
+TEST_P(LinuxGuestTest, ChangedConstantIsNamed) {
+  Stop();
+  Look look(*guest_);
+  const RodataCheck clean = CheckRodata(*guest_, look);
+  {
+    KernelAttack attack(guest_->memory());
+    testing::HookSystemCall(attack, look, 62);
+    Look hooked(*guest_);
+    const RodataCheck found = CheckRodata(*guest_, hooked);
+    EXPECT_THAT(
+        found.findings,
+        ElementsAre(IsFinding("rodata-modified", "sys_call_table+0x1f0, ", "")))
+        << Shown(found.findings);
+    EXPECT_NE(ToHex(found.hash), ToHex(clean.hash));
+  }
+  // What a kernel writes before it makes it read-only is not the image's.
+  KernelAttack attack(guest_->memory());
+  attack.Write(look.kernel(), look.Symbol("__start_ro_after_init"),
+               testing::Word(7));
+  Look after(*guest_);
+  EXPECT_EQ(ToHex(CheckRodata(*guest_, after).hash), ToHex(clean.hash));
   Continue();
 }
 

@@ -471,6 +471,7 @@ TEST_P(SemanticSnapshotTest, HealthyGuestIsNamedWholeAndHasNoFindings) {
   EXPECT_EQ(records["kernel/release"], taken.state["kernel_release"]);
   EXPECT_EQ(records["syscall/62"], "__x64_sys_kill");
   EXPECT_EQ(records["code/kernel"].size(), 64U) << records["code/kernel"];
+  EXPECT_EQ(records["code/rodata"].size(), 64U) << records["code/rodata"];
   EXPECT_EQ(records["code/module/virtio_net"].size(), 64U)
       << records["code/module/virtio_net"];
   EXPECT_THAT(records["process/1"], HasSubstr("comm=init uid=0"));
@@ -509,7 +510,10 @@ TEST_P(SemanticSnapshotTest, AttacksAreNamedInTheNextSnapshot) {
     const Snapshot taken =
         ExpectFinding("syscall-hooked", "sys_call_table[62]");
     ExpectVerdict(baseline, "critical", "syscall/62");
-    EXPECT_THAT(Changed(healthy, taken), ElementsAre("syscall/62"));
+    EXPECT_THAT(taken.findings(), HasSubstr("sys_call_table+0x1f0, "))
+        << "rodata-modified";
+    EXPECT_THAT(Changed(healthy, taken),
+                ElementsAre("code/rodata", "syscall/62"));
     EXPECT_NE(taken.region("tables")["root"], healthy.region("tables")["root"]);
   }
   {

@@ -39,6 +39,8 @@ constexpr Place kPlaces[] = {
     {"__stop_notes", 0x8024},
     {"__start_BTF", 0x9000},
     {"__stop_BTF", 0xb000},
+    {"__start_ro_after_init", 0xc000},
+    {"__end_ro_after_init", 0xd000},
     {"__end_rodata", 0x10000},
     {"idt_table", 0x11000},
     {"modules", 0x12000},

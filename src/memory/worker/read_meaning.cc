@@ -14,6 +14,8 @@ using Message = internal::WorkerReply::GuestMeaning;
 
 constexpr size_t kMaxText = 512;
 constexpr size_t kMaxRecordText = 4096;
+constexpr size_t kMaxSymbolName = 64;
+constexpr size_t kMaxSymbols = 65536;  // of one part
 constexpr size_t kMaxFindings = 128;
 constexpr int kMaxNotes = 16;
 constexpr size_t kHashSize = 32;
@@ -42,11 +44,34 @@ bool IsOneOf(std::string_view word, const Words& words) {
   return std::find(words.begin(), words.end(), word) != words.end();
 }
 
+absl::Status ReadSymbols(const internal::WorkerReply::NamedPart& message,
+                         NamedPart& part) {
+  if (static_cast<size_t>(message.symbols_size()) > kMaxSymbols ||
+      (message.symbols_size() != 0 && part.absent != 0)) {
+    return Lies(fmt::format("a number of symbols of {}", part.name));
+  }
+  for (const internal::WorkerReply::PartSymbol& symbol : message.symbols()) {
+    if (symbol.name().empty() || !IsText(symbol.name(), kMaxSymbolName) ||
+        symbol.offset() >= part.size ||
+        (!part.symbols.empty() &&
+         symbol.offset() <= part.symbols.back().offset)) {
+      return Lies(fmt::format("a symbol of {}", part.name));
+    }
+    part.symbols.push_back({symbol.offset(), symbol.name()});
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<NamedPart> ReadPart(
     const internal::WorkerReply::NamedPart& message,
     const std::vector<AddressRange>& ram) {
-  NamedPart part{message.name(), message.content(), message.address(),
-                 message.size(), message.absent(),  {}};
+  NamedPart part{message.name(),
+                 message.content(),
+                 message.address(),
+                 message.size(),
+                 message.absent(),
+                 {},
+                 {}};
   if (part.name.empty() || !IsText(part.name) ||
       !IsOneOf(part.content, kContents) || part.absent > part.size) {
     return Lies("a part");
@@ -66,6 +91,7 @@ absl::StatusOr<NamedPart> ReadPart(
   if (left != 0) {
     return Lies(fmt::format("the size of {}", part.name));
   }
+  RETURN_IF_ERROR(ReadSymbols(message, part));
   return part;
 }
 
@@ -179,7 +205,8 @@ GuestMeaning Confirmed(const GuestMeaning& first, GuestMeaning second) {
   const auto changed = [](const std::vector<GuestFinding>& now,
                           const std::vector<GuestFinding>& then) {
     return std::any_of(now.begin(), now.end(), [&](const GuestFinding& one) {
-      return one.code == "code-modified" && !Has(then, one);
+      return (one.code == "code-modified" || one.code == "rodata-modified") &&
+             !Has(then, one);
     });
   };
   if (changed(second.findings, first.findings)) {

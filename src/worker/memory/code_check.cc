@@ -8,6 +8,7 @@
 #include "fmt/ranges.h"
 #include "linuxguest/decompress.h"
 #include "linuxguest/module_image.h"
+#include "linuxguest/rodata_check.h"
 #include "linuxguest/system_map.h"
 #include "linuxguest/text_check.h"
 
@@ -41,6 +42,11 @@ class CodeChecker {
       return kernel.status();
     }
     Add("code/kernel", kernel);
+    const absl::StatusOr<Bytes> rodata = CheckRodata(kernel.status());
+    if (absl::IsUnavailable(rodata.status())) {
+      return rodata.status();
+    }
+    Add("code/rodata", rodata);
     CheckSymbols();
     RETURN_IF_ERROR(CheckModules(kernel.ok()));
     if (!kernel.ok()) {
@@ -67,12 +73,20 @@ class CodeChecker {
  private:
   absl::StatusOr<TextCheck> CheckKernel() {
     RETURN_IF_ERROR(files_.kernel.status());
-    ASSIGN_OR_RETURN(const linuxguest::KernelImage image,
-                     linuxguest::KernelImage::Parse(*files_.kernel));
+    ASSIGN_OR_RETURN(image_, linuxguest::KernelImage::Parse(*files_.kernel));
     ASSIGN_OR_RETURN(names_, AddressNames::Make(kernel_, modules_));
     ASSIGN_OR_RETURN(ranges_,
                      linuxguest::ReadCodeRanges(kernel_, modules_, *names_));
-    return linuxguest::CheckKernelText(kernel_, *names_, *ranges_, image);
+    return linuxguest::CheckKernelText(kernel_, *names_, *ranges_, *image_);
+  }
+
+  absl::StatusOr<Bytes> CheckRodata(const absl::Status& kernel) {
+    RETURN_IF_ERROR(kernel);
+    ASSIGN_OR_RETURN(linuxguest::RodataCheck check,
+                     linuxguest::CheckKernelRodata(kernel_, *names_, *image_));
+    std::move(check.findings.begin(), check.findings.end(),
+              std::back_inserter(out_.findings));
+    return std::move(check.hash);
   }
 
   void CheckSymbols() {
@@ -154,6 +168,7 @@ class CodeChecker {
   Kernel& kernel_;
   const Modules& modules_;
   const CodeFiles& files_;
+  std::optional<linuxguest::KernelImage> image_;
   std::optional<AddressNames> names_;
   std::optional<CodeRanges> ranges_;
   std::map<std::string, Bytes> hashes_;

@@ -27,8 +27,9 @@ struct CodeCheck {
   Bytes hash;         // linuxguest::CodeHash; empty: not the kernel's
   std::string state;  // "measured", "kernel: ..." or "unavailable: WHY"
   linuxguest::Findings findings;
-  // "code/kernel", "code/module/NAME": the hash of each in hex, or
-  // "unavailable: WHY". Modules that come or go at this moment have none.
+  // "code/kernel", "code/rodata" (linuxguest/rodata_check.h),
+  // "code/module/NAME": the hash of each in hex, or "unavailable: WHY". Modules
+  // that come or go at this moment have none.
   // "code/symbols", if there is a System.map: whether they are as it says.
   std::vector<linuxguest::Record> records;
 };

@@ -9,6 +9,7 @@
 #include "fmt/ranges.h"
 #include "memory/guest_meaning.h"
 #include "worker/memory/meaning_reply.h"
+#include "worker/memory/symbol_index.h"
 
 namespace vmattest::worker {
 namespace {
@@ -211,6 +212,7 @@ absl::Status GuestLook::Understand(const internal::LookAtGuest& request,
     reply.set_kernel_build_id(build->data(), build->size());
   }
   RETURN_IF_ERROR(ResolveAll(request, inspection, reply));
+  AddSymbols(kernel_->symbols(), inspection.modules, reply);
   RETURN_IF_ERROR(AddCode(*kernel_, files, inspection, reply));
   AddFindings(std::move(inspection.findings), reply);
   AddRecords(inspection.records,

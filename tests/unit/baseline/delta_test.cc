@@ -167,6 +167,27 @@ TEST(DeltaTest, ARegionThatMovedIsProvedWhole) {
   EXPECT_TRUE(ApplyDelta(*baseline, now.statement, forged).refused);
 }
 
+TEST(DeltaTest, SymbolsDoNotTravel) {
+  MadeSnapshot before = Made(1);
+  before.pages.regions[0].parts = {{.name = "kernel/text",
+                                    .content = "text",
+                                    .address = 0xffffffff81000000,
+                                    .size = 4096,
+                                    .first_page = 0,
+                                    .pages = 1}};
+  before.Seal();
+  MadeSnapshot now = before;
+  now.pages.regions[0].ranges[0].begin += 0x100000;
+  now.pages.regions[0].ranges[0].end += 0x100000;
+  now.pages.regions[0].parts[0].symbols = {{0, "_text"}};
+  now.Seal();
+  const Delta delta = DeltaOf(*before.Load(), now);
+  ASSERT_EQ(delta.regions.size(), 1U);
+  const absl::StatusOr<Delta> read = ParseDelta(EncodeDelta(delta));
+  ASSERT_THAT(read, IsOk());
+  EXPECT_TRUE(read->regions[0].parts[0].symbols.empty());
+}
+
 TEST(DeltaTest, RecordsAreProvedToo) {
   MadeSnapshot before;
   before.pages.records = {{"a", "1"}, {"c", "3"}, {"d", "4"}};

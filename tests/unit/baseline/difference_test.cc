@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <tuple>
+
 #include "support/made_snapshot.h"
 #include "support/matchers.h"
 
@@ -92,6 +94,49 @@ TEST(CompareSnapshotTest, NamesDataByItsSymbol) {
   EXPECT_EQ(found[1].severity, Severity::kCritical);
 }
 
+// Kernel() as a guest with symbol tables has it.
+MadeSnapshot WithSymbols() {
+  MadeSnapshot made = Kernel();
+  auto& parts = made.pages.regions[0].parts;
+  parts[0].symbols = {
+      {0, "_text"}, {0x2f00, "ksys_read"}, {0x3400, "vfs_read"}};
+  parts[1].symbols = {{0x1800, "sys_call_table"}};
+  made.Seal();
+  return made;
+}
+
+TEST(CompareSnapshotTest, NamesPagesByWhatTheBaselineSaysTheyHold) {
+  MadeSnapshot now = WithSymbols();
+  now.ChangePage(0, 3);
+  now.ChangePage(0, 22);
+  now.Seal();
+  // What a host says now is not asked.
+  now.pages.regions[0].parts[0].symbols = {{0, "harmless"}};
+  const auto found = Compare(WithSymbols(), now);
+  ASSERT_THAT(found, SizeIs(2));
+  EXPECT_EQ(found[0].element,
+            "kernel: kernel/text+0x3000 (ksys_read+0x100, vfs_read)");
+  EXPECT_EQ(found[1].element,
+            "kernel: kernel/rodata+0x2000 (sys_call_table+0x800)");
+}
+
+TEST(CompareSnapshotTest, NamesJudgeNothing) {
+  MadeSnapshot now = Kernel();
+  now.ChangePage(0, 3);
+  now.ChangePage(0, 22);
+  now.Seal();
+  const auto without = Compare(Kernel(), now);
+  const auto with = Compare(WithSymbols(), now);
+  ASSERT_EQ(with.size(), without.size());
+  for (size_t i = 0; i < with.size(); ++i) {
+    EXPECT_EQ(with[i].code, without[i].code);
+    EXPECT_EQ(with[i].kind, without[i].kind);
+    EXPECT_EQ(with[i].severity, without[i].severity);
+    EXPECT_EQ(with[i].extent, without[i].extent);
+    EXPECT_EQ(with[i].group, without[i].group);
+  }
+}
+
 TEST(CompareSnapshotTest, PhysicalPagesAreNamedByAddress) {
   MadeSnapshot before;
   before.AddRegion("ram", 100, 0x100000, "low");
@@ -122,19 +167,133 @@ TEST(CompareSnapshotTest, ManyDifferencesOfARegionAreCounted) {
   EXPECT_EQ(found.back().extent, 500 - kMostNamed);
 }
 
-TEST(CompareSnapshotTest, AfterARebootOnlyTheCodeHashTellsOfText) {
-  MadeSnapshot now = Kernel();
-  for (auto& part : now.pages.regions[0].parts) {
+// Kernel() with records of its code and constants.
+MadeSnapshot WithRecords(const std::string& code, const std::string& rodata) {
+  MadeSnapshot made = Kernel();
+  made.pages.records = {{"code/kernel", code},
+                        {"code/rodata", rodata},
+                        {"module/virtio", "listed text=1"},
+                        {"syscall/62", "__x64_sys_kill"}};
+  made.Seal();
+  return made;
+}
+
+// KASLR put it elsewhere; of its pages those up to `last` are others.
+MadeSnapshot Rebooted(MadeSnapshot made, uint64_t last) {
+  for (auto& part : made.pages.regions[0].parts) {
     part.address += 0x1200000;
   }
-  now.pages.regions[0].ranges = {{0x2000000, 0x2000000 + 26 * 4096}};
-  for (uint64_t page = 0; page < 26; ++page) {
-    now.ChangePage(0, page, 9'000 + page);
+  made.pages.regions[0].ranges = {{0x2000000, 0x2000000 + 26 * 4096}};
+  for (uint64_t page = 0; page <= last; ++page) {
+    made.ChangePage(0, page, 9'000 + page);
   }
-  now.Seal();
-  for (const Difference& difference : Compare(Kernel(), now)) {
+  made.Seal();
+  return made;
+}
+
+constexpr uint64_t kLastOfRodata = 24;
+constexpr uint64_t kSettings = 25;
+
+TEST(CompareSnapshotTest, AfterARebootTheHashesTellOfTextAndConstants) {
+  const auto same = Compare(WithRecords("ab", "cd"),
+                            Rebooted(WithRecords("ab", "cd"), kLastOfRodata));
+  ASSERT_THAT(same, SizeIs(2));
+  for (const Difference& difference : same) {
     EXPECT_EQ(difference.kind, Kind::kPerBoot) << difference.element;
     EXPECT_EQ(difference.severity, Severity::kInfo);
+  }
+  const std::string none = "unavailable: no-image";
+  auto unproved = Compare(WithRecords(none, none),
+                          Rebooted(WithRecords(none, none), kLastOfRodata));
+  ASSERT_THAT(unproved, SizeIs(2));
+  EXPECT_EQ(unproved[0].element, "kernel: kernel/text");
+  EXPECT_EQ(unproved[0].found, "loaded anew, and no code hash of both");
+  EXPECT_EQ(unproved[1].element, "kernel: kernel/rodata");
+  EXPECT_EQ(unproved[1].found, "loaded anew, and no code/rodata of both");
+  for (const Difference& difference : unproved) {
+    EXPECT_EQ(difference.kind, Kind::kUnmeasured) << difference.element;
+    EXPECT_EQ(difference.severity, Severity::kCritical);
+  }
+}
+
+TEST(CompareSnapshotTest, ARebootIsNoExcuseForOtherConstants) {
+  auto other = Compare(WithRecords("ab", "cd"),
+                       Rebooted(WithRecords("ab", "ce"), kLastOfRodata));
+  SortByGravity(other);
+  ASSERT_THAT(other, SizeIs(3));
+  EXPECT_EQ(other[0].element, "kernel: kernel/rodata");
+  EXPECT_EQ(other[0].kind, Kind::kConstant);
+  EXPECT_EQ(other[0].severity, Severity::kCritical);
+  EXPECT_EQ(other[0].found, "5 pages changed, and code/rodata is another");
+  EXPECT_EQ(other[1].code, "code-hash");
+  EXPECT_EQ(other[1].element, "code/rodata");
+  EXPECT_EQ(other[1].severity, Severity::kCritical);
+  EXPECT_EQ(other[2].kind, Kind::kPerBoot) << "the text";
+}
+
+TEST(CompareSnapshotTest, ConstantsThatNobodyHashedBeforeAreNotExcused) {
+  MadeSnapshot old = WithRecords("ab", "cd");
+  old.pages.records.erase(old.pages.records.begin() + 1);
+  old.Seal();
+  auto found = Compare(old, Rebooted(WithRecords("ab", "cd"), kLastOfRodata));
+  SortByGravity(found);
+  EXPECT_EQ(found[0].element, "kernel: kernel/rodata");
+  EXPECT_EQ(found[0].kind, Kind::kUnmeasured);
+}
+
+TEST(CompareSnapshotTest, ARebootIsNoExcuseForSettings) {
+  auto found = Compare(WithRecords("ab", "cd"),
+                       Rebooted(WithRecords("ab", "cd"), kSettings));
+  SortByGravity(found);
+  ASSERT_THAT(found, SizeIs(3));
+  EXPECT_EQ(found[0].element, "kernel: symbol/modprobe_path+0x0");
+  EXPECT_EQ(found[0].kind, Kind::kData);
+  EXPECT_EQ(found[0].severity, Severity::kCritical);
+  EXPECT_EQ(found[1].severity, Severity::kInfo);
+}
+
+// A region of symbols alone, each of one page, with `content`.
+std::vector<Difference> CompareRebootedSymbol(const std::string& content,
+                                              const std::string& rodata) {
+  const auto make = [&](uint64_t address) {
+    MadeSnapshot made;
+    auto& region = made.AddRegion("symbols", 1, address & 0xffffff, "high");
+    region.parts = {{.name = "symbol/it",
+                     .content = content,
+                     .address = address,
+                     .size = 64,
+                     .first_page = 0,
+                     .pages = 1}};
+    made.pages.records = {{"code/kernel", "ab"}, {"code/rodata", rodata}};
+    made.statement.semantics = "linux";
+    made.Seal();
+    return made;
+  };
+  MadeSnapshot now = make(0xffffffff93a00000);
+  now.ChangePage(0, 0);
+  now.Seal();
+  return Compare(make(0xffffffff82600000), now);
+}
+
+TEST(CompareSnapshotTest, SymbolsAfterARebootAreJudgedByWhereTheyLie) {
+  for (const auto& [content, rodata, kind] :
+       std::vector<std::tuple<std::string, std::string, Kind>>{
+           {"text", "cd", Kind::kPerBoot},
+           {"rodata", "cd", Kind::kPerBoot},
+           {"rodata", "unavailable: no file", Kind::kUnmeasured},
+           {"ro_after_init", "unavailable: no file", Kind::kPerBoot},
+           {"data", "cd", Kind::kData}}) {
+    const auto found = CompareRebootedSymbol(content, rodata);
+    ASSERT_THAT(found, SizeIs(1)) << content;
+    EXPECT_EQ(found[0].kind, kind) << content << " " << found[0].element;
+    EXPECT_EQ(found[0].severity == Severity::kInfo, kind == Kind::kPerBoot);
+  }
+}
+
+TEST(CompareSnapshotTest, WithoutRecordsOfCodeTheOneCodeHashTellsOfText) {
+  MadeSnapshot now = Rebooted(Kernel(), 19);
+  for (const Difference& difference : Compare(Kernel(), now)) {
+    EXPECT_EQ(difference.kind, Kind::kPerBoot) << difference.element;
   }
   now.statement.code_hash.clear();
   now.statement.code_hash_state = "no-image";

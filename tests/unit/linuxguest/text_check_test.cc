@@ -6,6 +6,7 @@
 
 #include "crypto/digest.h"
 #include "linuxguest/inspection.h"
+#include "linuxguest/rodata_check.h"
 #include "linuxguest/site_rules.h"
 #include "support/matchers.h"
 #include "support/small_kernel.h"
@@ -27,6 +28,9 @@ constexpr uint64_t kMoved = SmallKernel::kImage - kLinked;
 constexpr uint64_t kText = 0x1000;
 constexpr uint64_t kRodata = 0x2000;
 constexpr uint64_t kRodataSize = 0xe000;
+constexpr uint64_t kPointer = 0xb800;
+constexpr uint64_t kGap = 0xe000, kGapEnd = 0xe100;
+constexpr uint64_t kTail = 0xf800;  // nothing behind it
 
 void Put(Bytes& bytes, uint64_t at, uint64_t value, size_t size) {
   for (size_t i = 0; i < size; ++i) {
@@ -119,6 +123,8 @@ class TextCheckTest : public ::testing::Test {
     guest_.memory().Write(SmallKernel::kImagePhysical, text_);
     guest_.memory().Number(SmallKernel::kImagePhysical + 0x310,
                            SmallKernel::kImage + 0x300, 4);
+    guest_.memory().Number(SmallKernel::kImagePhysical + kPointer,
+                           SmallKernel::kImage + 0x300, 8);
   }
 
   Bytes File() {
@@ -136,7 +142,14 @@ class TextCheckTest : public ::testing::Test {
     image.Section(".notes", kLinked + 0x100000,
                   Bytes(rodata.begin() + static_cast<ptrdiff_t>(notes),
                         rodata.begin() + static_cast<ptrdiff_t>(notes) + 36));
-    image.Section(".rodata", kLinked + kRodata, rodata);
+    // At 0xb800 an address, between two sections nothing.
+    Put(rodata, kPointer - kRodata, kLinked + 0x300, 8);
+    const auto part = [&](uint64_t begin, uint64_t end) {
+      return Bytes(rodata.begin() + static_cast<ptrdiff_t>(begin - kRodata),
+                   rodata.begin() + static_cast<ptrdiff_t>(end - kRodata));
+    };
+    image.Section(".rodata", kLinked + kRodata, part(kRodata, kGap));
+    image.Section("__param", kLinked + kGapEnd, part(kGapEnd, kTail));
     image.Section(".return_sites", kLinked + 0x110000,
                   Relative({kLinked + 0x320}, kLinked + 0x110000));
     image.Section(".smp_locks", kLinked + 0x120000,
@@ -150,8 +163,9 @@ class TextCheckTest : public ::testing::Test {
     image.Section(".altinstructions", table, alternative);
     image.Section(".altinstr_replacement", kLinked + 0x140000,
                   {0x0f, 0x01, 0xca});
+    image.Section(".init.text", kLinked + 0x150000, Bytes(0x3000, 0xcc));
     image.add32 = {kLinked + 0x310};
-    image.add64 = {kLinked + base};
+    image.add64 = {kLinked + base, kLinked + kPointer};
     return image.Finish();
   }
 
@@ -181,7 +195,7 @@ class TextCheckTest : public ::testing::Test {
 TEST_F(TextCheckTest, MovedTextHasTheImagesDigest) {
   const TextCheck check = Check().value();
   EXPECT_THAT(check.findings, IsEmpty());
-  EXPECT_EQ(check.relocations, 2U);
+  EXPECT_EQ(check.relocations, 3U);
   EXPECT_EQ(ToHex(check.code_hash), Clean());
 }
 
@@ -237,6 +251,85 @@ TEST_F(TextCheckTest, OtherSymbolTablesAreSaid) {
       ReadCodeRanges(*found.kernel, modules, names).value();
   EXPECT_THAT(CheckKernelText(*found.kernel, names, ranges, image)->findings,
               ElementsAre(Field("code", &Finding::code, "symbols-modified")));
+}
+
+class RodataCheckTest : public TextCheckTest {
+ protected:
+  // Of the guest as it is, against the image as it was at first.
+  absl::StatusOr<RodataCheck> CheckRodata() {
+    PhysicalReader reader(guest_.memory(), Limits{});
+    const Discovery found = DiscoverKernel(reader).value();
+    const Modules modules = ReadModules(*found.kernel).value();
+    const AddressNames names =
+        AddressNames::Make(*found.kernel, modules).value();
+    return CheckKernelRodata(*found.kernel, names, image_);
+  }
+
+  const KernelImage image_ = KernelImage::Parse(File()).value();
+};
+
+TEST_F(RodataCheckTest, MovedConstantsHaveTheImagesDigest) {
+  const RodataCheck check = CheckRodata().value();
+  EXPECT_THAT(check.findings, IsEmpty());
+  EXPECT_EQ(ToHex(check.hash),
+            ToHex(Hash(HashAlgorithm::kSha256,
+                       image_.Across(kLinked + kRodata, kRodataSize))));
+}
+
+TEST_F(RodataCheckTest, WhatIsWrittenAtBootIsComparedWithNothing) {
+  const RodataCheck before = CheckRodata().value();
+  Write(0xc000, Bytes(0x1000, 0x5a));
+  const RodataCheck check = CheckRodata().value();
+  EXPECT_THAT(check.findings, IsEmpty());
+  EXPECT_EQ(ToHex(check.hash), ToHex(before.hash));
+}
+
+TEST_F(RodataCheckTest, BehindTheLastSectionIsWhatUnpackingLeft) {
+  const RodataCheck before = CheckRodata().value();
+  const ByteView left =
+      image_.LeftBehind(kLinked + kTail, kRodata + kRodataSize - kTail);
+  ASSERT_EQ(left.size(), 0x800U);
+  ASSERT_NE(ToBytes(left), Bytes(0x800));
+  Write(kTail, ToBytes(left));
+  const RodataCheck check = CheckRodata().value();
+  EXPECT_THAT(check.findings, IsEmpty());
+  EXPECT_EQ(ToHex(check.hash), ToHex(before.hash));
+  Write(kTail + 0x7ff, {static_cast<uint8_t>(left[0x7ff] ^ 1)});
+  EXPECT_THAT(CheckRodata()->findings,
+              ElementsAre(Field("code", &Finding::code, "rodata-modified")));
+}
+
+TEST_F(RodataCheckTest, EachOtherChangeIsNamed) {
+  const std::string before = ToHex(CheckRodata()->hash);
+  for (const auto& [offset, name] :
+       std::vector<std::pair<uint64_t, std::string>>{
+           {kRodata, "__start_rodata, 1 bytes"},
+           {kPointer, "__stop_BTF+0x800, 1 bytes"},
+           {0xbfff, "__stop_BTF+0xfff, 1 bytes"},
+           {0xd000, "__end_ro_after_init, 1 bytes"},
+           {kGap, "__end_ro_after_init+0x1000, 1 bytes"},
+           {kRodata + kRodataSize - 1,
+            "__end_ro_after_init+0x2fff, 1 bytes"}}) {
+    Bytes byte(1);
+    ASSERT_THAT(
+        guest_.memory().ReadAt(SmallKernel::kImagePhysical + offset, byte),
+        IsOk());
+    const uint8_t old = byte[0];
+    Write(offset, {static_cast<uint8_t>(old ^ 1)});
+    const RodataCheck check = CheckRodata().value();
+    EXPECT_THAT(check.findings,
+                ElementsAre(AllOf(
+                    Field("code", &Finding::code, "rodata-modified"),
+                    Field("severity", &Finding::severity, Severity::kCritical),
+                    Field("element", &Finding::element, name))));
+    EXPECT_NE(ToHex(check.hash), before);
+    Write(offset, {old});
+  }
+}
+
+TEST_F(RodataCheckTest, WithOtherSymbolTablesNothingIsSaid) {
+  guest_.memory().Number(SmallKernel::Physical("kallsyms_names") + 1, 'W', 1);
+  EXPECT_THAT(CheckRodata(), StatusIs(absl::StatusCode::kFailedPrecondition));
 }
 
 TEST(KernelImageTest, RefusesWhatIsNone) {

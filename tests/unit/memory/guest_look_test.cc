@@ -1,11 +1,15 @@
 // What the worker makes of a guest's memory, on the smallest kernel there is.
 #include "worker/memory/guest_look.h"
 
+#include <map>
+
+#include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "memory/guest_meaning.h"
 #include "support/matchers.h"
 #include "support/small_kernel.h"
 #include "worker/memory/meaning_reply.h"
+#include "worker/memory/symbol_index.h"
 
 namespace vmattest::worker {
 namespace {
@@ -88,6 +92,92 @@ TEST_F(GuestLookTest, FindsWhatThePolicyWants) {
           Property(&internal::WorkerReply::Record::name, "process/7"),
           Property(&internal::WorkerReply::Record::text,
                    AllOf(HasSubstr("pid=7 uid="), Not(HasSubstr("comm=")))))));
+}
+
+TEST_F(GuestLookTest, NamesWhatBeginsInTextAndConstants) {
+  Ask(MeaningQuery::What::kKernelText, "");
+  Ask(MeaningQuery::What::kKernelRodata, "");
+  ASSERT_OK_AND_ASSIGN(const MeaningReply reply, Look());
+  std::map<std::string, uint64_t> text;
+  for (const auto& symbol : reply.regions(4).parts(0).symbols()) {
+    text[symbol.name()] = symbol.offset();
+  }
+  EXPECT_EQ(text,
+            (std::map<std::string, uint64_t>{{"_text", 0},
+                                             {"entry_SYSCALL_64", 0x100},
+                                             {"asm_exc_page_fault", 0x200},
+                                             {"__x64_sys_read", 0x300},
+                                             {"__x64_sys_write", 0x400}}));
+  uint64_t before = 0;
+  for (const auto& symbol : reply.regions(5).parts(0).symbols()) {
+    EXPECT_TRUE(before == 0 || symbol.offset() > before);
+    before = symbol.offset();
+  }
+  EXPECT_EQ(before, SmallKernel::Address("__end_ro_after_init") -
+                        SmallKernel::Address("__start_rodata"));
+  EXPECT_EQ(reply.regions(0).parts(0).symbols_size(), 0)
+      << "its name is the symbol's";
+}
+
+TEST(AddSymbolsTest, KeepsOfEachPageTheFirstAndTheLast) {
+  linuxguest::SymbolTable table;
+  constexpr uint64_t kText = 0xffffffff81000000;
+  for (uint64_t i = 0; i < 100; ++i) {
+    ASSERT_THAT(table.Add(kText + i * 0x80, 'T', fmt::format("f{}", i),
+                          linuxguest::Limits()),
+                IsOk());
+    ASSERT_THAT(
+        table.Add(kText + i * 0x80 + 0x70, 'T', fmt::format("__pfx_f{}", i + 1),
+                  linuxguest::Limits()),
+        IsOk());
+  }
+  table.Sort();
+  MeaningReply reply;
+  auto& part = *reply.add_regions()->add_parts();
+  part.set_name("kernel/text");
+  part.set_address(kText);
+  part.set_size(0x2000);
+  AddSymbols(table, {}, reply);
+  std::vector<std::string> names;
+  for (const auto& symbol : part.symbols()) {
+    names.push_back(symbol.name());
+  }
+  EXPECT_THAT(
+      names, ElementsAre("f0", "f1", "f2", "f3", "f4", "f5", "f6", "f31", "f32",
+                         "f33", "f34", "f35", "f36", "f37", "f38", "f63"));
+}
+
+TEST(AddSymbolsTest, IsBoundedWhateverTheGuestSays) {
+  linuxguest::SymbolTable table;
+  constexpr uint64_t kText = 0xffffffff81000000;
+  constexpr uint64_t kPages = 20'000;
+  for (uint64_t i = 0; i < kPages; ++i) {
+    for (uint64_t k = 0; k < 4; ++k) {
+      ASSERT_THAT(
+          table.Add(kText + i * 4096 + k, 'T', "\x1b" + std::string(300, 'x'),
+                    linuxguest::Limits()),
+          IsOk());
+    }
+  }
+  table.Sort();
+  const auto index = [&](uint64_t pages) {
+    MeaningReply reply;
+    auto& part = *reply.add_regions()->add_parts();
+    part.set_name("kernel/text");
+    part.set_address(kText);
+    part.set_size(pages * 4096);
+    AddSymbols(table, {}, reply);
+    EXPECT_LE(reply.ByteSizeLong(), kMaxIndexBytes + 100);
+    for (const auto& symbol : part.symbols()) {
+      EXPECT_LE(symbol.name().size(), kMaxSymbolName);
+      EXPECT_THAT(symbol.name(), StartsWith("\\x1b"));
+    }
+    return part.symbols_size();
+  };
+  EXPECT_EQ(index(1'000), 4'000);
+  EXPECT_EQ(index(5'000), 10'000) << "two of each page";
+  EXPECT_EQ(index(10'000), 10'000) << "one";
+  EXPECT_EQ(index(kPages), 0);
 }
 
 TEST_F(GuestLookTest, SaysNothingOfProcessesThatNobodyAskedFor) {

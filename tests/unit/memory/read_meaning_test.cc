@@ -45,6 +45,44 @@ TEST(ReadMeaning, TakesWhatAnHonestWorkerSays) {
   EXPECT_EQ(meaning.records.size(), 2U);
 }
 
+TEST(ReadMeaning, TakesSymbolsThatRiseAndCanBeShown) {
+  Message good = Good();
+  auto& part = *good.mutable_regions(0)->mutable_parts(0);
+  part.set_absent(0);
+  part.mutable_runs(0)->set_end(0x203000);
+  const auto add = [](Message& message, uint64_t offset, std::string name) {
+    auto& symbol = *message.mutable_regions(0)->mutable_parts(0)->add_symbols();
+    symbol.set_offset(offset);
+    symbol.set_name(std::move(name));
+  };
+  add(good, 0, "_text");
+  add(good, 0x2fff, std::string(64, 'x'));
+  ASSERT_OK_AND_ASSIGN(const GuestMeaning meaning, ReadMeaning(good, 1, kRam));
+  EXPECT_EQ(meaning.regions[0].parts[0].symbols[0],
+            (NamedPart::Symbol{0, "_text"}));
+  for (const auto& [offset, name] :
+       std::vector<std::pair<uint64_t, std::string>>{
+           {0x2fff, "twice"}, {0x3000, "behind"}, {0x10, "falling"}}) {
+    Message bad = good;
+    add(bad, offset, name);
+    EXPECT_THAT(ReadMeaning(bad, 1, kRam),
+                StatusIs(absl::StatusCode::kDataLoss, HasSubstr("a symbol of")))
+        << name;
+  }
+  for (const std::string& name :
+       {std::string(), std::string("a\x1b[2J"), std::string(65, 'x')}) {
+    Message bad = good;
+    bad.mutable_regions(0)->mutable_parts(0)->clear_symbols();
+    add(bad, 0, name);
+    EXPECT_THAT(ReadMeaning(bad, 1, kRam), StatusIs(absl::StatusCode::kDataLoss,
+                                                    HasSubstr("a symbol of")));
+  }
+  Message absent = Good();
+  add(absent, 0, "_text");
+  EXPECT_THAT(ReadMeaning(absent, 1, kRam),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("a number of")));
+}
+
 TEST(ReadMeaning, RefusesWhatNoHonestWorkerSays) {
   const auto refuses = [](auto change, const char* what) {
     Message message = Good();
@@ -122,13 +160,15 @@ TEST(Confirmed, HasNoCodeHashOfTextInTheMiddleOfAChange) {
   first.code_hash = std::vector<uint8_t>(32, 1);
   first.records = {{"code/kernel", "01"}, {"module/a", "listed"}};
   GuestMeaning second = first;
-  second.findings = {{"code-modified", "critical", "schedule+0x5", "", ""}};
-  const GuestMeaning told = Confirmed(first, second);
-  EXPECT_THAT(told.findings, IsEmpty());
-  EXPECT_THAT(told.code_hash, IsEmpty());
-  EXPECT_THAT(told.code_hash_state, HasSubstr("changed while"));
-  EXPECT_EQ(told.records[0].text, told.code_hash_state);
-  EXPECT_EQ(told.records[1].text, "listed");
+  for (const char* code : {"code-modified", "rodata-modified"}) {
+    second.findings = {{code, "critical", "schedule+0x5", "", ""}};
+    const GuestMeaning told = Confirmed(first, second);
+    EXPECT_THAT(told.findings, IsEmpty());
+    EXPECT_THAT(told.code_hash, IsEmpty());
+    EXPECT_THAT(told.code_hash_state, HasSubstr("changed while"));
+    EXPECT_EQ(told.records[0].text, told.code_hash_state);
+    EXPECT_EQ(told.records[1].text, "listed");
+  }
 }
 
 }  // namespace

@@ -139,7 +139,14 @@ TEST_F(CodecTest, StateStatementAndPagesSurviveTheRoundTrip) {
       {{"text",
         {{0x1000, 0x3000}},
         Bytes(64, 5),
-        {{"kernel/text", "text", 1U << 31, 8192, 0, 0, 2}}}},
+        {{"kernel/text",
+          "text",
+          1U << 31,
+          8192,
+          0,
+          0,
+          2,
+          {{0, "_text"}, {0x1000, "ksys_read"}}}}}},
       {{"syscall/62", "__x64_sys_kill"}}};
   ASSERT_OK_AND_ASSIGN(const evidence::SnapshotPages again,
                        ParseSnapshotPages(EncodeSnapshotPages(pages)));
@@ -149,6 +156,19 @@ TEST_F(CodecTest, StateStatementAndPagesSurviveTheRoundTrip) {
   EXPECT_EQ(again.records, pages.records);
   EXPECT_THAT(ParseSnapshotPages(Bytes()),
               StatusIs(kInvalid, HasSubstr("SnapshotPages.format")));
+  for (const evidence::SnapshotPages::Part::Symbol& symbol :
+       std::vector<evidence::SnapshotPages::Part::Symbol>{
+           {0x1000, "twice"},
+           {8192, "behind"},
+           {0x1001, ""},
+           {0x1001, std::string(65, 'x')},
+           {0x1001, "a\n"}}) {
+    evidence::SnapshotPages bad = pages;
+    bad.regions[0].parts[0].symbols.push_back(symbol);
+    EXPECT_THAT(ParseSnapshotPages(EncodeSnapshotPages(bad)),
+                StatusIs(kInvalid, HasSubstr("RegionPart.symbols")))
+        << symbol.name;
+  }
 }
 
 TEST_F(CodecTest, StateRootCoversEveryFieldOfEveryRegion) {
