@@ -269,11 +269,12 @@ class CpuChecker {
     Tell("dr7", std::move(text));
   }
 
-  void Limit(std::string_view element, uint16_t found, uint16_t expected,
-             bool is_known) {
-    if (!is_known) {
+  void Limit(std::string_view element, uint16_t found,
+             std::initializer_list<uint16_t> wanted) {
+    if (std::find(wanted.begin(), wanted.end(), found) == wanted.end()) {
       Report("cpu-table", fmt::format("{} limit", element),
-             fmt::format("0x{:x}", expected), fmt::format("0x{:x}", found));
+             fmt::format("0x{:x}", *wanted.begin()),
+             fmt::format("0x{:x}", found));
     }
   }
 
@@ -283,8 +284,7 @@ class CpuChecker {
       Absent("idtr");
       return absl::OkStatus();
     }
-    Limit("idtr", table->limit, kIdtLimit,
-          table->limit == kIdtLimit || table->limit == kLimitAfterExit);
+    Limit("idtr", table->limit, {kIdtLimit, kLimitAfterExit});
     ASSIGN_OR_RETURN(const uint64_t symbol,
                      kernel_.symbols().Require("idt_table"));
     ASSIGN_OR_RETURN(const uint64_t expected,
@@ -324,7 +324,7 @@ class CpuChecker {
       Absent("gdtr");
       return absl::OkStatus();
     }
-    Limit("gdtr", table->limit, kGdtLimit, table->limit == kGdtLimit);
+    Limit("gdtr", table->limit, {kGdtLimit});
     ASSIGN_OR_RETURN(const bool known, IsGdtPage(table->base));
     if (!known) {
       Report("cpu-table", "gdtr", "a processor's gdt_page",

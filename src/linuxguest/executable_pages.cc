@@ -133,7 +133,8 @@ class Checker {
     }
   }
 
-  // Text that is writable where it runs is `code-writable`, and no alias.
+  // Text that is writable where it runs is `code-writable`, and no alias. What
+  // a module calls its text and cannot run may be another's.
   void CheckAliases(const Mapping& mapping) {
     const std::span<const memory::AddressRange> frames = text_.frames();
     const uint64_t end = mapping.physical + mapping.size;
@@ -151,7 +152,7 @@ class Checker {
       const uint64_t text =
           text_.address(static_cast<size_t>(at - frames.begin())) +
           (begin - at->begin);
-      if (alias != text) {
+      if (alias != text || !mapping.access.executable) {
         aliases_.push_back(
             {"code-aliased", Severity::kCritical, Run(alias, size),
              "no writable page that is text elsewhere",

@@ -163,6 +163,14 @@ TEST_F(SmallKernelTest, S22_TextThatIsWritableWhereItRunsIsNoAlias) {
               ElementsAre(Field("code", &Finding::code, "code-writable")));
 }
 
+TEST_F(SmallKernelTest, S22_WritableTextThatCannotRunIsAnAlias) {
+  guest_.memory().Number(SmallKernel::kRoot + 0x6000,
+                         SmallKernel::kModuleTables | 3 | uint64_t{1} << 63);
+  Inspect();
+  EXPECT_THAT(Judge(),
+              ElementsAre(Field("code", &Finding::code, "code-aliased")));
+}
+
 TEST_F(SmallKernelTest, S22_TextOfAModuleThatStartsMayStillBeWritten) {
   guest_.memory().Number(SmallKernel::kModule, 1, 4);  // coming
   guest_.memory().Number(

@@ -60,13 +60,15 @@ class GuestLookTest : public ::testing::Test {
     query.set_pattern(pattern);
   }
   absl::StatusOr<MeaningReply> Look() {
-    return look_->Look(request_, {}, {absl::NotFoundError("no file"), {}, {}});
+    return look_->Look(request_, cpus_,
+                       {absl::NotFoundError("no file"), {}, {}});
   }
 
   SmallKernel guest_;
   Borrowed* ram_ = nullptr;
   std::unique_ptr<GuestLook> look_;
   internal::LookAtGuest request_;
+  std::vector<memory::VcpuState> cpus_;
 };
 
 TEST_F(GuestLookTest, FindsWhatThePolicyWants) {
@@ -88,6 +90,31 @@ TEST_F(GuestLookTest, FindsWhatThePolicyWants) {
           Property(&internal::WorkerReply::Record::name, "process/7"),
           Property(&internal::WorkerReply::Record::text,
                    AllOf(HasSubstr("pid=7 uid="), Not(HasSubstr("comm=")))))));
+}
+
+TEST_F(GuestLookTest, RegistersAreAmongTheRecordsAndMissingOnesAreNamed) {
+  const auto record = [](const char* name, const char* text) {
+    return AllOf(Property(&internal::WorkerReply::Record::name, name),
+                 Property(&internal::WorkerReply::Record::text, text));
+  };
+  const auto named = [](const char* name) {
+    return Property(&internal::WorkerReply::Record::name, StartsWith(name));
+  };
+  ASSERT_OK_AND_ASSIGN(MeaningReply reply, Look());
+  EXPECT_THAT(reply.records(), Not(Contains(named("cpu/"))));
+  cpus_ = {SmallKernel::Vcpu()};
+  ASSERT_OK_AND_ASSIGN(reply, Look());
+  EXPECT_EQ(reply.cpu_state(), "measured");
+  EXPECT_THAT(reply.records(),
+              Contains(record("cpu/0/lstar", "entry_SYSCALL_64")));
+  EXPECT_EQ(reply.findings_size(), 0);
+  cpus_[0].star.reset();
+  cpus_[0].efer = 0x501;
+  ASSERT_OK_AND_ASSIGN(reply, Look());
+  EXPECT_EQ(reply.cpu_state(), "partly: without cpu 0 star");
+  EXPECT_THAT(reply.records(), Not(Contains(named("cpu/0/star"))));
+  ASSERT_EQ(reply.findings_size(), 1);
+  EXPECT_EQ(reply.findings(0).code(), "cpu-protection-off");
 }
 
 TEST_F(GuestLookTest, SaysNothingOfProcessesThatNobodyAskedFor) {
