@@ -320,9 +320,9 @@ TEST_F(GuestMomentTest, S21_RegistersOfSystemCallsThatWereChangedAreNamed) {
   ASSERT_OK_AND_ASSIGN(
       const std::string module,
       RunCommand({"sh", "-c",
-                  "dpkg-deb --fsys-tarfile " VMATTEST_GUEST_FOLDER
-                  "/packages/linux-image*.deb | tar -xO --wildcards "
-                  "'*/x86/kernel/msr.ko' | base64 -w0"}));
+                  "dpkg-deb --fsys-tarfile " + GuestFolder() +
+                      "/packages/linux-image*.deb | tar -xO --wildcards "
+                      "'*/x86/kernel/msr.ko' | base64 -w0"}));
   std::string script(kSetLstar);
   script.replace(script.find("@MODULE@"), 8, module);
   ASSERT_OK_AND_ASSIGN(const std::string initrd, host_->AddJob(script, {}));
