@@ -29,6 +29,7 @@ using ::testing::IsEmpty;
 using testing::IsOk;
 using ::testing::Not;
 using testing::RunCommand;
+using ::testing::StartsWith;
 using testing::StatusIs;
 
 class GuestMomentTest : public GuestMemoryBed {
@@ -276,6 +277,23 @@ TEST_F(GuestMomentTest, OfAGuestThatCannotMigrateIsRefusedWithLibvirtsReason) {
   ASSERT_THAT(host_->Virsh({"destroy", "fixed"}), IsOk());
 }
 
+// The registers of a healthy kernel, whatever its version.
+void ExpectRegistersOfTheKernel(std::map<std::string, std::string> registers) {
+  EXPECT_EQ(registers.size(), 26U);
+  for (const std::string cpu : {"cpu/0/", "cpu/1/"}) {
+    EXPECT_EQ(registers[cpu + "lstar"], "entry_SYSCALL_64");
+    EXPECT_EQ(registers[cpu + "cstar"], "entry_SYSCALL_compat");
+    EXPECT_EQ(registers[cpu + "star"], "0x23001000000000");
+    EXPECT_EQ(registers[cpu + "fmask"], "0x257fd5");
+    EXPECT_EQ(registers[cpu + "sysenter_cs"], "0x10");
+    EXPECT_EQ(registers[cpu + "sysenter_esp"], "the processor's entry area");
+    EXPECT_EQ(registers[cpu + "sysenter_eip"], "entry_SYSENTER_compat");
+    EXPECT_EQ(registers[cpu + "idtr"], "idt_table");
+    EXPECT_EQ(registers[cpu + "gdtr"], "gdt_page");
+    EXPECT_EQ(registers[cpu + "dr7"], "no breakpoint in the kernel");
+  }
+}
+
 // Writes LSTAR of the second processor, on which nothing is to run, and lets
 // interrupts into its system calls (FMASK without IF).
 constexpr std::string_view kSetLstar = R"sh(#!/bin/sh
@@ -311,10 +329,7 @@ TEST_F(GuestMomentTest, S21_RegistersOfSystemCallsThatWereChangedAreNamed) {
   EXPECT_THAT(before.findings, IsEmpty()) << before.findings[0].element;
   EXPECT_THAT(before.absent, IsEmpty()) << "the stream has all registers";
   std::map<std::string, std::string> registers = RegistersOf(before);
-  EXPECT_EQ(registers.size(), 26U);
-  EXPECT_EQ(registers["cpu/1/lstar"], "entry_SYSCALL_64");
-  EXPECT_EQ(registers["cpu/1/sysenter_esp"], "the processor's entry area");
-  EXPECT_EQ(registers["cpu/1/dr7"], "no breakpoint in the kernel");
+  ExpectRegistersOfTheKernel(registers);
   ASSERT_THAT(host_->Virsh({"destroy", "healthy"}), IsOk());
 
   ASSERT_OK_AND_ASSIGN(
@@ -343,6 +358,36 @@ TEST_F(GuestMomentTest, S21_RegistersOfSystemCallsThatWereChangedAreNamed) {
   registers["cpu/1/lstar"] = "entry_SYSCALL_64+0x4";
   EXPECT_EQ(RegistersOf(after), registers);
   ASSERT_THAT(host_->Virsh({"destroy", "attacked"}), IsOk());
+}
+
+TEST_F(GuestMomentTest, S21_RegistersOfANewerKernelAreHealthyToo) {
+  const std::string folder = GuestFolder() + "-6.12";
+  const std::string tools = VMATTEST_TESTBED;
+  const auto made =
+      RunCommand({tools + "/make-guest", folder,
+                  R"(linux-image-6\.12\.[0-9.]+\+deb1[23]-cloud-amd64)"});
+  if (!made.ok() &&
+      made.status().message().find("apt knows no") != std::string::npos) {
+    GTEST_SKIP() << made.status();
+  }
+  ASSERT_THAT(made, IsOk());
+  ASSERT_OK_AND_ASSIGN(
+      const std::string xml,
+      RunCommand({tools + "/make-domain", "newer", folder, "mem=512", "cpus=2",
+                  "cmdline=no_timer_check", "cpu=<cpu mode='maximum'/>"}));
+  const std::string file = host_->folder() / "newer.xml";
+  std::ofstream(file) << xml;
+  ASSERT_THAT(host_->Virsh({"create", file}), IsOk());
+  ASSERT_TRUE(host_->AwaitConsole("newer", "GUEST-READY"))
+      << host_->Console("newer");
+  ASSERT_OK_AND_ASSIGN(Moment moment, Save(Describe("newer")));
+  const linuxguest::Inspection seen = Inspect(moment);
+  EXPECT_THAT(seen.findings, IsEmpty()) << seen.findings[0].element;
+  EXPECT_THAT(seen.absent, IsEmpty());
+  EXPECT_THAT(seen.records, Contains(Field("text", &linuxguest::Record::text,
+                                           StartsWith("6.12."))));
+  ExpectRegistersOfTheKernel(RegistersOf(seen));
+  ASSERT_THAT(host_->Virsh({"destroy", "newer"}), IsOk());
 }
 
 // With page table isolation the table would have to lie where the kernel's own
