@@ -321,10 +321,10 @@ void CompareAllRecords(const LoadedBaseline& baseline,
             ? ""
             : fmt::format(" ({})", fmt::join(change.fields, ", "));
     const std::string_view code =
-        family != "code" ? reason::kRecord
-        : change.kind == RecordDifference::Kind::kUnmeasured
+        change.kind == RecordDifference::Kind::kUnmeasured
             ? reason::kUnavailable
-            : reason::kCodeHash;
+        : family == "code" ? reason::kCodeHash
+                           : reason::kRecord;
     out.push_back({code, ToKind(change.kind), change.severity, 1,
                    "records/" + family, change.name + fields,
                    std::move(change.before), std::move(change.after)});

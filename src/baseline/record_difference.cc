@@ -14,6 +14,7 @@ using snapshot::Severity;
 using RecordKind = RecordDifference::Kind;
 
 constexpr std::string_view kModuleCode = "code/module/";
+constexpr std::string_view kCpu = "cpu/";
 
 bool IsOf(std::string_view name, std::string_view family) {
   return name.substr(0, family.size()) == family;
@@ -101,10 +102,64 @@ void JudgeCode(RecordDifference& difference) {
   }
 }
 
+// Where a system call, a trap or an interrupt leads.
+bool IsEntryRegister(std::string_view name) {
+  const std::string_view last = name.substr(name.rfind('/') + 1);
+  return last == "lstar" || last == "cstar" || last == "sysenter_eip" ||
+         last == "idtr";
+}
+
+// "cpu/0/" of "cpu/0/lstar".
+std::string_view VcpuOf(std::string_view name) {
+  return name.substr(0, name.find('/', kCpu.size()) + 1);
+}
+
+bool HasAnyOf(std::string_view family, std::span<const StateRecord> records) {
+  const auto first =
+      std::lower_bound(records.begin(), records.end(), family,
+                       [](const StateRecord& record, std::string_view name) {
+                         return std::string_view(record.name) < name;
+                       });
+  return first != records.end() && IsOf(first->name, family);
+}
+
+// A snapshot without registers, or a vCPU that the host took away, is one
+// difference, not as many as there are registers: "cpu", "cpu/1".
+std::string WhatIsGone(const std::string& name,
+                       std::span<const StateRecord> after) {
+  if (!IsOf(name, kCpu)) {
+    return name;
+  }
+  const std::string_view vcpu = VcpuOf(name);
+  return !HasAnyOf(kCpu, after)   ? "cpu"
+         : !HasAnyOf(vcpu, after) ? std::string(vcpu.substr(0, vcpu.size() - 1))
+                                  : name;
+}
+
+// More may be known now than was; not less.
+void JudgeRegister(RecordDifference& difference) {
+  const bool vcpu =
+      difference.name.size() > kCpu.size() && VcpuOf(difference.name).empty();
+  if (difference.before.empty() || vcpu) {
+    difference.kind = RecordKind::kExpected;
+  } else if (difference.after.empty()) {
+    difference.kind = RecordKind::kUnmeasured;
+    difference.severity = Severity::kHigh;
+  } else if (IsEntryRegister(difference.name)) {
+    difference.kind = RecordKind::kCode;
+    difference.severity = Severity::kCritical;
+  } else {
+    difference.kind = RecordKind::kData;
+    difference.severity = Severity::kHigh;
+  }
+}
+
 void Judge(RecordDifference& difference) {
   const bool both = !difference.before.empty() && !difference.after.empty();
   if (IsOf(difference.name, kCodeRecord)) {
     JudgeCode(difference);
+  } else if (difference.name == "cpu" || IsOf(difference.name, kCpu)) {
+    JudgeRegister(difference);
   } else if (IsOf(difference.name, "process/")) {
     if (both) {
       JudgeProcess(difference);
@@ -142,10 +197,10 @@ std::string_view KindName(RecordDifference::Kind kind) {
 std::vector<RecordDifference> CompareRecords(
     std::span<const StateRecord> before, std::span<const StateRecord> after) {
   std::vector<RecordDifference> out;
-  const auto add = [&out](const std::string& name, std::string old_text,
+  const auto add = [&out](std::string name, std::string old_text,
                           std::string new_text) {
     RecordDifference difference;
-    difference.name = name;
+    difference.name = std::move(name);
     difference.before = std::move(old_text);
     difference.after = std::move(new_text);
     Judge(difference);
@@ -156,7 +211,11 @@ std::vector<RecordDifference> CompareRecords(
   while (b < before.size() || a < after.size()) {
     if (a == after.size() ||
         (b < before.size() && before[b].name < after[a].name)) {
-      add(before[b].name, before[b].text, "");
+      std::string name = WhatIsGone(before[b].name, after);
+      const bool many = name != before[b].name;
+      if (out.empty() || out.back().name != name) {
+        add(std::move(name), many ? "registers" : before[b].text, "");
+      }
       ++b;
     } else if (b == before.size() || after[a].name < before[b].name) {
       add(after[a].name, "", after[a].text);

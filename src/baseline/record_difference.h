@@ -16,7 +16,7 @@ struct RecordDifference {
     kExpected,    // what running systems do: processes come, modules load
     kData,        // a setting, an identity
     kCode,        // what runs: tables of handlers, text
-    kUnmeasured,  // code that could not be compared with its file
+    kUnmeasured,  // code without its file, registers that nobody told
   };
   std::string name;    // of the record: "process/7", field by field below
   std::string before;  // empty: it was not there
@@ -27,13 +27,15 @@ struct RecordDifference {
 };
 
 // By name; both must be sorted by name, as a snapshot has them. Pure.
-//   critical  a handler of a system call or interrupt; other code of the kernel
-//             or a module; a process of the same
+//   critical  a handler of a system call or interrupt; a register that leads to
+//             one; other code of the kernel or a module; a process of the same
 //             pid, program and parent that has become root or gained
 //             capabilities
-//   high      code of which a hash was known and is not now; a helper that the
-//   kernel starts; a descriptor; a module hidden medium    a module of another
-//   size under the same name info      processes and modules that came or went
+//   high      code of which a hash was known and is not now; a register that
+//             was told and is not now ("cpu": none is); another register; a
+//             helper that the kernel starts; a descriptor; a module hidden
+//   medium    a module of another size under the same name
+//   info      processes, modules and vCPUs that came or went
 std::vector<RecordDifference> CompareRecords(
     std::span<const evidence::StateRecord> before,
     std::span<const evidence::StateRecord> after);

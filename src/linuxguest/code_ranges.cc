@@ -26,14 +26,15 @@ class Collector {
   Collector(Kernel& kernel, CodeRanges& out) : kernel_(kernel), out_(out) {}
 
   void Add(uint64_t address, uint64_t size, std::string owner,
-           std::optional<uint64_t> physical = std::nullopt) {
+           std::optional<uint64_t> physical = std::nullopt,
+           bool sealed = false) {
     size = PageUp(size + address % memory::kPageSize);
     address -= address % memory::kPageSize;
     if (size > kMostBytes || address + size < address) {
       out_.problems.push_back(fmt::format("{} has {} bytes", owner, size));
       return;
     }
-    out_.ranges.push_back({address, size, std::move(owner), physical});
+    out_.ranges.push_back({address, size, std::move(owner), physical, sealed});
   }
 
   // Calls `add` with each entry of the list at `symbol`, whose entries lie in a
@@ -170,7 +171,8 @@ absl::StatusOr<CodeRanges> ReadCodeRanges(Kernel& kernel,
   CodeRanges out;
   Collector collector(kernel, out);
   collector.Add(names.text_begin(), names.text_end() - names.text_begin(),
-                "kernel text", kernel.info().ImagePhysical(names.text_begin()));
+                "kernel text", kernel.info().ImagePhysical(names.text_begin()),
+                true);
   for (const Module& module : modules.modules) {
     if (module.init_text.address != 0 && module.init_text.size != 0) {
       collector.Add(module.init_text.address, module.init_text.size,
@@ -178,7 +180,8 @@ absl::StatusOr<CodeRanges> ReadCodeRanges(Kernel& kernel,
     }
     for (const Part& part : module.parts) {
       if (part.content == Content::kCode) {
-        collector.Add(part.address, part.size, "module " + module.name);
+        collector.Add(part.address, part.size, "module " + module.name,
+                      std::nullopt, module.live);
       }
     }
   }

@@ -20,6 +20,9 @@ struct CodeRange {
   std::string owner;
   // Where it must lie, if that is known beforehand.
   std::optional<uint64_t> physical;
+  // Text of the kernel or of a module that has started: the kernel maps its
+  // frames read-only wherever it maps them.
+  bool sealed = false;
 };
 
 struct CodeRanges {
@@ -33,7 +36,8 @@ absl::StatusOr<CodeRanges> ReadCodeRanges(Kernel& kernel,
                                           const AddressNames& names);
 
 // Rule S22: walks the kernel half of the page tables; every executable page
-// must lie in such a range, be read-only, and at its frame.
+// must lie in such a range, be read-only, and at its frame; no other page may
+// be a writable way to the frames of a sealed range.
 absl::StatusOr<Findings> CheckExecutablePages(Kernel& kernel,
                                               const CodeRanges& ranges,
                                               const AddressNames& names);

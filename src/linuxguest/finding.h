@@ -16,11 +16,13 @@ std::string_view SeverityName(Severity severity);
 //   syscall-hooked                 a system call leads elsewhere
 //   interrupt-hooked               a gate leads elsewhere
 //   cpu-table, cpu-entry           a register leads elsewhere (rule S21)
-//   cpu-protection-off             a pinned protection is off (S21)
+//   cpu-protection-off             a protection is off (S21)
+//   cpu-breakpoint                 the kernel is watched (S21)
 //   page-tables-differ             kernel halves disagree (S21)
 //   code-unknown                   executable, and belongs to nothing (S22)
 //   code-writable                  executable and writable (S22)
 //   code-elsewhere                 executable, at a foreign frame (S22)
+//   code-aliased                   text, and writable elsewhere (S22)
 //   code-modified                  text is not the kernel image's
 //   symbols-modified               nor are the symbol tables
 //   rodata-modified                nor are the constants

@@ -65,7 +65,7 @@ absl::StatusOr<Inspection> InspectKernel(
   RETURN_IF_ERROR(Take(ReadGdt(kernel), "gdt", out, add));
   RETURN_IF_ERROR(
       Take(CheckCpus(kernel, out.modules, cpus), "vcpus", out, [&](CpuCheck c) {
-        add_findings(std::move(c.findings));
+        add({std::move(c.records), std::move(c.findings)});
         out.absent = std::move(c.absent);
       }));
   RETURN_IF_ERROR(Take(CheckKernelHalves(kernel, cpus, out.processes.processes),

@@ -6,6 +6,8 @@
 #include <array>
 #include <map>
 #include <optional>
+#include <set>
+#include <tuple>
 
 namespace vmattest::linuxguest {
 namespace {
@@ -59,11 +61,13 @@ uint64_t Canonical(uint64_t address, int levels) {
 class Walker {
  public:
   Walker(PhysicalReader& reader, const Paging& paging, uint64_t begin,
-         uint64_t end, const std::function<absl::Status(const Mapping&)>& sink)
+         uint64_t end, std::span<const memory::AddressRange> watched,
+         const std::function<absl::Status(const Mapping&)>& sink)
       : reader_(reader),
         paging_(paging),
         begin_(begin),
         end_(end),
+        watched_(watched),
         sink_(sink) {}
 
   absl::StatusOr<WalkFacts> Run() {
@@ -74,6 +78,9 @@ class Walker {
   }
 
  private:
+  // A table, its level, whether what is below may be run, and written.
+  using Look = std::tuple<uint64_t, int, bool, bool>;
+
   void Problem(std::string text) {
     if (facts_.problem_count++ < reader_.limits().problems) {
       facts_.problems.push_back(std::move(text));
@@ -111,13 +118,26 @@ class Walker {
     }
   }
 
-  // True if something executable lies below.
+  [[nodiscard]] bool MayMatter(const Access& access) const {
+    return access.executable || (access.writable && !watched_.empty());
+  }
+
+  [[nodiscard]] bool IsWatched(uint64_t physical, uint64_t size) const {
+    const auto after = std::upper_bound(
+        watched_.begin(), watched_.end(), physical,
+        [](uint64_t at, const memory::AddressRange& r) { return at < r.end; });
+    return after != watched_.end() && after->begin < physical + size;
+  }
+
+  // True if something for the sink lies below.
   absl::StatusOr<bool> Table(uint64_t table, int level, uint64_t base,
                              const Access& access) {
-    if (!access.executable) {
+    if (!MayMatter(access)) {
       return false;
     }
-    if (const auto seen = barren_.find({table, level}); seen != barren_.end()) {
+    const Look look{table, level, access.executable,
+                    access.writable && !watched_.empty()};
+    if (barren_.count(look) != 0) {
       return false;
     }
     if (++facts_.tables > reader_.limits().page_tables) {
@@ -147,7 +167,7 @@ class Walker {
       any = any || below;
     }
     if (!any && all_seen && facts_.complete) {
-      barren_.emplace(std::pair{table, level}, true);
+      barren_.insert(look);
     }
     return any;
   }
@@ -166,11 +186,13 @@ class Walker {
     if (!IsLeaf(entry, level)) {
       return Table(entry & kAddressMask, level - 1, address, access);
     }
-    if (!access.executable) {
+    const uint64_t size = uint64_t{1} << Shift(level);
+    const uint64_t physical = LeafAddress(entry, level);
+    if (!access.executable &&
+        (!access.writable || !IsWatched(physical, size))) {
       return false;
     }
-    RETURN_IF_ERROR(Leaf({address, LeafAddress(entry, level),
-                          uint64_t{1} << Shift(level), access}));
+    RETURN_IF_ERROR(Leaf({address, physical, size, access}));
     return true;
   }
 
@@ -178,11 +200,12 @@ class Walker {
   const Paging paging_;
   const uint64_t begin_;
   const uint64_t end_;
+  const std::span<const memory::AddressRange> watched_;
   const std::function<absl::Status(const Mapping&)>& sink_;
   WalkFacts facts_;
   std::optional<Mapping> run_;
   std::map<uint64_t, int> levels_;
-  std::map<std::pair<uint64_t, int>, bool> barren_;
+  std::set<Look> barren_;
 };
 
 }  // namespace
@@ -225,10 +248,17 @@ absl::StatusOr<Mapping> Translate(PhysicalReader& reader, const Paging& paging,
   return absl::InternalError("unreachable: level 1 is a leaf");
 }
 
+absl::StatusOr<WalkFacts> WalkCode(
+    PhysicalReader& reader, const Paging& paging, uint64_t begin, uint64_t end,
+    std::span<const memory::AddressRange> watched,
+    const std::function<absl::Status(const Mapping&)>& sink) {
+  return Walker(reader, paging, begin, end, watched, sink).Run();
+}
+
 absl::StatusOr<WalkFacts> WalkExecutable(
     PhysicalReader& reader, const Paging& paging, uint64_t begin, uint64_t end,
     const std::function<absl::Status(const Mapping&)>& sink) {
-  return Walker(reader, paging, begin, end, sink).Run();
+  return WalkCode(reader, paging, begin, end, {}, sink);
 }
 
 }  // namespace vmattest::linuxguest

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -50,9 +51,17 @@ struct WalkFacts {
   bool complete = true;  // false: Limits::page_tables were not enough
 };
 
-// Calls `sink` with each executable mapping of [begin, end], lowest first, runs
-// that continue each other in one. A table below which nothing is executable
-// is looked at once, however many entries point to it.
+// Calls `sink` with each executable mapping of [begin, end], and with each
+// writable one that leads into `watched` (which rise and do not overlap),
+// lowest first, runs that continue each other in one. A table below which there
+// is none is looked at once for each kind of access, however many entries point
+// to it.
+absl::StatusOr<WalkFacts> WalkCode(
+    PhysicalReader& reader, const Paging& paging, uint64_t begin, uint64_t end,
+    std::span<const memory::AddressRange> watched,
+    const std::function<absl::Status(const Mapping&)>& sink);
+
+// The same, with nothing watched.
 absl::StatusOr<WalkFacts> WalkExecutable(
     PhysicalReader& reader, const Paging& paging, uint64_t begin, uint64_t end,
     const std::function<absl::Status(const Mapping&)>& sink);

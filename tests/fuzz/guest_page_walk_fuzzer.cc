@@ -1,5 +1,6 @@
 // Page tables: the input is RAM from address 0, where the top table is.
 
+#include <algorithm>
 #include <cstdlib>
 #include <optional>
 
@@ -14,15 +15,24 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Limits limits;
   limits.bytes = 2 << 20;
   limits.page_tables = 300;
+  const std::vector<vmattest::memory::AddressRange> watched = {
+      {0x3000, 0x4000}, {0x6000, 0x200000}};
   for (const int levels : {4, 5}) {
     PhysicalReader reader(memory, limits);
     size_t runs = 0;
     std::optional<Mapping> first;
-    const absl::StatusOr<WalkFacts> facts = WalkExecutable(
-        reader, {0, levels}, 0, UINT64_MAX, [&](const Mapping& mapping) {
+    const absl::StatusOr<WalkFacts> facts = WalkCode(
+        reader, {0, levels}, 0, UINT64_MAX, watched,
+        [&](const Mapping& mapping) {
           ++runs;
           first = first ? first : mapping;
-          if (!mapping.access.executable || mapping.size == 0) {
+          const bool is_watched = std::any_of(
+              watched.begin(), watched.end(), [&](const auto& range) {
+                return range.begin < mapping.physical + mapping.size &&
+                       mapping.physical < range.end;
+              });
+          if (mapping.size == 0 || (!mapping.access.executable &&
+                                    !(mapping.access.writable && is_watched))) {
             std::abort();
           }
           return absl::OkStatus();

@@ -62,9 +62,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (!is_found) {
     return 0;
   }
-  memory::VcpuState cpu;
-  cpu.cr3 = testing::SmallKernel::kRoot;
-  cpu.idtr = {testing::SmallKernel::Address("idt_table"), 0xfff};
+  const memory::VcpuState cpu = testing::SmallKernel::Vcpu();
   const absl::StatusOr<linuxguest::Inspection> inspection =
       linuxguest::InspectKernel(*found->kernel, {&cpu, 1});
   MustBeValueOrLimit(inspection);

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <map>
 #include <thread>
 
 #include "capture/guard/process_guard.h"
@@ -28,6 +29,7 @@ using ::testing::IsEmpty;
 using testing::IsOk;
 using ::testing::Not;
 using testing::RunCommand;
+using ::testing::StartsWith;
 using testing::StatusIs;
 
 class GuestMomentTest : public GuestMemoryBed {
@@ -104,6 +106,33 @@ class GuestMomentTest : public GuestMemoryBed {
     EXPECT_THAT(found, IsOk());
     EXPECT_NE(found->kernel, nullptr) << found->reason;
     return linuxguest::InspectKernel(*found->kernel, moment.vcpus).value();
+  }
+  // Of a guest whose second processor ran the module.
+  static linuxguest::Findings FindingsWithModule(const std::string& module,
+                                                 const std::string& source) {
+    const std::string tools = VMATTEST_TESTBED;
+    const std::string file = host_->folder() / (module + ".ko");
+    EXPECT_THAT(RunCommand({tools + "/make-guest", GuestFolder()}), IsOk());
+    EXPECT_THAT(RunCommand({tools + "/make-module", GuestFolder(), module,
+                            tools + "/" + source, file}),
+                IsOk());
+    const std::string text = RunCommand({"base64", "-w0", file}).value();
+    const std::string initrd =
+        host_
+            ->AddJob(fmt::format("#!/bin/sh\ntaskset -p 2 $$\n"
+                                 "echo {} | base64 -d >/{}.ko\n"
+                                 "insmod /{}.ko && echo MODULE-LOADED\n",
+                                 text, module, module),
+                     {})
+            .value();
+    const Guest guest = Start(
+        module, {"mem=256", "cpus=2", "cmdline=nopti", "initrd=" + initrd});
+    EXPECT_TRUE(host_->AwaitConsole(module, "MODULE-LOADED"))
+        << host_->Console(module);
+    Moment moment = Save(guest).value();
+    linuxguest::Findings findings = Inspect(moment).findings;
+    EXPECT_THAT(host_->Virsh({"destroy", module}), IsOk());
+    return findings;
   }
 };
 
@@ -248,7 +277,25 @@ TEST_F(GuestMomentTest, OfAGuestThatCannotMigrateIsRefusedWithLibvirtsReason) {
   ASSERT_THAT(host_->Virsh({"destroy", "fixed"}), IsOk());
 }
 
-// Writes LSTAR of the second processor, on which nothing is to run.
+// The registers of a healthy kernel, whatever its version.
+void ExpectRegistersOfTheKernel(std::map<std::string, std::string> registers) {
+  EXPECT_EQ(registers.size(), 26U);
+  for (const std::string cpu : {"cpu/0/", "cpu/1/"}) {
+    EXPECT_EQ(registers[cpu + "lstar"], "entry_SYSCALL_64");
+    EXPECT_EQ(registers[cpu + "cstar"], "entry_SYSCALL_compat");
+    EXPECT_EQ(registers[cpu + "star"], "0x23001000000000");
+    EXPECT_EQ(registers[cpu + "fmask"], "0x257fd5");
+    EXPECT_EQ(registers[cpu + "sysenter_cs"], "0x10");
+    EXPECT_EQ(registers[cpu + "sysenter_esp"], "the processor's entry area");
+    EXPECT_EQ(registers[cpu + "sysenter_eip"], "entry_SYSENTER_compat");
+    EXPECT_EQ(registers[cpu + "idtr"], "idt_table");
+    EXPECT_EQ(registers[cpu + "gdtr"], "gdt_page");
+    EXPECT_EQ(registers[cpu + "dr7"], "no breakpoint in the kernel");
+  }
+}
+
+// Writes LSTAR of the second processor, on which nothing is to run, and lets
+// interrupts into its system calls (FMASK without IF).
 constexpr std::string_view kSetLstar = R"sh(#!/bin/sh
 taskset -p 1 $$
 echo @MODULE@ | base64 -d >/msr.ko
@@ -257,69 +304,109 @@ lstar=3221225602
 set -- $(dd if=/dev/cpu/1/msr bs=8 count=1 skip=$lstar iflag=skip_bytes | od -An -tu1)
 printf "$(printf '\\%03o' $(($1 + 4)) $2 $3 $4 $5 $6 $7 $8)" |
   dd of=/dev/cpu/1/msr bs=8 count=1 seek=$lstar oflag=seek_bytes conv=notrunc &&
-  echo LSTAR-CHANGED
+printf '\325\175\045\0\0\0\0\0' |
+  dd of=/dev/cpu/1/msr bs=8 count=1 seek=$((lstar + 2)) oflag=seek_bytes conv=notrunc &&
+  echo MSRS-CHANGED
 )sh";
 
-TEST_F(GuestMomentTest, S21_LstarThatLeadsElsewhereIsNamed) {
+// Records "cpu/...", which are the same in each boot.
+std::map<std::string, std::string> RegistersOf(
+    const linuxguest::Inspection& inspection) {
+  std::map<std::string, std::string> registers;
+  for (const linuxguest::Record& record : inspection.records) {
+    if (record.name.rfind("cpu/", 0) == 0) {
+      registers.emplace(record.name, record.text);
+    }
+  }
+  return registers;
+}
+
+TEST_F(GuestMomentTest, S21_RegistersOfSystemCallsThatWereChangedAreNamed) {
   const Guest healthy = Start("healthy", {"mem=256", "cpus=2"});
   ASSERT_OK_AND_ASSIGN(Moment moment, Save(healthy));
   ASSERT_EQ(moment.vcpus.size(), 2U);
   const linuxguest::Inspection before = Inspect(moment);
   EXPECT_THAT(before.findings, IsEmpty()) << before.findings[0].element;
   EXPECT_THAT(before.absent, IsEmpty()) << "the stream has all registers";
+  std::map<std::string, std::string> registers = RegistersOf(before);
+  ExpectRegistersOfTheKernel(registers);
   ASSERT_THAT(host_->Virsh({"destroy", "healthy"}), IsOk());
 
   ASSERT_OK_AND_ASSIGN(
       const std::string module,
       RunCommand({"sh", "-c",
-                  "dpkg-deb --fsys-tarfile " VMATTEST_GUEST_FOLDER
-                  "/packages/linux-image*.deb | tar -xO --wildcards "
-                  "'*/x86/kernel/msr.ko' | base64 -w0"}));
+                  "dpkg-deb --fsys-tarfile " + GuestFolder() +
+                      "/packages/linux-image*.deb | tar -xO --wildcards "
+                      "'*/x86/kernel/msr.ko' | base64 -w0"}));
   std::string script(kSetLstar);
   script.replace(script.find("@MODULE@"), 8, module);
   ASSERT_OK_AND_ASSIGN(const std::string initrd, host_->AddJob(script, {}));
   const Guest attacked =
       Start("attacked",
             {"mem=256", "cpus=2", "cmdline=isolcpus=1", "initrd=" + initrd});
-  ASSERT_TRUE(host_->AwaitConsole("attacked", "LSTAR-CHANGED"));
+  ASSERT_TRUE(host_->AwaitConsole("attacked", "MSRS-CHANGED"));
   ASSERT_OK_AND_ASSIGN(moment, Save(attacked));
   const linuxguest::Inspection after = Inspect(moment);
-  ASSERT_EQ(after.findings.size(), 1U);
-  EXPECT_EQ(after.findings[0].code, "cpu-entry");
-  EXPECT_THAT(after.findings[0].element, HasSubstr("cpu 1 lstar"));
-  EXPECT_THAT(after.findings[0].found, HasSubstr("entry_SYSCALL_64+0x4"));
+  ASSERT_EQ(after.findings.size(), 2U);
+  EXPECT_EQ(after.findings[0].code, "cpu-protection-off");
+  EXPECT_EQ(after.findings[0].element, "cpu 1 fmask");
+  EXPECT_EQ(after.findings[1].code, "cpu-entry");
+  EXPECT_THAT(after.findings[1].element, HasSubstr("cpu 1 lstar"));
+  EXPECT_THAT(after.findings[1].found, HasSubstr("entry_SYSCALL_64+0x4"));
+  // Another boot, and nothing else is different.
+  registers["cpu/1/fmask"] = "0x257dd5";
+  registers["cpu/1/lstar"] = "entry_SYSCALL_64+0x4";
+  EXPECT_EQ(RegistersOf(after), registers);
   ASSERT_THAT(host_->Virsh({"destroy", "attacked"}), IsOk());
+}
+
+TEST_F(GuestMomentTest, S21_RegistersOfANewerKernelAreHealthyToo) {
+  const std::string folder = GuestFolder() + "-6.12";
+  const std::string tools = VMATTEST_TESTBED;
+  const auto made =
+      RunCommand({tools + "/make-guest", folder,
+                  R"(linux-image-6\.12\.[0-9.]+\+deb1[23]-cloud-amd64)"});
+  if (!made.ok() &&
+      made.status().message().find("apt knows no") != std::string::npos) {
+    GTEST_SKIP() << made.status();
+  }
+  ASSERT_THAT(made, IsOk());
+  ASSERT_OK_AND_ASSIGN(
+      const std::string xml,
+      RunCommand({tools + "/make-domain", "newer", folder, "mem=512", "cpus=2",
+                  "cmdline=no_timer_check", "cpu=<cpu mode='maximum'/>"}));
+  const std::string file = host_->folder() / "newer.xml";
+  std::ofstream(file) << xml;
+  ASSERT_THAT(host_->Virsh({"create", file}), IsOk());
+  ASSERT_TRUE(host_->AwaitConsole("newer", "GUEST-READY"))
+      << host_->Console("newer");
+  ASSERT_OK_AND_ASSIGN(Moment moment, Save(Describe("newer")));
+  const linuxguest::Inspection seen = Inspect(moment);
+  EXPECT_THAT(seen.findings, IsEmpty()) << seen.findings[0].element;
+  EXPECT_THAT(seen.absent, IsEmpty());
+  EXPECT_THAT(seen.records, Contains(Field("text", &linuxguest::Record::text,
+                                           StartsWith("6.12."))));
+  ExpectRegistersOfTheKernel(RegistersOf(seen));
+  ASSERT_THAT(host_->Virsh({"destroy", "newer"}), IsOk());
 }
 
 // With page table isolation the table would have to lie where the kernel's own
 // does.
 TEST_F(GuestMomentTest, S21_IdtThatAModuleLoadedIsNamed) {
-  const std::string tools = VMATTEST_TESTBED;
-  const std::string file = host_->folder() / "own_idt.ko";
-  ASSERT_THAT(RunCommand({tools + "/make-guest", GuestFolder()}), IsOk());
-  ASSERT_THAT(RunCommand({tools + "/make-module", GuestFolder(), "own_idt",
-                          tools + "/own-idt.s", file}),
-              IsOk());
-  ASSERT_OK_AND_ASSIGN(const std::string module,
-                       RunCommand({"base64", "-w0", file}));
-  ASSERT_OK_AND_ASSIGN(
-      const std::string initrd,
-      host_->AddJob(fmt::format("#!/bin/sh\ntaskset -p 2 $$\n"
-                                "echo {} | base64 -d >/own_idt.ko\n"
-                                "insmod /own_idt.ko && echo IDT-LOADED\n",
-                                module),
-                    {}));
-  const Guest guest = Start(
-      "own-idt", {"mem=256", "cpus=2", "cmdline=nopti", "initrd=" + initrd});
-  ASSERT_TRUE(host_->AwaitConsole("own-idt", "IDT-LOADED"))
-      << host_->Console("own-idt");
-  ASSERT_OK_AND_ASSIGN(Moment moment, Save(guest));
-  const linuxguest::Inspection found = Inspect(moment);
-  ASSERT_EQ(found.findings.size(), 1U);
-  EXPECT_EQ(found.findings[0].code, "cpu-table");
-  EXPECT_THAT(found.findings[0].element, HasSubstr("cpu 1 idtr"));
-  EXPECT_THAT(found.findings[0].found, HasSubstr("own_idt"));
-  ASSERT_THAT(host_->Virsh({"destroy", "own-idt"}), IsOk());
+  const linuxguest::Findings found = FindingsWithModule("own_idt", "own-idt.s");
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(found[0].code, "cpu-table");
+  EXPECT_THAT(found[0].element, HasSubstr("cpu 1 idtr"));
+  EXPECT_THAT(found[0].found, HasSubstr("own_idt"));
+}
+
+TEST_F(GuestMomentTest, S21_BreakpointThatAModuleSetIsNamed) {
+  const linuxguest::Findings found =
+      FindingsWithModule("own_break", "own-breakpoint.s");
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(found[0].code, "cpu-breakpoint");
+  EXPECT_EQ(found[0].element, "cpu 1 dr7");
+  EXPECT_THAT(found[0].found, HasSubstr("dr0 on execution of own_break:"));
 }
 
 }  // namespace

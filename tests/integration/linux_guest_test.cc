@@ -25,6 +25,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::Contains;
+using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::Field;
 using ::testing::HasSubstr;
@@ -173,6 +174,10 @@ TEST_P(LinuxGuestTest, HealthyGuestHasNoFindings) {
       << Shown(look.inspection.findings);
   EXPECT_THAT(look.inspection.absent, Contains("cpu 0 lstar"))
       << "QEMU's monitor does not tell it";
+  EXPECT_THAT(look.inspection.records,
+              Contains(Field("name", &Record::name, "cpu/1/efer")));
+  EXPECT_THAT(look.inspection.records,
+              Contains(Record{"cpu/0/idtr", "idt_table"}));
   Continue();
 }
 
@@ -311,6 +316,30 @@ TEST_P(LinuxGuestTest, NewExecutablePageThatAPointerLeadsToIsFound) {
   Continue();
 }
 
+TEST_P(LinuxGuestTest, WritableWayToTextIsNamedByBothAddresses) {
+  Stop();
+  Look look(*guest_);
+  const Module& module = look.Module("virtio_net");
+  const uint64_t places[] = {look.Symbol("commit_creds"),
+                             module.parts.at(0).address};
+  const std::string owners[] = {"kernel text", "module virtio_net"};
+  for (size_t i = 0; i < 2; ++i) {
+    KernelAttack attack(guest_->memory());
+    const uint64_t alias = testing::MakeAliasWritable(attack, look, places[i]);
+    const Findings found = Look(*guest_).inspection.findings;
+    EXPECT_THAT(found, Each(IsFinding("code-aliased", "0x", owners[i])))
+        << Shown(found);
+    ASSERT_GE(found.size(), 1U);
+    const std::string& run = found[0].element;
+    const uint64_t begin = std::stoull(run, nullptr, 16);
+    const uint64_t end =
+        std::stoull(run.substr(run.find('-') + 1), nullptr, 16);
+    EXPECT_TRUE(begin <= alias && alias < end) << Shown(found);
+  }
+  EXPECT_THAT(Look(*guest_).inspection.findings, IsEmpty());
+  Continue();
+}
+
 TEST_P(LinuxGuestTest, RegistersThatLeadElsewhereAreFound) {
   Stop();
   const std::vector<memory::VcpuState> real = guest_->Vcpus().value();
@@ -332,6 +361,17 @@ TEST_P(LinuxGuestTest, RegistersThatLeadElsewhereAreFound) {
   EXPECT_THAT(Look(*guest_, cpus).inspection.findings,
               ElementsAre(IsFinding("cpu-protection-off", "cpu 0 cr0", ""),
                           IsFinding("cpu-protection-off", "cpu 1 cr4", "")));
+  cpus = real;
+  cpus[0].efer = *real[0].efer & ~uint64_t{1 << 11};  // NXE
+  cpus[0].dr.emplace();
+  (*cpus[0].dr)[0] = look.Symbol("__x64_sys_kill");
+  (*cpus[0].dr)[7] = 0x402;
+  cpus[1].gdtr->limit = 0xffff;
+  EXPECT_THAT(
+      Look(*guest_, cpus).inspection.findings,
+      ElementsAre(IsFinding("cpu-protection-off", "cpu 0 efer", ""),
+                  IsFinding("cpu-breakpoint", "cpu 0 dr7", "__x64_sys_kill"),
+                  IsFinding("cpu-table", "cpu 1 gdtr limit", "0xffff")));
   Continue();
 }
 

@@ -77,6 +77,22 @@ uint64_t CodeOfAModule(KernelView& view) {
   return view.inspection.modules.modules.front().parts.at(0).address;
 }
 
+// Where the entry is that maps the page at `address`.
+uint64_t LeafEntry(KernelView& view, uint64_t address) {
+  const linuxguest::Paging paging = view.kernel().reader().paging();
+  linuxguest::PhysicalReader& physical = view.kernel().reader().physical();
+  uint64_t table = paging.root;
+  for (int level = paging.levels;; --level) {
+    const uint64_t entry =
+        table + (address >> (12 + 9 * (level - 1)) & 511) * 8;
+    const uint64_t value = physical.U64(entry).value();
+    if (level == 1 || (value & 0x80) != 0) {
+      return entry;
+    }
+    table = value & 0x000ffffffffff000;
+  }
+}
+
 // Takes `entry`, a struct list_head, out of its list.
 void Unlink(KernelAttack& attack, KernelView& view, uint64_t entry) {
   linuxguest::VirtualReader& reader = view.kernel().reader();
@@ -135,22 +151,23 @@ void MakeDataExecutable(KernelAttack& attack, KernelView& view) {
     return p.content == Content::kData;
   });
   ASSERT_NE(data, parts.end());
-  // Down to the page's own entry, whose bit 63 forbids to run it.
-  const linuxguest::Paging paging = view.kernel().reader().paging();
-  linuxguest::PhysicalReader& physical = view.kernel().reader().physical();
-  uint64_t table = paging.root;
-  for (int level = paging.levels; level > 1; --level) {
-    table =
-        physical
-            .U64(table + (data->address >> (12 + 9 * (level - 1)) & 511) * 8)
-            .value() &
-        0x000ffffffffff000;
-  }
-  const uint64_t entry = table + (data->address >> 12 & 511) * 8;
-  const uint64_t value = physical.U64(entry).value();
+  // Bit 63 of the page's own entry forbids to run it.
+  const uint64_t entry = LeafEntry(view, data->address);
+  const uint64_t value = view.kernel().reader().physical().U64(entry).value();
   ASSERT_EQ(value >> 63, 1U);
   attack.WritePhysical(entry, Word(value << 1 >> 1));
   attack.Write(view.kernel(), view.Symbol("pm_power_off"), Word(data->address));
+}
+
+uint64_t MakeAliasWritable(KernelAttack& attack, KernelView& view,
+                           uint64_t address) {
+  const uint64_t alias = view.kernel().Variable("page_offset_base", 8).value() +
+                         view.kernel().reader().ToPhysical(address).value();
+  const uint64_t entry = LeafEntry(view, alias);
+  const uint64_t value = view.kernel().reader().physical().U64(entry).value();
+  EXPECT_EQ(value & 3, 1U) << "present, and read-only";
+  attack.WritePhysical(entry, Word(value | 2));
+  return alias;
 }
 
 void MakeRoot(KernelAttack& attack, KernelView& view, int32_t pid) {

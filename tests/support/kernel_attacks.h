@@ -73,6 +73,10 @@ void HideTask(KernelAttack& attack, KernelView& view, int32_t pid);
 // The first data page of a module may be run, and one pointer among the
 // kernel's data (pm_power_off) leads there.
 void MakeDataExecutable(KernelAttack& attack, KernelView& view);
+// The linear map's page of the frame behind `address`, which the kernel keeps
+// read-only, may be written. Returns where in the linear map that is.
+uint64_t MakeAliasWritable(KernelAttack& attack, KernelView& view,
+                           uint64_t address);
 // A process has root's ids.
 void MakeRoot(KernelAttack& attack, KernelView& view, int32_t pid);
 

@@ -23,6 +23,8 @@ constexpr Place kPlaces[] = {
     {"_text", 0, 'T'},
     {"_stext", 0, 'T'},
     {"entry_SYSCALL_64", 0x100, 'T'},
+    {"entry_SYSCALL_compat", 0x140, 'T'},
+    {"entry_SYSENTER_compat", 0x180, 'T'},
     {"asm_exc_page_fault", 0x200, 'T'},
     {"__x64_sys_read", 0x300, 't'},
     {"__x64_sys_write", 0x400, 't'},
@@ -52,6 +54,9 @@ constexpr Place kPlaces[] = {
     {"vmcoreinfo_note", 0x15100},
     {"nr_cpu_ids", 0x15108},
     {"__per_cpu_offset", 0x15110},
+    {"cr4_pinned_bits", 0x15118},
+    {"boot_cpu_data", 0x15120},
+    {"gdt_page", 0x16000},
     {"swapper_pg_dir", 0x1f0000},
     {"_end", 0x1ff000},
 };
@@ -198,8 +203,14 @@ void SmallKernel::WriteTables() {
   memory_.Number(module1 + 8, (kModuleTables + 0x1000) | 3 | kNoExecute);
   memory_.Number(kRoot + (kLinear >> 39 & 511) * 8, linear3 | 7);
   memory_.Number(linear3, linear2 | 7);
-  memory_.Number(linear2, 0x83 | kNoExecute);
-  memory_.Number(linear2 + 8, 0x200083 | kNoExecute);
+  // Text may be read there, and not written.
+  for (uint64_t i = 0; i < kSize / 0x1000; ++i) {
+    const uint64_t frame = i * 0x1000;
+    const bool text = frame == kImagePhysical || frame == kModuleTables;
+    memory_.Number(kLinearTables + i * 8, frame | (text ? 1 : 3) | kNoExecute);
+  }
+  memory_.Number(linear2, kLinearTables | 7);
+  memory_.Number(linear2 + 8, (kLinearTables + 0x1000) | 7);
 }
 
 void SmallKernel::WriteSymbols() {
@@ -256,6 +267,7 @@ void SmallKernel::WriteBtf() {
               {"num_symtab", 8, u32},
               {"strtab", 16, u64},
               {"typetab", 24, u64}});
+  btf.Struct("cpuinfo_x86", 16, {{"x86", 0, u32}, {"x86_vendor", 4, u32}});
   btf.Struct("kset", 64, {{"list", 0, list}});
   const uint32_t kobject = btf.Struct("kobject", 64, {{"entry", 8, list}});
   btf.Struct("module_kobject", 96, {{"kobj", 0, kobject}, {"mod", 64, u64}});
@@ -360,7 +372,29 @@ void SmallKernel::WriteCpuTables() {
   memory_.Number(gate + 6, handler >> 16 & 0xffff, 2);
   memory_.Number(gate + 8, handler >> 32, 4);
   memory_.Write(Physical("modprobe_path"), AsBytes("/sbin/modprobe"));
-  memory_.Number(Physical("nr_cpu_ids"), 0, 4);
+  memory_.Number(Physical("nr_cpu_ids"), 1, 4);
+  memory_.Number(Physical("__per_cpu_offset"), 0);
+  memory_.Number(Physical("cr4_pinned_bits"), kPinned);
+  memory_.Number(Physical("gdt_page") + 16, 0x00af9b000000ffff);
+}
+
+memory::VcpuState SmallKernel::Vcpu() {
+  memory::VcpuState cpu;
+  cpu.cr0 = 0x80050033;
+  cpu.cr3 = kRoot;
+  cpu.cr4 = kPinned | 0x20;
+  cpu.efer = 0xd01;
+  cpu.idtr = {Address("idt_table"), 0xfff};
+  cpu.gdtr = {Address("gdt_page"), 0x7f};
+  cpu.dr = {0, 0, 0, 0, 0, 0, 0xffff0ff0, 0x400};
+  cpu.star = 0x0023001000000000;
+  cpu.lstar = Address("entry_SYSCALL_64");
+  cpu.cstar = Address("entry_SYSCALL_compat");
+  cpu.fmask = 0x257fd5;
+  cpu.sysenter_cs = 0x10;
+  cpu.sysenter_esp = 0xfffffe0000003000;
+  cpu.sysenter_eip = Address("entry_SYSENTER_compat");
+  return cpu;
 }
 
 }  // namespace vmattest::testing

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "fakes/array_guest_memory.h"
+#include "memory/vcpu_state.h"
 
 namespace vmattest::testing {
 
@@ -24,7 +25,10 @@ class SmallKernel {
   static constexpr uint64_t kModule = 0x120000;  // struct module
   static constexpr uint64_t kModuleCode = 0xffffffffc0000000;
   static constexpr uint64_t kModuleTables = 0x130000;
+  static constexpr uint64_t kLinearTables = kRoot + 0x8000;
   static constexpr uint64_t kMapleNode = 0x140000;
+
+  static constexpr uint64_t kPinned = 0x310800;  // UMIP, FSGSBASE, SMEP, SMAP
 
   // Offsets of members in the layouts that its BTF tells.
   static constexpr uint64_t kTasks = 16, kComm = 48, kList = 8;
@@ -32,6 +36,8 @@ class SmallKernel {
   SmallKernel();
 
   ArrayGuestMemory& memory() { return memory_; }
+  // A processor as the kernel set it up.
+  [[nodiscard]] static memory::VcpuState Vcpu();
   // Where the image has a symbol: its virtual and physical address.
   [[nodiscard]] static uint64_t Address(std::string_view symbol);
   [[nodiscard]] static uint64_t Physical(std::string_view symbol);

@@ -65,6 +65,52 @@ TEST(RecordDifferenceTest, HelpersAndDescriptorsAreData) {
   EXPECT_EQ(Only("gdt/cpu0/2", "dpl=0", "dpl=3").kind, Kind::kData);
 }
 
+TEST(RecordDifferenceTest, RegistersThatLeadToCodeAreCode) {
+  for (const char* name :
+       {"cpu/0/lstar", "cpu/1/cstar", "cpu/12/sysenter_eip", "cpu/0/idtr"}) {
+    EXPECT_EQ(Only(name, "a", "b").severity, Severity::kCritical);
+    EXPECT_EQ(Only(name, "a", "b").kind, Kind::kCode);
+  }
+  EXPECT_EQ(Only("cpu/0/efer", "0xd01", "0x501").severity, Severity::kHigh);
+  EXPECT_EQ(Only("cpu/0/efer", "0xd01", "0x501").kind, Kind::kData);
+}
+
+TEST(RecordDifferenceTest, RegistersThatNobodyTellsAreUnmeasuredAndNotGood) {
+  const std::vector<StateRecord> before = {{"cpu/0/cr0", "a"},
+                                           {"cpu/0/lstar", "b"},
+                                           {"cpu/1/cr0", "a"},
+                                           {"cpu/1/lstar", "b"},
+                                           {"gdt/cpu0/2", "c"}};
+  const auto shown = [&](const std::vector<StateRecord>& old_records,
+                         const std::vector<StateRecord>& new_records) {
+    std::vector<std::string> all;
+    for (const RecordDifference& one :
+         CompareRecords(old_records, new_records)) {
+      all.push_back(fmt::format("{} {} {}", one.name, KindName(one.kind),
+                                snapshot::ToString(one.severity)));
+    }
+    return all;
+  };
+  EXPECT_THAT(shown(before, {{"gdt/cpu0/2", "c"}}),
+              ElementsAre("cpu unmeasured high"))
+      << "a snapshot that is not point-in-time";
+  EXPECT_THAT(shown(before, {{"cpu/0/cr0", "a"},
+                             {"cpu/1/cr0", "a"},
+                             {"cpu/1/lstar", "b"},
+                             {"gdt/cpu0/2", "c"}}),
+              ElementsAre("cpu/0/lstar unmeasured high"));
+  EXPECT_THAT(
+      shown(before,
+            {{"cpu/0/cr0", "a"}, {"cpu/0/lstar", "b"}, {"gdt/cpu0/2", "c"}}),
+      ElementsAre("cpu/1 expected info"))
+      << "a vCPU that the host took away";
+  EXPECT_THAT(
+      shown({{"gdt/cpu0/2", "c"}}, before),
+      ElementsAre("cpu/0/cr0 expected info", "cpu/0/lstar expected info",
+                  "cpu/1/cr0 expected info", "cpu/1/lstar expected info"))
+      << "a baseline of before";
+}
+
 TEST(RecordDifferenceTest, ProcessesMayComeAndGo) {
   EXPECT_EQ(Only("process/7", "", ProcessText("sh", 0, ~0U)).kind,
             Kind::kExpected);

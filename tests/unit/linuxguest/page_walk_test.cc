@@ -103,6 +103,30 @@ TEST_F(PageWalkTest, RunsAreJoinedAndRightsNarrow) {
                   Mapping{0x2000, 0x20000, 0x1000, {false, true, true}}));
 }
 
+TEST_F(PageWalkTest, WritablePagesToWatchedFramesAreTold) {
+  Chain(4);
+  Entry(0x4000, 0, 0x10000 | 7 | kNoExecute);
+  Entry(0x4000, 1, 0x11000 | 7 | kNoExecute);
+  Entry(0x4000, 2, 0x11000 | 5 | kNoExecute);  // read-only
+  Entry(0x3000, 1, 0x6000 | 5);                // so is all below
+  Entry(0x6000, 0, 0x11000 | 7 | kNoExecute);
+  Entry(0x3000, 2, 0x6000 | 7);             // the same table, writable
+  Entry(0x3000, 3, 0x87 | kNoExecute);      // 2 MiB from 0
+  Entry(0x3000, 4, 0x400087 | kNoExecute);  // and from 4 MiB
+  const std::vector<memory::AddressRange> watched = {{0x8000, 0x9000},
+                                                     {0x11000, 0x12000}};
+  ASSERT_THAT(WalkCode(reader_, {0x1000, 4}, 0, UINT64_MAX, watched,
+                       [this](const Mapping& mapping) {
+                         found_.push_back(mapping);
+                         return absl::OkStatus();
+                       }),
+              IsOk());
+  const Access written{true, false, true};
+  EXPECT_THAT(found_, ElementsAre(Mapping{0x1000, 0x11000, 0x1000, written},
+                                  Mapping{0x400000, 0x11000, 0x1000, written},
+                                  Mapping{0x600000, 0, 0x200000, written}));
+}
+
 TEST_F(PageWalkTest, CycleEndsAndIsSaid) {
   for (uint64_t i = 0; i < 512; ++i) {
     Entry(0x1000, i, 0x1000 | 7);  // each level is itself

@@ -20,23 +20,15 @@ using testing::StatusIs;
 
 class SmallKernelTest : public ::testing::Test {
  protected:
-  // The small kernel has no descriptor tables.
-  Findings Judge() const {
-    Findings rest;
-    for (const Finding& finding : inspection_.findings) {
-      if (finding.element != "gdt") {
-        rest.push_back(finding);
-      }
-    }
-    return rest;
-  }
+  const Findings& Judge() const { return inspection_.findings; }
   void Inspect() {
     absl::StatusOr<Discovery> found = DiscoverKernel(reader_);
     ASSERT_THAT(found, IsOk());
     ASSERT_EQ(found->outcome, Discovery::Outcome::kFound)
         << ::testing::PrintToString(found->problems);
     kernel_ = std::move(found->kernel);
-    absl::StatusOr<Inspection> inspection = InspectKernel(*kernel_, {});
+    const memory::VcpuState cpu = SmallKernel::Vcpu();
+    absl::StatusOr<Inspection> inspection = InspectKernel(*kernel_, {&cpu, 1});
     ASSERT_THAT(inspection, IsOk());
     inspection_ = *std::move(inspection);
   }
@@ -61,6 +53,7 @@ TEST_F(SmallKernelTest, IsUnderstoodWhole) {
               record("module/small", "listed text=4096 data=4096"));
   EXPECT_THAT(inspection_.records,
               record("helper/modprobe_path", "/sbin/modprobe"));
+  EXPECT_THAT(inspection_.records, record("cpu/0/lstar", "entry_SYSCALL_64"));
   ASSERT_EQ(inspection_.processes.processes.size(), 2U);
   EXPECT_EQ(inspection_.processes.processes[1].comm, "worker");
   const AddressSpace space =
@@ -120,6 +113,83 @@ TEST_F(SmallKernelTest, S22_NewExecutablePageIsFound) {
   EXPECT_THAT(Judge(),
               ElementsAre(Field("code", &Finding::code, "code-writable"),
                           Field("code", &Finding::code, "code-unknown")));
+}
+
+TEST_F(SmallKernelTest, S22_WritableAliasOfKernelTextIsNamedByBothAddresses) {
+  // The linear map's page of the text, which nothing but bit 1 kept from being
+  // written.
+  guest_.memory().Number(
+      SmallKernel::kLinearTables + (SmallKernel::kImagePhysical >> 12) * 8,
+      SmallKernel::kImagePhysical | 3 | uint64_t{1} << 63);
+  Inspect();
+  ASSERT_EQ(Judge().size(), 1U);
+  EXPECT_EQ(Judge()[0].code, "code-aliased");
+  EXPECT_EQ(Judge()[0].severity, Severity::kCritical);
+  EXPECT_EQ(Judge()[0].element, "0xffff888000200000-0xffff888000201000");
+  EXPECT_EQ(Judge()[0].found,
+            "kernel text at 0xffffffff81000000 (_text), physical 0x200000");
+}
+
+TEST_F(SmallKernelTest, S22_WritableAliasOfAModuleInALargePageIsNamed) {
+  // 2 MiB from 0, somewhere else in the kernel half: the module's page, 0x130
+  // pages in.
+  guest_.memory().Number(SmallKernel::kRoot + 0x4000 + 5 * 8,
+                         0x83 | uint64_t{1} << 63);
+  Inspect();
+  ASSERT_EQ(Judge().size(), 1U);
+  EXPECT_EQ(Judge()[0].code, "code-aliased");
+  EXPECT_EQ(Judge()[0].element, "0xffff888000b30000-0xffff888000b31000");
+  EXPECT_EQ(Judge()[0].found,
+            "module small at 0xffffffffc0000000 (small:text), "
+            "physical 0x130000");
+}
+
+TEST_F(SmallKernelTest, S22_ExecutableWritableAliasIsAllOfThat) {
+  guest_.memory().Number(
+      SmallKernel::kLinearTables + (SmallKernel::kModuleTables >> 12) * 8,
+      SmallKernel::kModuleTables | 3);
+  Inspect();
+  EXPECT_THAT(Judge(),
+              ElementsAre(Field("code", &Finding::code, "code-writable"),
+                          Field("code", &Finding::code, "code-unknown"),
+                          Field("code", &Finding::code, "code-aliased")));
+}
+
+TEST_F(SmallKernelTest, S22_TextThatIsWritableWhereItRunsIsNoAlias) {
+  guest_.memory().Number(SmallKernel::kRoot + 0x5000,
+                         SmallKernel::kImagePhysical | 3);
+  Inspect();
+  EXPECT_THAT(Judge(),
+              ElementsAre(Field("code", &Finding::code, "code-writable")));
+}
+
+TEST_F(SmallKernelTest, S22_WritableTextThatCannotRunIsAnAlias) {
+  guest_.memory().Number(SmallKernel::kRoot + 0x6000,
+                         SmallKernel::kModuleTables | 3 | uint64_t{1} << 63);
+  Inspect();
+  EXPECT_THAT(Judge(),
+              ElementsAre(Field("code", &Finding::code, "code-aliased")));
+}
+
+TEST_F(SmallKernelTest, S22_TextOfAModuleThatStartsMayStillBeWritten) {
+  guest_.memory().Number(SmallKernel::kModule, 1, 4);  // coming
+  guest_.memory().Number(
+      SmallKernel::kLinearTables + (SmallKernel::kModuleTables >> 12) * 8,
+      SmallKernel::kModuleTables | 3 | uint64_t{1} << 63);
+  Inspect();
+  EXPECT_THAT(Judge(), IsEmpty());
+}
+
+TEST_F(SmallKernelTest, S22_AliasesAreBounded) {
+  // Each of 512 pages of a table is the text.
+  guest_.memory().Number(SmallKernel::kRoot + 0x4000 + 5 * 8,
+                         (SmallKernel::kRoot + 0xa000) | 7);
+  for (uint64_t i = 0; i < 512; ++i) {
+    guest_.memory().Number(SmallKernel::kRoot + 0xa000 + i * 8,
+                           SmallKernel::kImagePhysical | 3 | uint64_t{1} << 63);
+  }
+  Inspect();
+  EXPECT_EQ(Judge().size(), 64U);
 }
 
 TEST_F(SmallKernelTest, S22_TextAtAForeignFrameIsFound) {
