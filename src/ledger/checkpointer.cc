@@ -32,6 +32,11 @@ Checkpointer::State Checkpointer::state() const {
   return state_;
 }
 
+int64_t Checkpointer::witnessed_unix_s() const {
+  const MutexLock lock(mutex_);
+  return state_.witnessed_unix_s;
+}
+
 absl::Status Checkpointer::CheckFork() const {
   const uint64_t size = parts_.log.head().size;
   const MutexLock lock(mutex_);

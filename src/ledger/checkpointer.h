@@ -84,6 +84,7 @@ class Checkpointer {
   // they give another, or it is no continuation of what this node knew.
   absl::Status Adopt();
   [[nodiscard]] State state() const;
+  [[nodiscard]] int64_t witnessed_unix_s() const;
   // DATA_LOSS: state().fork is there, or state().ahead.
   [[nodiscard]] absl::Status CheckFork() const;
 

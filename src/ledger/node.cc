@@ -35,7 +35,10 @@ class LedgerNode::Subscription final : public Watch {
 };
 
 LedgerNode::LedgerNode(Parts parts, const Clock& clock, Options options)
-    : parts_(std::move(parts)), clock_(clock), options_(std::move(options)) {}
+    : parts_(std::move(parts)),
+      clock_(clock),
+      options_(std::move(options)),
+      reading_clock_(clock) {}
 
 absl::StatusOr<std::unique_ptr<LedgerNode>> LedgerNode::Open(Parts parts,
                                                              Executor& checkers,
@@ -67,6 +70,8 @@ absl::StatusOr<std::unique_ptr<LedgerNode>> LedgerNode::Open(Parts parts,
                           .memory = *node->parts_.memory,
                           .clock = clock,
                           .fork = node->parts_.fork});
+  // Time begins here, whenever somebody reads first.
+  node->reading_clock_.Read(node->log_->head().time_unix_ms);
   node->sequencer_ = std::make_unique<Sequencer>(*node->log_, checkers, clock,
                                                  node->options_.sequencer);
   node->signer_ = std::thread([raw = node.get()] { raw->SignForEver(); });
@@ -190,15 +195,17 @@ void LedgerNode::TellWatchers() {
 
 absl::StatusOr<LedgerNode::Trust> LedgerNode::GetScore(const Uuid& vm) const {
   RETURN_IF_ERROR(CheckBelievable());
-  const int64_t now = UnixMs(clock_);
+  const int64_t quorum_ms = checkpointer_->witnessed_unix_s() * 1'000;
   return log_->With([&](const LogState& state) -> absl::StatusOr<Trust> {
+    const int64_t now =
+        reading_clock_.Read(std::max(state.time_ms(), quorum_ms));
     std::optional<trust::Reading> reading = state.Read(vm, now);
     if (!reading) {
       return absl::NotFoundError(
           fmt::format("VM {} is not on the ledger", vmattest::ToString(vm)));
     }
     return Trust{.reading = *std::move(reading),
-                 .time_unix_ms = std::max(now, state.time_ms()),
+                 .time_unix_ms = now,
                  .newest_hash = state.NewestOf(vm)};
   });
 }

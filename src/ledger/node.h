@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/executor.h"
 #include "ledger/checkpointer.h"
+#include "ledger/reading_clock.h"
 #include "ledger/sequencer.h"
 #include "tlog/witness.h"
 
@@ -78,7 +79,9 @@ class LedgerNode {
     Bytes newest_hash;
     std::optional<Proven> newest;  // none is witnessed yet
   };
-  // NOT_FOUND: nobody registered the VM.
+  // At a time that never goes back while the node runs, and is none before the
+  // newest record's or the newest quorum's (ReadingClock). NOT_FOUND: nobody
+  // registered the VM.
   absl::StatusOr<Trust> GetTrust(const Uuid& vm);
   // Without the proof; for streams. NOT_FOUND as above.
   absl::StatusOr<Trust> GetScore(const Uuid& vm) const;
@@ -126,6 +129,7 @@ class LedgerNode {
   const Parts parts_;
   const Clock& clock_;
   const Options options_;
+  mutable ReadingClock reading_clock_;
   std::unique_ptr<Log> log_;
   std::unique_ptr<tlog::Witness> witness_;
   std::unique_ptr<Checkpointer> checkpointer_;

@@ -9,6 +9,7 @@
 #include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "support/ledger_rig.h"
+#include "support/local_witness.h"
 #include "vmattest/ledger/light_client.h"
 
 namespace vmattest::ledger {
@@ -20,6 +21,7 @@ using vmattest::testing::FakeWitnessStore;
 using vmattest::testing::IsOk;
 using vmattest::testing::LedgerRig;
 using vmattest::testing::LedgerVm;
+using vmattest::testing::LocalWitness;
 using vmattest::testing::ManualClock;
 using vmattest::testing::StatusIs;
 
@@ -36,18 +38,28 @@ class NodeTest : public ::testing::Test {
     EXPECT_THAT(first->Resign(), IsOk());
     shared_ = first->shared();
   }
+  std::shared_ptr<tlog::NoteSigner> Signer() const {
+    return *tlog::EcdsaNoteSigner(LedgerRig::kOrigin, key_);
+  }
   std::unique_ptr<LedgerNode> Open(
       std::chrono::milliseconds interval = std::chrono::milliseconds(1)) {
-    const std::shared_ptr<tlog::NoteSigner> signer =
-        *tlog::EcdsaNoteSigner(LedgerRig::kOrigin, key_);
-    policy_ = fmt::format("log {}\nquorum none\n", signer->vkey());
+    return OpenWith({}, "quorum none\n", interval);
+  }
+  // `policy`: what follows the line of the log.
+  std::unique_ptr<LedgerNode> OpenWith(
+      std::vector<std::shared_ptr<WitnessClient>> witnesses,
+      const std::string& policy,
+      std::chrono::milliseconds interval = std::chrono::milliseconds(1)) {
+    const std::shared_ptr<tlog::NoteSigner> signer = Signer();
+    policy_ = fmt::format("log {}\n{}", signer->vkey(), policy);
     auto node =
         LedgerNode::Open({.store = std::make_unique<FakeLogStore>(shared_),
                           .memory = std::make_unique<FakeWitnessStore>(),
                           .witness = std::make_unique<FakeWitnessStore>(),
                           .policy = rig_.Policy(),
                           .witnesses = *tlog::WitnessPolicy::Parse(policy_),
-                          .signers = {signer}},
+                          .signers = {signer},
+                          .remote = std::move(witnesses)},
                          checkers_, clock_,
                          {.sequencer = {.self = "me"},
                           .checkpoint_interval = interval,
@@ -60,6 +72,7 @@ class NodeTest : public ::testing::Test {
       std::this_thread::yield();
     }
   }
+
 
   LedgerRig rig_;
   ManualClock clock_{LedgerRig::kStart};
@@ -233,6 +246,65 @@ TEST_F(NodeTest, S30_AClockThatJumpsTenMinutesEitherWayRaisesNoTrust) {
   before = milli();
   pass();
   EXPECT_GT(milli(), before);
+}
+
+// No entry comes in between: nothing but the node's own memory knows better.
+TEST_F(NodeTest, S30_AClockSetBackMakesNoOldPassFresh) {
+  constexpr std::chrono::minutes kSilent{10};
+  const auto node = Open();
+  AwaitWitnessed(*node, size_);
+  const auto read = [&] { return *node->GetScore(LedgerVm(2)); };
+  EXPECT_EQ(read().reading.milli, 100'000);
+  clock_.Advance(kSilent);
+  const LedgerNode::Trust silent = read();
+  EXPECT_EQ(silent.reading.milli, 0);
+  EXPECT_EQ(silent.reading.silences, 6u);  // to the floor, no more
+  for (const int hours : {-1, -24 * 365}) {
+    clock_.Set(std::chrono::hours(hours));
+    EXPECT_EQ(read().reading.milli, 0);
+    EXPECT_EQ(read().time_unix_ms, silent.time_unix_ms);
+    EXPECT_EQ(node->GetTrust(LedgerVm(2))->reading.milli, 0);
+  }
+  // Time goes on without the wall clock.
+  clock_.Advance(std::chrono::seconds(5));
+  EXPECT_EQ(read().time_unix_ms, silent.time_unix_ms + 5'000);
+}
+
+TEST_F(NodeTest, S30_AClockThatRanAheadForAMomentOnlyLowersTrust) {
+  const auto node = Open();
+  AwaitWitnessed(*node, size_);
+  const auto read = [&] { return *node->GetScore(LedgerVm(2)); };
+  clock_.Set(std::chrono::hours(1));
+  EXPECT_EQ(read().reading.milli, 0);
+  clock_.Set(-std::chrono::hours(1));
+  EXPECT_EQ(read().reading.milli, 0);
+  // Until the wall clock is there, or here: a restart, which knows what the
+  // records say, and no more.
+  EXPECT_EQ(Open()->GetScore(LedgerVm(2))->reading.milli, 100'000);
+}
+
+TEST_F(NodeTest, S30_TimeRunsFromTheOpeningOnIfTheClockIsBehindTheRecords) {
+  clock_.Set(-std::chrono::hours(24));
+  const auto node = Open();
+  AwaitWitnessed(*node, size_);
+  clock_.Advance(std::chrono::minutes(10));  // nobody reads meanwhile
+  const LedgerNode::Trust trust = *node->GetScore(LedgerVm(2));
+  EXPECT_EQ(trust.time_unix_ms, LedgerRig::kStart + 600'000);
+  EXPECT_EQ(trust.reading.milli, 0);
+}
+
+TEST_F(NodeTest, S30_AQuorumsTimeIsNoneThatAReadingIsBefore) {
+  // The witness' clock is right, and the node's an hour behind.
+  const auto signer = Signer();
+  const auto witness = std::make_shared<LocalWitness>(
+      "w", std::vector{*tlog::NoteVerifier::Parse(signer->vkey())},
+      [] { return LedgerRig::kStart / 1'000 + 3'600; });
+  const auto node = OpenWith(
+      {witness}, fmt::format("witness w {}\nquorum w\n", witness->vkey()));
+  AwaitWitnessed(*node, size_);
+  const LedgerNode::Trust trust = *node->GetScore(LedgerVm(2));
+  EXPECT_EQ(trust.time_unix_ms, LedgerRig::kStart + 3'600'000);
+  EXPECT_EQ(trust.reading.milli, 0);
 }
 
 TEST_F(NodeTest, AForkThatIsKnownEndsTrustAndTakesNoEntries) {
