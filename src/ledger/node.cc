@@ -69,7 +69,8 @@ absl::StatusOr<std::unique_ptr<LedgerNode>> LedgerNode::Open(Parts parts,
                           .witnesses = node->parts_.remote,
                           .memory = *node->parts_.memory,
                           .clock = clock,
-                          .fork = node->parts_.fork});
+                          .fork = node->parts_.fork,
+                          .ahead = node->parts_.ahead});
   // Time begins here, whenever somebody reads first.
   node->reading_clock_.Read(node->log_->head().time_unix_ms);
   node->sequencer_ = std::make_unique<Sequencer>(*node->log_, checkers, clock,
@@ -146,6 +147,11 @@ absl::Status LedgerNode::CheckBelievable() const {
   return distrust_;
 }
 
+absl::Status LedgerNode::CheckTrusted() const {
+  RETURN_IF_ERROR(CheckBelievable());
+  return checkpointer_->CheckTrusted();
+}
+
 absl::StatusOr<tlog::WitnessReply> LedgerNode::AddCheckpoint(
     const WitnessRequest& request) {
   const absl::StatusOr<tlog::AddCheckpoint> asked =
@@ -194,7 +200,7 @@ void LedgerNode::TellWatchers() {
 }
 
 absl::StatusOr<LedgerNode::Trust> LedgerNode::GetScore(const Uuid& vm) const {
-  RETURN_IF_ERROR(CheckBelievable());
+  RETURN_IF_ERROR(CheckTrusted());
   const int64_t quorum_ms = checkpointer_->witnessed_unix_s() * 1'000;
   return log_->With([&](const LogState& state) -> absl::StatusOr<Trust> {
     const int64_t now =

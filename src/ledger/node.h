@@ -38,6 +38,8 @@ class LedgerNode {
     ReadRecords archive;
     // Of this log, shown before: the node serves records, and no trust.
     std::optional<tlog::ForkProof> fork;
+    // As Checkpointer::Parts.
+    std::optional<Checkpointer::Ahead> ahead;
   };
   struct Options {
     Sequencer::Options sequencer;
@@ -81,7 +83,7 @@ class LedgerNode {
   };
   // At a time that never goes back while the node runs, and is none before the
   // newest record's or the newest quorum's (ReadingClock). NOT_FOUND: nobody
-  // registered the VM.
+  // registered the VM. UNAVAILABLE: Checkpointer::CheckTrusted.
   absl::StatusOr<Trust> GetTrust(const Uuid& vm);
   // Without the proof; for streams. NOT_FOUND as above.
   absl::StatusOr<Trust> GetScore(const Uuid& vm) const;
@@ -122,6 +124,7 @@ class LedgerNode {
   class Subscription;
   LedgerNode(Parts parts, const Clock& clock, Options options);
   [[nodiscard]] absl::Status CheckBelievable() const;
+  [[nodiscard]] absl::Status CheckTrusted() const;
   absl::Status Round();
   void SignForEver();
   void TellWatchers();

@@ -307,6 +307,33 @@ TEST_F(NodeTest, S30_AQuorumsTimeIsNoneThatAReadingIsBefore) {
   EXPECT_EQ(trust.reading.milli, 0);
 }
 
+TEST_F(NodeTest, GivesNoTrustBeforeAQuorumAndTakesEntriesMeanwhile) {
+  const auto signer = Signer();
+  const auto witness = std::make_shared<LocalWitness>(
+      "w", std::vector{*tlog::NoteVerifier::Parse(signer->vkey())},
+      [] { return LedgerRig::kStart / 1'000; });
+  witness->away = true;
+  const auto node = OpenWith(
+      {witness}, fmt::format("witness w {}\nquorum w\n", witness->vkey()));
+  while (node->checkpoint().problems.empty()) {
+    std::this_thread::yield();
+  }
+  EXPECT_THAT(node->GetTrust(LedgerVm(1)),
+              StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(node->History(LedgerVm(1), 0, 1),
+              StatusIs(absl::StatusCode::kUnavailable));
+  std::promise<bool> done;
+  ASSERT_THAT(node->Submit(rig_.Result("h1", 1, false),
+                           [&done](auto got) {
+                             done.set_value(got.ok() && !got->refusal);
+                           }),
+              IsOk());
+  EXPECT_TRUE(done.get_future().get());
+  witness->away = false;
+  AwaitWitnessed(*node, size_ + 1);
+  EXPECT_EQ(node->GetTrust(LedgerVm(1))->reading.milli, 60'000);
+}
+
 TEST_F(NodeTest, AForkThatIsKnownEndsTrustAndTakesNoEntries) {
   const std::shared_ptr<tlog::NoteSigner> signer =
       *tlog::EcdsaNoteSigner(LedgerRig::kOrigin, key_);
