@@ -97,15 +97,48 @@ LedgerNode::~LedgerNode() {
   sequencer_.reset();
 }
 
+absl::Status LedgerNode::Round() {
+  RETURN_IF_ERROR(Checkpoint());
+  return CheckClocks();
+}
+
 // Who does not lead signs nothing: of each size there is one note, the
 // leader's.
-absl::Status LedgerNode::Round() {
+absl::Status LedgerNode::Checkpoint() {
   RETURN_IF_ERROR(CheckBelievable());
   if (leadership().mine) {
-    return checkpointer_->Round();
+    ClockGuard& guard = sequencer_->clock_guard();
+    const ClockGuard::Moment asked = guard.Look();
+    const int64_t before = checkpointer_->witnessed_unix_s();
+    RETURN_IF_ERROR(checkpointer_->Round());
+    if (const int64_t now = checkpointer_->witnessed_unix_s(); now != before) {
+      guard.Heard(asked, now * 1'000);
+    }
+    return absl::OkStatus();
   }
   RETURN_IF_ERROR(log_->CatchUp());
   return checkpointer_->Adopt();
+}
+
+absl::Status LedgerNode::CheckClocks() {
+  RETURN_IF_ERROR(sequencer_->clock_guard().Check());
+  const int64_t most = parts_.policy.max_skew_ms;
+  const int64_t ahead = log_->head().time_unix_ms - UnixMs(clock_);
+  if (ahead > most) {
+    return absl::UnavailableError(fmt::format(
+        "the newest record is {} s ahead of this node's clock: either this "
+        "clock is wrong, or that of the node which dated it was",
+        ahead / 1'000));
+  }
+  if (const int64_t late = reading_clock_.AheadMs(); late > most) {
+    return absl::UnavailableError(
+        fmt::format("scores are read {} s ahead of this node's clock, which is "
+                    "behind or was "
+                    "set back: they may be too low until it is there, or the "
+                    "node is restarted",
+                    late / 1'000));
+  }
+  return absl::OkStatus();
 }
 
 void LedgerNode::SignForEver() {

@@ -109,7 +109,8 @@ class LedgerNode {
   void Distrust(absl::Status why);
 
   // OK: the last round of checkpoints went well, though witnesses may be
-  // missing. DATA_LOSS: the log is not what was signed for.
+  // missing. DATA_LOSS: the log is not what was signed for. UNAVAILABLE: also
+  // if a clock is wrong, this node's or that of who dated the newest record.
   [[nodiscard]] absl::Status health() const;
   // Records or checkpoints; `told` runs on a thread of the node's: hand over.
   // Subscriptions end with what is returned, before the node does.
@@ -126,6 +127,8 @@ class LedgerNode {
   [[nodiscard]] absl::Status CheckBelievable() const;
   [[nodiscard]] absl::Status CheckTrusted() const;
   absl::Status Round();
+  absl::Status Checkpoint();
+  absl::Status CheckClocks();
   void SignForEver();
   void TellWatchers();
 

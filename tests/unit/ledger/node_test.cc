@@ -15,6 +15,7 @@
 namespace vmattest::ledger {
 namespace {
 
+using ::testing::HasSubstr;
 using ::testing::SizeIs;
 using vmattest::testing::FakeLogStore;
 using vmattest::testing::FakeWitnessStore;
@@ -73,6 +74,15 @@ class NodeTest : public ::testing::Test {
     }
   }
 
+  // Of a round soon.
+  static void AwaitHealth(const LedgerNode& node, absl::StatusCode code) {
+    const auto until =
+        std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (node.health().code() != code) {
+      ASSERT_LT(std::chrono::steady_clock::now(), until) << node.health();
+      std::this_thread::yield();
+    }
+  }
 
   LedgerRig rig_;
   ManualClock clock_{LedgerRig::kStart};
@@ -208,19 +218,22 @@ TEST_F(NodeTest, TellsWhoWatchesAndHowManyMay) {
 
 TEST_F(NodeTest, S30_AClockThatJumpsTenMinutesEitherWayRaisesNoTrust) {
   constexpr std::chrono::minutes kJump{10};
-  const auto node = Open();
+  auto node = Open();
   AwaitWitnessed(*node, size_);
   int64_t newest_ms = 0;
-  const auto pass = [&] {
-    const Bytes entry = rig_.Result("h1", 1, true);
+  const auto submit = [&](const Bytes& entry) {
     std::promise<absl::StatusOr<Sequencer::Submitted>> promise;
     EXPECT_THAT(node->Submit(entry,
                              [&](absl::StatusOr<Sequencer::Submitted> got) {
                                promise.set_value(std::move(got));
                              }),
                 IsOk());
-    const auto got = promise.get_future().get();
-    EXPECT_THAT(got, IsOk());
+    return promise.get_future().get();
+  };
+  const auto pass = [&] {
+    const Bytes entry = rig_.Result("h1", 1, true);
+    const auto got = submit(entry);
+    ASSERT_THAT(got, IsOk());
     EXPECT_FALSE(got->refusal.has_value());
     rig_.Accepted(*ParseEntry(entry));
     AwaitWitnessed(*node, got->index + 1);
@@ -228,24 +241,80 @@ TEST_F(NodeTest, S30_AClockThatJumpsTenMinutesEitherWayRaisesNoTrust) {
     newest_ms = got->time_ms;
   };
   const auto milli = [&] { return node->GetScore(LedgerVm(1))->reading.milli; };
+  const auto is_refused = [&] {
+    const uint64_t size = node->log().head().size;
+    EXPECT_THAT(submit(rig_.Result("h1", 1, true)),
+                StatusIs(absl::StatusCode::kUnavailable));
+    EXPECT_EQ(node->log().head().size, size);
+    AwaitHealth(*node, absl::StatusCode::kUnavailable);
+  };
   int64_t before = milli();
-  clock_.Advance(kJump);
+  clock_.Set(kJump);
   EXPECT_LE(milli(), before);
   before = milli();
-  pass();  // ten minutes old by the node's clock
-  EXPECT_LE(milli(), before);
-  EXPECT_EQ(newest_ms, LedgerRig::kStart + 600'000);
-  before = milli();
-  clock_.Advance(-kJump);
+  is_refused();
+  clock_.Set(-kJump);
   EXPECT_LE(milli(), before);
   pass();
   EXPECT_LE(milli(), before);
-  // Time has caught up: passes count again.
+  EXPECT_EQ(newest_ms, LedgerRig::kStart);
+  clock_.Set(-kJump);
+  EXPECT_LE(milli(), before);
+  is_refused();
+  EXPECT_LE(milli(), before);
+  // Ten minutes on it is as if it had always been so; and what is ten minutes
+  // old is late.
+  clock_.Advance(2 * kJump);
+  pass();
+  EXPECT_EQ(newest_ms, LedgerRig::kStart + 600'000);
+  EXPECT_LE(milli(), before);
+  // Passes count again, and whoever says that this is the time, by a restart,
+  // sees it.
   clock_.Advance(kJump);
-  rig_.time_ms += 600'000;
+  node = nullptr;
+  node = Open();
+  rig_.time_ms += 1'200'000;
   before = milli();
   pass();
   EXPECT_GT(milli(), before);
+}
+
+TEST_F(NodeTest, S30_ANodeSaysThatTheNewestRecordIsOfTheFuture) {
+  clock_.Set(std::chrono::milliseconds(-60'000));
+  auto node = Open();
+  AwaitWitnessed(*node, size_);
+  AwaitHealth(*node, absl::StatusCode::kOk);
+  node = nullptr;
+  clock_.Set(std::chrono::milliseconds(-1'000));
+  node = Open();
+  AwaitWitnessed(*node, size_);
+  AwaitHealth(*node, absl::StatusCode::kUnavailable);
+  EXPECT_THAT(node->health(),
+              StatusIs(absl::StatusCode::kUnavailable,
+                       HasSubstr("61 s ahead of this node's clock")));
+  // One that only reads along says so, too.
+  const auto follower = Open();
+  EXPECT_FALSE(follower->leadership().mine);
+  AwaitHealth(*follower, absl::StatusCode::kUnavailable);
+  clock_.Set(std::chrono::seconds(1));
+  AwaitHealth(*node, absl::StatusCode::kOk);
+  AwaitHealth(*follower, absl::StatusCode::kOk);
+}
+
+TEST_F(NodeTest, S30_AQuorumsClocksSayWhoseJumpedAndWhoseIsRight) {
+  const auto signer = Signer();
+  std::atomic<int64_t> witness_s = LedgerRig::kStart / 1'000;
+  const auto witness = std::make_shared<LocalWitness>(
+      "w", std::vector{*tlog::NoteVerifier::Parse(signer->vkey())},
+      [&witness_s] { return witness_s.load(); });
+  const auto node = OpenWith(
+      {witness}, fmt::format("witness w {}\nquorum w\n", witness->vkey()));
+  AwaitWitnessed(*node, size_);
+  AwaitHealth(*node, absl::StatusCode::kOk);
+  clock_.Set(std::chrono::minutes(10));
+  AwaitHealth(*node, absl::StatusCode::kUnavailable);
+  witness_s += 600;  // it was the quorum's time all along
+  AwaitHealth(*node, absl::StatusCode::kOk);
 }
 
 // No entry comes in between: nothing but the node's own memory knows better.
