@@ -142,20 +142,26 @@ absl::Status LedgerNode::CheckClocks() {
 }
 
 void LedgerNode::SignForEver() {
-  uint64_t told = UINT64_MAX;
+  std::optional<News> told;
+  MonotonicTime told_at;
   while (true) {
     // What was committed is signed soon: whoever waits for a proof waits for
     // this. A log that stands still is signed anew so that it stays fresh.
-    const absl::Status round = Round();
-    const uint64_t size = log_->head().size;
-    if (size != told) {
-      told = size;
+    absl::Status round = Round();
+    {
+      const MutexLock lock(mutex_);
+      health_ = std::move(round);
+    }
+    const News news = Newest();
+    const MonotonicTime now = clock_.Monotonic();
+    if (told != news || now - told_at >= TellInterval()) {
+      told = news;
+      told_at = now;
       TellWatchers();
     }
     const auto until =
         std::chrono::steady_clock::now() + options_.checkpoint_interval;
     const MutexLock lock(mutex_);
-    health_ = round;
     while (!stopping_ && changed_.WaitUntil(mutex_, until)) {
     }
     if (stopping_) {
@@ -164,14 +170,31 @@ void LedgerNode::SignForEver() {
   }
 }
 
+LedgerNode::News LedgerNode::Newest() const {
+  return {.size = log_->head().size,
+          .witnessed = checkpointer_->state().witnessed,
+          .trusted = CheckTrusted().code(),
+          .health = health().code()};
+}
+
+// A silence is told a fourth of the grace late at most.
+std::chrono::milliseconds LedgerNode::TellInterval() const {
+  return log_->With([](const LogState& state) {
+    return std::chrono::milliseconds(state.fold().rules().grace_ms / 4);
+  });
+}
+
 absl::Status LedgerNode::health() const {
   const MutexLock lock(mutex_);
   return distrust_.ok() ? health_ : distrust_;
 }
 
 void LedgerNode::Distrust(absl::Status why) {
-  const MutexLock lock(mutex_);
-  distrust_ = std::move(why);
+  {
+    const MutexLock lock(mutex_);
+    distrust_ = std::move(why);
+  }
+  TellWatchers();
 }
 
 absl::Status LedgerNode::CheckBelievable() const {

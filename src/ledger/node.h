@@ -112,8 +112,11 @@ class LedgerNode {
   // missing. DATA_LOSS: the log is not what was signed for. UNAVAILABLE: also
   // if a clock is wrong, this node's or that of who dated the newest record.
   [[nodiscard]] absl::Status health() const;
-  // Records or checkpoints; `told` runs on a thread of the node's: hand over.
-  // Subscriptions end with what is returned, before the node does.
+  // Records, checkpoints with a quorum, whether it is to be believed, its
+  // health; and now and then, at least once in each grace interval, as who is
+  // silent loses trust. `told` runs on a thread of the node's, or of who calls
+  // Distrust(): hand over. Subscriptions end with what is returned, before the
+  // node does.
   // RESOURCE_EXHAUSTED: options.max_watchers are there.
   class Watch {
    public:
@@ -130,6 +133,16 @@ class LedgerNode {
   absl::Status Checkpoint();
   absl::Status CheckClocks();
   void SignForEver();
+  // What watchers are told changes of.
+  struct News {
+    uint64_t size = 0;
+    uint64_t witnessed = 0;
+    absl::StatusCode trusted = absl::StatusCode::kOk;
+    absl::StatusCode health = absl::StatusCode::kOk;
+    friend bool operator==(const News&, const News&) = default;
+  };
+  [[nodiscard]] News Newest() const;
+  [[nodiscard]] std::chrono::milliseconds TellInterval() const;
   void TellWatchers();
 
   const Parts parts_;

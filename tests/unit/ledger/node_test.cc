@@ -74,6 +74,14 @@ class NodeTest : public ::testing::Test {
     }
   }
 
+  static void AwaitMore(const std::atomic<int>& count, int before) {
+    const auto until =
+        std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (count <= before) {
+      ASSERT_LT(std::chrono::steady_clock::now(), until);
+      std::this_thread::yield();
+    }
+  }
   // Of a round soon.
   static void AwaitHealth(const LedgerNode& node, absl::StatusCode code) {
     const auto until =
@@ -214,6 +222,62 @@ TEST_F(NodeTest, TellsWhoWatchesAndHowManyMay) {
   while (told == before) {
     std::this_thread::yield();
   }
+}
+
+TEST_F(NodeTest, TellsWhoWatchesWhenTimeAloneTakesTrust) {
+  const auto node = Open();
+  AwaitWitnessed(*node, size_);
+  AwaitHealth(*node, absl::StatusCode::kOk);
+  std::atomic<int> told = 0;
+  std::atomic<int64_t> milli = -1;
+  ASSERT_OK_AND_ASSIGN(const auto watch, node->Subscribe([&] {
+    milli = node->GetScore(LedgerVm(2))->reading.milli;
+    ++told;
+  }));
+  clock_.Advance(std::chrono::seconds(59));
+  AwaitMore(told, 0);
+  EXPECT_GT(milli, 99'000);
+  const int before = told;
+  clock_.Advance(std::chrono::seconds(15));  // nobody said anything for 60 s
+  AwaitMore(told, before);
+  EXPECT_LT(milli, 81'000);
+}
+
+TEST_F(NodeTest, TellsWhoWatchesOfAQuorumThatCameLater) {
+  const auto signer = Signer();
+  const auto witness = std::make_shared<LocalWitness>(
+      "w", std::vector{*tlog::NoteVerifier::Parse(signer->vkey())},
+      [] { return LedgerRig::kStart / 1'000; });
+  witness->away = true;
+  const auto node = OpenWith(
+      {witness}, fmt::format("witness w {}\nquorum w\n", witness->vkey()));
+  AwaitHealth(*node, absl::StatusCode::kOk);
+  while (node->checkpoint().problems.empty()) {
+    std::this_thread::yield();
+  }
+  std::atomic<int> told_witnessed = 0;
+  ASSERT_OK_AND_ASSIGN(const auto watch, node->Subscribe([&] {
+    told_witnessed += node->checkpoint().witnessed == size_ ? 1 : 0;
+  }));
+  witness->away = false;
+  AwaitMore(told_witnessed, 0);
+}
+
+TEST_F(NodeTest, TellsWhoWatchesThatItIsNotToBeBelievedOrIsIll) {
+  const auto node = Open();
+  AwaitWitnessed(*node, size_);
+  AwaitHealth(*node, absl::StatusCode::kOk);
+  std::atomic<int> told_ill = 0;
+  std::atomic<int> told_lost = 0;
+  ASSERT_OK_AND_ASSIGN(const auto watch, node->Subscribe([&] {
+    told_ill += absl::IsUnavailable(node->health()) ? 1 : 0;
+    told_lost += absl::IsDataLoss(node->GetScore(LedgerVm(2)).status()) ? 1 : 0;
+  }));
+  clock_.Set(std::chrono::hours(-1));
+  AwaitMore(told_ill, 0);
+  EXPECT_EQ(told_lost, 0);
+  node->Distrust(absl::DataLossError("restored"));
+  EXPECT_GT(told_lost, 0);
 }
 
 TEST_F(NodeTest, S30_AClockThatJumpsTenMinutesEitherWayRaisesNoTrust) {
