@@ -19,6 +19,29 @@ Checkpointer::Checkpointer(Parts parts)
   const MutexLock lock(mutex_);
   state_.unwitnessed = parts_.policy.threshold() == 0;
   state_.fork = parts_.fork;
+  state_.ahead = parts_.ahead;
+}
+
+absl::StatusOr<Checkpointer::Ahead> Checkpointer::OpenAhead(
+    std::string note, const tlog::WitnessPolicy& policy,
+    const std::string& origin) {
+  ASSIGN_OR_RETURN(const tlog::OpenedNote opened,
+                   tlog::OpenNote(note, policy.verifiers()));
+  ASSIGN_OR_RETURN(tlog::Checkpoint checkpoint,
+                   tlog::ParseCheckpoint(opened.note.text));
+  const bool by_log = std::any_of(
+      opened.verified.begin(), opened.verified.end(),
+      [&](const tlog::VerifiedSignature& signature) {
+        const tlog::NoteVerifier& by = policy.verifiers()[signature.verifier];
+        return by.name() == origin && !tlog::IsCosignature(by.type());
+      });
+  if (!by_log || checkpoint.origin != origin) {
+    return absl::InvalidArgumentError(
+        fmt::format("no checkpoint by the key of {}", origin));
+  }
+  return Ahead{.note = std::move(note),
+               .size = checkpoint.size,
+               .root = std::move(checkpoint.root)};
 }
 
 absl::StatusOr<Log::Trusted> Checkpointer::LastSigned(
@@ -32,6 +55,11 @@ Checkpointer::State Checkpointer::state() const {
   return state_;
 }
 
+int64_t Checkpointer::witnessed_unix_s() const {
+  const MutexLock lock(mutex_);
+  return state_.witnessed_unix_s;
+}
+
 absl::Status Checkpointer::CheckFork() const {
   const uint64_t size = parts_.log.head().size;
   const MutexLock lock(mutex_);
@@ -39,12 +67,56 @@ absl::Status Checkpointer::CheckFork() const {
     return absl::DataLossError(
         "the ledger was forked: nothing it says is to be believed");
   }
-  return state_.ahead_size > size ? absl::DataLossError(fmt::format(
-                                        "the ledger has {} records, and a "
-                                        "witness shows that its key "
-                                        "signed for {}: it was rolled back",
-                                        size, state_.ahead_size))
-                                  : absl::OkStatus();
+  if (!state_.ahead) {
+    return absl::OkStatus();
+  }
+  return absl::DataLossError(
+      state_.ahead->size > size
+          ? fmt::format("the ledger has {} records, and a witness shows that "
+                        "its key signed for {}: it was rolled back",
+                        size, state_.ahead->size)
+          : fmt::format("a witness shows that the ledger's key signed for {} "
+                        "records, and these are not they as far as is known: "
+                        "it was rolled back",
+                        state_.ahead->size));
+}
+
+absl::Status Checkpointer::CheckTrusted() const {
+  RETURN_IF_ERROR(CheckFork());
+  const MutexLock lock(mutex_);
+  return state_.unwitnessed || confirmed_
+             ? absl::OkStatus()
+             : absl::UnavailableError(
+                   "no quorum of witnesses has cosigned since this node "
+                   "started: the ledger might have been rolled back");
+}
+
+// Somebody may have put the lost records back, or others in their place.
+absl::Status Checkpointer::CompareAhead() {
+  const std::optional<Ahead> ahead = state().ahead;
+  if (!ahead || ahead->size > parts_.log.head().size) {
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(const Bytes root, parts_.log.RootAt(ahead->size));
+  if (root == ahead->root) {
+    const MutexLock lock(mutex_);
+    state_.ahead.reset();
+  }
+  return absl::OkStatus();
+}
+
+// The log grew past what was signed for, as another one. Nobody signs for that;
+// but with this node's key under both stories, others can check it.
+absl::Status Checkpointer::ConvictItself() {
+  const State now = state();
+  const LogHead head = parts_.log.head();
+  if (now.fork || !now.ahead || now.ahead->size > head.size) {
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(const tlog::Note note, Sign(head));
+  TakeFork({.first = now.ahead->note, .second = tlog::EncodeNote(note)},
+           head.size);
+  return absl::OkStatus();
 }
 
 absl::Status Checkpointer::Round() {
@@ -52,6 +124,8 @@ absl::Status Checkpointer::Round() {
   if (!CheckFork().ok()) {
     // Perhaps this node only had not read all there is.
     RETURN_IF_ERROR(parts_.log.CatchUp());
+    RETURN_IF_ERROR(CompareAhead());
+    RETURN_IF_ERROR(ConvictItself());
   }
   RETURN_IF_ERROR(CheckFork());
   const LogHead head = parts_.log.head();
@@ -68,9 +142,13 @@ absl::Status Checkpointer::Round() {
 
 absl::Status Checkpointer::Adopt() {
   const MutexLock round(round_);
+  RETURN_IF_ERROR(CompareAhead());
   RETURN_IF_ERROR(CheckFork());
   ASSIGN_OR_RETURN(const std::optional<StoredCheckpoint> stored,
                    parts_.log.store().Checkpoint());
+  if (!found_) {
+    found_ = stored ? stored->note : "";
+  }
   if (!stored || stored->note == state().note ||
       stored->size > parts_.log.head().size) {
     return absl::OkStatus();
@@ -108,6 +186,9 @@ absl::Status Checkpointer::Adopt() {
     state_.witnessed = checkpoint.size;
     state_.witnessed_unix_s = accepted->witnessed_unix_s;
     state_.note = stored->note;
+    // One that lay there says nothing: it went back with the rest. A new one
+    // is from a leader whom a quorum cosigned.
+    confirmed_ = confirmed_ || stored->note != *found_;
   }
   parts_.log.Witnessed(checkpoint.size);
   return absl::OkStatus();
@@ -174,28 +255,15 @@ absl::Status Checkpointer::Gather(tlog::Note& note,
   return absl::OkStatus();
 }
 
-// A witness may say anything; what convicts the log is its own key. `size`: of
-// the tree that the witness was asked about.
+// `size`: of the tree that the witness was asked about.
 void Checkpointer::TakeFork(tlog::ForkProof shown, uint64_t size) {
-  const absl::StatusOr<tlog::OpenedNote> first =
-      tlog::OpenNote(shown.first, parts_.policy.verifiers());
-  const absl::StatusOr<tlog::Checkpoint> held =
-      first.ok() ? tlog::ParseCheckpoint(first->note.text) : first.status();
+  absl::StatusOr<Ahead> held =
+      OpenAhead(shown.first, parts_.policy, parts_.log.policy().origin);
   if (!held.ok()) {
     return;
   }
   if (held->size > size) {
-    const bool by_log =
-        std::any_of(first->verified.begin(), first->verified.end(),
-                    [&](const tlog::VerifiedSignature& signature) {
-                      const tlog::NoteVerifier& by =
-                          parts_.policy.verifiers()[signature.verifier];
-                      return by.name() == parts_.log.policy().origin &&
-                             !tlog::IsCosignature(by.type());
-                    });
-    if (by_log && held->origin == parts_.log.policy().origin) {
-      TakeAhead(shown.first, held->size);
-    }
+    TakeAhead(*std::move(held));
     return;
   }
   if (held->size > 0 && held->size < size) {
@@ -214,11 +282,10 @@ void Checkpointer::TakeFork(tlog::ForkProof shown, uint64_t size) {
   }
 }
 
-void Checkpointer::TakeAhead(const std::string& note, uint64_t size) {
+void Checkpointer::TakeAhead(Ahead ahead) {
   const MutexLock lock(mutex_);
-  if (size > state_.ahead_size) {
-    state_.ahead = note;
-    state_.ahead_size = size;
+  if (!state_.ahead || ahead.size > state_.ahead->size) {
+    state_.ahead = std::move(ahead);
   }
 }
 
@@ -284,6 +351,7 @@ absl::Status Checkpointer::Keep(const tlog::Note& note,
     state_.witnessed = checkpoint.size;
     state_.witnessed_unix_s = accepted->witnessed_unix_s;
     state_.note = bytes;
+    confirmed_ = true;
   }
   parts_.log.Witnessed(checkpoint.size);
   const absl::Status put = parts_.log.store().PutCheckpoint(

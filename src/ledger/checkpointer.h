@@ -38,6 +38,19 @@ class WitnessClient {
 // any thread; one round at a time.
 class Checkpointer {
  public:
+  // A note by the log's key of more records than the log had.
+  struct Ahead {
+    std::string note;
+    uint64_t size = 0;
+    Bytes root;
+    friend bool operator==(const Ahead&, const Ahead&) = default;
+  };
+  // INVALID_ARGUMENT: no note, or not by a key that `policy` names for the log
+  // `origin`. A witness may say anything; what counts is the log's own key.
+  static absl::StatusOr<Ahead> OpenAhead(std::string note,
+                                         const tlog::WitnessPolicy& policy,
+                                         const std::string& origin);
+
   struct Parts {
     Log& log;
     const tlog::WitnessPolicy& policy;
@@ -50,6 +63,8 @@ class Checkpointer {
     const Clock& clock;
     // Shown before, and nobody has decided about it since.
     std::optional<tlog::ForkProof> fork;
+    // Shown before, and the log did not have those records when it closed.
+    std::optional<Ahead> ahead;
   };
   struct State {
     uint64_t size = 0;             // of the newest note
@@ -62,11 +77,10 @@ class Checkpointer {
     // Somebody proved that the log told two stories: nothing is signed any
     // more, and nothing that the log says is to be believed.
     std::optional<tlog::ForkProof> fork;
-    // A note by the log's key of more records than there are: it was rolled
-    // back. Two sizes are no proof for others as long as the log does not grow
-    // past the larger one; this node needs none.
-    std::string ahead;
-    uint64_t ahead_size = 0;
+    // It was rolled back. Two sizes are no proof for others as long as the log
+    // does not grow past the larger one; this node needs none. Gone once the
+    // log has just those records again.
+    std::optional<Ahead> ahead;
   };
 
   explicit Checkpointer(Parts parts);
@@ -84,8 +98,13 @@ class Checkpointer {
   // they give another, or it is no continuation of what this node knew.
   absl::Status Adopt();
   [[nodiscard]] State state() const;
+  [[nodiscard]] int64_t witnessed_unix_s() const;
   // DATA_LOSS: state().fork is there, or state().ahead.
   [[nodiscard]] absl::Status CheckFork() const;
+  // Whether somebody may go by what the log says. DATA_LOSS as above.
+  // UNAVAILABLE: the policy asks for a quorum, and none has cosigned since this
+  // object was made, so nobody knows whether the log was rolled back meanwhile.
+  [[nodiscard]] absl::Status CheckTrusted() const;
 
  private:
   // That a tree of `size` and `root` continues what this node signed for.
@@ -93,7 +112,9 @@ class Checkpointer {
                               uint64_t size, const Bytes& root);
   absl::StatusOr<tlog::Note> Sign(const LogHead& head);
   void TakeFork(tlog::ForkProof shown, uint64_t size);
-  void TakeAhead(const std::string& note, uint64_t size);
+  void TakeAhead(Ahead ahead);
+  absl::Status CompareAhead();
+  absl::Status ConvictItself();
   absl::Status Gather(tlog::Note& note, const tlog::Checkpoint& checkpoint)
       REQUIRES_LOCK(round_);
   absl::Status Ask(size_t witness, const Log::Included& newest,
@@ -104,8 +125,11 @@ class Checkpointer {
   const Parts parts_;
   Mutex round_;
   std::vector<uint64_t> witness_sizes_ GUARDED_BY(round_);
+  // What the store had when Adopt() looked first.
+  std::optional<std::string> found_ GUARDED_BY(round_);
   mutable Mutex mutex_;
   State state_ GUARDED_BY(mutex_);
+  bool confirmed_ GUARDED_BY(mutex_) = false;  // by a quorum, in this life
 };
 
 }  // namespace vmattest::ledger

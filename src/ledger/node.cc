@@ -35,7 +35,10 @@ class LedgerNode::Subscription final : public Watch {
 };
 
 LedgerNode::LedgerNode(Parts parts, const Clock& clock, Options options)
-    : parts_(std::move(parts)), clock_(clock), options_(std::move(options)) {}
+    : parts_(std::move(parts)),
+      clock_(clock),
+      options_(std::move(options)),
+      reading_clock_(clock) {}
 
 absl::StatusOr<std::unique_ptr<LedgerNode>> LedgerNode::Open(Parts parts,
                                                              Executor& checkers,
@@ -66,7 +69,10 @@ absl::StatusOr<std::unique_ptr<LedgerNode>> LedgerNode::Open(Parts parts,
                           .witnesses = node->parts_.remote,
                           .memory = *node->parts_.memory,
                           .clock = clock,
-                          .fork = node->parts_.fork});
+                          .fork = node->parts_.fork,
+                          .ahead = node->parts_.ahead});
+  // Time begins here, whenever somebody reads first.
+  node->reading_clock_.Read(node->log_->head().time_unix_ms);
   node->sequencer_ = std::make_unique<Sequencer>(*node->log_, checkers, clock,
                                                  node->options_.sequencer);
   node->signer_ = std::thread([raw = node.get()] { raw->SignForEver(); });
@@ -91,32 +97,71 @@ LedgerNode::~LedgerNode() {
   sequencer_.reset();
 }
 
+absl::Status LedgerNode::Round() {
+  RETURN_IF_ERROR(Checkpoint());
+  return CheckClocks();
+}
+
 // Who does not lead signs nothing: of each size there is one note, the
 // leader's.
-absl::Status LedgerNode::Round() {
+absl::Status LedgerNode::Checkpoint() {
   RETURN_IF_ERROR(CheckBelievable());
   if (leadership().mine) {
-    return checkpointer_->Round();
+    ClockGuard& guard = sequencer_->clock_guard();
+    const ClockGuard::Moment asked = guard.Look();
+    const int64_t before = checkpointer_->witnessed_unix_s();
+    RETURN_IF_ERROR(checkpointer_->Round());
+    if (const int64_t now = checkpointer_->witnessed_unix_s(); now != before) {
+      guard.Heard(asked, now * 1'000);
+    }
+    return absl::OkStatus();
   }
   RETURN_IF_ERROR(log_->CatchUp());
   return checkpointer_->Adopt();
 }
 
+absl::Status LedgerNode::CheckClocks() {
+  RETURN_IF_ERROR(sequencer_->clock_guard().Check());
+  const int64_t most = parts_.policy.max_skew_ms;
+  const int64_t ahead = log_->head().time_unix_ms - UnixMs(clock_);
+  if (ahead > most) {
+    return absl::UnavailableError(fmt::format(
+        "the newest record is {} s ahead of this node's clock: either this "
+        "clock is wrong, or that of the node which dated it was",
+        ahead / 1'000));
+  }
+  if (const int64_t late = reading_clock_.AheadMs(); late > most) {
+    return absl::UnavailableError(
+        fmt::format("scores are read {} s ahead of this node's clock, which is "
+                    "behind or was "
+                    "set back: they may be too low until it is there, or the "
+                    "node is restarted",
+                    late / 1'000));
+  }
+  return absl::OkStatus();
+}
+
 void LedgerNode::SignForEver() {
-  uint64_t told = UINT64_MAX;
+  std::optional<News> told;
+  MonotonicTime told_at;
   while (true) {
     // What was committed is signed soon: whoever waits for a proof waits for
     // this. A log that stands still is signed anew so that it stays fresh.
-    const absl::Status round = Round();
-    const uint64_t size = log_->head().size;
-    if (size != told) {
-      told = size;
+    absl::Status round = Round();
+    {
+      const MutexLock lock(mutex_);
+      health_ = std::move(round);
+    }
+    const News news = Newest();
+    const MonotonicTime now = clock_.Monotonic();
+    if (told != news || now - told_at >= TellInterval()) {
+      told = news;
+      told_at = now;
       TellWatchers();
     }
     const auto until =
         std::chrono::steady_clock::now() + options_.checkpoint_interval;
     const MutexLock lock(mutex_);
-    health_ = round;
     while (!stopping_ && changed_.WaitUntil(mutex_, until)) {
     }
     if (stopping_) {
@@ -125,20 +170,42 @@ void LedgerNode::SignForEver() {
   }
 }
 
+LedgerNode::News LedgerNode::Newest() const {
+  return {.size = log_->head().size,
+          .witnessed = checkpointer_->state().witnessed,
+          .trusted = CheckTrusted().code(),
+          .health = health().code()};
+}
+
+// A silence is told a fourth of the grace late at most.
+std::chrono::milliseconds LedgerNode::TellInterval() const {
+  return log_->With([](const LogState& state) {
+    return std::chrono::milliseconds(state.fold().rules().grace_ms / 4);
+  });
+}
+
 absl::Status LedgerNode::health() const {
   const MutexLock lock(mutex_);
   return distrust_.ok() ? health_ : distrust_;
 }
 
 void LedgerNode::Distrust(absl::Status why) {
-  const MutexLock lock(mutex_);
-  distrust_ = std::move(why);
+  {
+    const MutexLock lock(mutex_);
+    distrust_ = std::move(why);
+  }
+  TellWatchers();
 }
 
 absl::Status LedgerNode::CheckBelievable() const {
   RETURN_IF_ERROR(checkpointer_->CheckFork());
   const MutexLock lock(mutex_);
   return distrust_;
+}
+
+absl::Status LedgerNode::CheckTrusted() const {
+  RETURN_IF_ERROR(CheckBelievable());
+  return checkpointer_->CheckTrusted();
 }
 
 absl::StatusOr<tlog::WitnessReply> LedgerNode::AddCheckpoint(
@@ -189,16 +256,18 @@ void LedgerNode::TellWatchers() {
 }
 
 absl::StatusOr<LedgerNode::Trust> LedgerNode::GetScore(const Uuid& vm) const {
-  RETURN_IF_ERROR(CheckBelievable());
-  const int64_t now = UnixMs(clock_);
+  RETURN_IF_ERROR(CheckTrusted());
+  const int64_t quorum_ms = checkpointer_->witnessed_unix_s() * 1'000;
   return log_->With([&](const LogState& state) -> absl::StatusOr<Trust> {
+    const int64_t now =
+        reading_clock_.Read(std::max(state.time_ms(), quorum_ms));
     std::optional<trust::Reading> reading = state.Read(vm, now);
     if (!reading) {
       return absl::NotFoundError(
           fmt::format("VM {} is not on the ledger", vmattest::ToString(vm)));
     }
     return Trust{.reading = *std::move(reading),
-                 .time_unix_ms = std::max(now, state.time_ms()),
+                 .time_unix_ms = now,
                  .newest_hash = state.NewestOf(vm)};
   });
 }

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/executor.h"
 #include "ledger/checkpointer.h"
+#include "ledger/reading_clock.h"
 #include "ledger/sequencer.h"
 #include "tlog/witness.h"
 
@@ -37,6 +38,8 @@ class LedgerNode {
     ReadRecords archive;
     // Of this log, shown before: the node serves records, and no trust.
     std::optional<tlog::ForkProof> fork;
+    // As Checkpointer::Parts.
+    std::optional<Checkpointer::Ahead> ahead;
   };
   struct Options {
     Sequencer::Options sequencer;
@@ -78,7 +81,9 @@ class LedgerNode {
     Bytes newest_hash;
     std::optional<Proven> newest;  // none is witnessed yet
   };
-  // NOT_FOUND: nobody registered the VM.
+  // At a time that never goes back while the node runs, and is none before the
+  // newest record's or the newest quorum's (ReadingClock). NOT_FOUND: nobody
+  // registered the VM. UNAVAILABLE: Checkpointer::CheckTrusted.
   absl::StatusOr<Trust> GetTrust(const Uuid& vm);
   // Without the proof; for streams. NOT_FOUND as above.
   absl::StatusOr<Trust> GetScore(const Uuid& vm) const;
@@ -104,10 +109,14 @@ class LedgerNode {
   void Distrust(absl::Status why);
 
   // OK: the last round of checkpoints went well, though witnesses may be
-  // missing. DATA_LOSS: the log is not what was signed for.
+  // missing. DATA_LOSS: the log is not what was signed for. UNAVAILABLE: also
+  // if a clock is wrong, this node's or that of who dated the newest record.
   [[nodiscard]] absl::Status health() const;
-  // Records or checkpoints; `told` runs on a thread of the node's: hand over.
-  // Subscriptions end with what is returned, before the node does.
+  // Records, checkpoints with a quorum, whether it is to be believed, its
+  // health; and now and then, at least once in each grace interval, as who is
+  // silent loses trust. `told` runs on a thread of the node's, or of who calls
+  // Distrust(): hand over. Subscriptions end with what is returned, before the
+  // node does.
   // RESOURCE_EXHAUSTED: options.max_watchers are there.
   class Watch {
    public:
@@ -119,13 +128,27 @@ class LedgerNode {
   class Subscription;
   LedgerNode(Parts parts, const Clock& clock, Options options);
   [[nodiscard]] absl::Status CheckBelievable() const;
+  [[nodiscard]] absl::Status CheckTrusted() const;
   absl::Status Round();
+  absl::Status Checkpoint();
+  absl::Status CheckClocks();
   void SignForEver();
+  // What watchers are told changes of.
+  struct News {
+    uint64_t size = 0;
+    uint64_t witnessed = 0;
+    absl::StatusCode trusted = absl::StatusCode::kOk;
+    absl::StatusCode health = absl::StatusCode::kOk;
+    friend bool operator==(const News&, const News&) = default;
+  };
+  [[nodiscard]] News Newest() const;
+  [[nodiscard]] std::chrono::milliseconds TellInterval() const;
   void TellWatchers();
 
   const Parts parts_;
   const Clock& clock_;
   const Options options_;
+  mutable ReadingClock reading_clock_;
   std::unique_ptr<Log> log_;
   std::unique_ptr<tlog::Witness> witness_;
   std::unique_ptr<Checkpointer> checkpointer_;

@@ -21,6 +21,7 @@ Sequencer::Sequencer(Log& log, Executor& checkers, const Clock& clock,
       checkers_(checkers),
       clock_(clock),
       options_(std::move(options)),
+      guard_(clock, log.policy().max_skew_ms),
       thread_([this] { Run(); }) {
   pthread_setname_np(thread_.native_handle(), "ledger");
 }
@@ -195,6 +196,7 @@ void Sequencer::PutBack(const std::vector<Slot>& slots) {
 void Sequencer::Run() {
   while (true) {
     Renew();
+    guard_.Check().IgnoreError();  // it has to see the clock often
     std::vector<Slot> batch;
     {
       const MutexLock lock(mutex_);
@@ -290,6 +292,9 @@ void Sequencer::CommitBatch(const std::vector<Slot>& batch) {
     renew_at_ = {};  // perhaps nobody does any more
     Renew();
     may = MayLead();
+  }
+  if (may.ok()) {
+    may = guard_.Check();
   }
   if (may.ok() && batch.front()->make) {
     may = MakeEntry(batch.front());

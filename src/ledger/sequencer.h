@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/executor.h"
+#include "ledger/clock_guard.h"
 #include "ledger/log.h"
 
 namespace vmattest::ledger {
@@ -35,8 +36,8 @@ class Sequencer {
     Bytes hash;  // of the entry
   };
   // INVALID_ARGUMENT: no entry. ABORTED: another node leads. RESOURCE_EXHAUSTED
-  // and so on as LogStore::Append; UNAVAILABLE: shutting down, or nobody knows
-  // who leads.
+  // and so on as LogStore::Append; UNAVAILABLE: shutting down, nobody knows
+  // who leads, or this node's clock jumped (ClockGuard).
   using Done = std::function<void(absl::StatusOr<Submitted>)>;
 
   Sequencer(Log& log, Executor& checkers, const Clock& clock, Options options);
@@ -55,6 +56,7 @@ class Sequencer {
 
   // Whether this node leads, and who does; from the last renewal.
   [[nodiscard]] Leadership leadership() const;
+  [[nodiscard]] ClockGuard& clock_guard() { return guard_; }
   struct Stats {
     uint64_t batches = 0;
     uint64_t committed = 0;
@@ -94,6 +96,7 @@ class Sequencer {
   Executor& checkers_;
   const Clock& clock_;
   const Options options_;
+  ClockGuard guard_;
   mutable Mutex mutex_;
   CondVar changed_;
   std::deque<Slot> queue_ GUARDED_BY(mutex_);

@@ -179,6 +179,26 @@ absl::StatusOr<std::optional<tlog::ForkProof>> KnownFork(const fs::path& file) {
   return tlog::ParseForkProof(AsText(*bytes));
 }
 
+absl::StatusOr<std::optional<ledger::Checkpointer::Ahead>> KnownAhead(
+    const fs::path& file, const tlog::WitnessPolicy& policy,
+    const std::string& origin) {
+  const absl::StatusOr<Bytes> bytes = ReadFile(file, tlog::kMaxNoteSize);
+  if (absl::IsNotFound(bytes.status())) {
+    return std::nullopt;
+  }
+  RETURN_IF_ERROR(bytes.status());
+  ASSIGN_OR_RETURN(ledger::Checkpointer::Ahead ahead,
+                   ledger::Checkpointer::OpenAhead(std::string(AsText(*bytes)),
+                                                   policy, origin));
+  return ahead;
+}
+
+void TellAhead(const ledger::Checkpointer::Ahead& ahead, const fs::path& file) {
+  log::Error("the ledger was rolled back",
+             {{"signed_for", std::to_string(ahead.size)},
+              {"checkpoint", file.string()}});
+}
+
 absl::StatusOr<ledger::LedgerNode::Parts> MakeParts(
     const LedgerStack::Options& options, EtcdConnection* etcd) {
   const config::LedgerSettings& settings = options.settings;
@@ -213,6 +233,10 @@ absl::StatusOr<ledger::LedgerNode::Parts> MakeParts(
     parts.archive = ledger::DirectorySource::Reader(settings.archive->folder);
   }
   ASSIGN_OR_RETURN_WITH(parts.fork, KnownFork(folder / kForkFile), kForkFile);
+  ASSIGN_OR_RETURN_WITH(
+      parts.ahead,
+      KnownAhead(folder / kAheadFile, parts.witnesses, settings.origin),
+      kAheadFile);
   return parts;
 }
 
@@ -233,6 +257,10 @@ absl::StatusOr<std::unique_ptr<LedgerStack>> LedgerStack::Open(
   }
   ASSIGN_OR_RETURN(ledger::LedgerNode::Parts parts,
                    MakeParts(options, stack->etcd_.get()));
+  stack->ahead_noted_ = parts.ahead;
+  if (parts.ahead) {
+    TellAhead(*parts.ahead, options.folder / kAheadFile);
+  }
   ASSIGN_OR_RETURN(
       stack->node_,
       ledger::LedgerNode::Open(
@@ -255,6 +283,7 @@ absl::StatusOr<std::unique_ptr<LedgerStack>> LedgerStack::Open(
 
 absl::Status LedgerStack::Tick() {
   const ledger::Checkpointer::State state = node_->checkpoint();
+  RETURN_IF_ERROR(NoteAhead(state));
   RETURN_IF_ERROR(NoteFork(state));
   Tell(state);
   if (etcd_ != nullptr) {
@@ -263,16 +292,30 @@ absl::Status LedgerStack::Tick() {
   return node_->health();
 }
 
-// Before a restart, so that it is not forgotten by one.
-absl::Status LedgerStack::NoteFork(const ledger::Checkpointer::State& state) {
-  if (state.ahead_size > ahead_noted_) {
-    const fs::path file = folder_ / kAheadFile;
-    log::Error("the ledger was rolled back",
-               {{"signed_for", std::to_string(state.ahead_size)},
-                {"checkpoint", file.string()}});
-    RETURN_IF_ERROR(WriteFileAtomic(file, AsBytes(state.ahead)));
-    ahead_noted_ = state.ahead_size;
+// Before a restart, so that it is not forgotten by one, as the next.
+absl::Status LedgerStack::NoteAhead(const ledger::Checkpointer::State& state) {
+  if (state.ahead == ahead_noted_) {
+    return absl::OkStatus();
   }
+  const fs::path file = folder_ / kAheadFile;
+  if (state.ahead) {
+    TellAhead(*state.ahead, file);
+    RETURN_IF_ERROR(WriteFileAtomic(file, AsBytes(state.ahead->note)));
+  } else {
+    log::Warning("the ledger has all again that it was signed for",
+                 {{"signed_for", std::to_string(ahead_noted_->size)}});
+    std::error_code error;
+    fs::remove(file, error);
+    if (error) {
+      return absl::InternalError(
+          fmt::format("{}: {}", file.string(), error.message()));
+    }
+  }
+  ahead_noted_ = state.ahead;
+  return absl::OkStatus();
+}
+
+absl::Status LedgerStack::NoteFork(const ledger::Checkpointer::State& state) {
   if (!state.fork || fork_noted_) {
     return absl::OkStatus();
   }

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,7 +27,9 @@ class LedgerKeeper;
 // ledger-log.ml-dsa and ledger-witness.ml-dsa; ledger.policy, which names their
 // public keys for who must believe them. Missing ones are made. Once somebody
 // proved that the log was forked, ledger-fork.proof, for `vmattest ledger
-// check-proof`; while it lies there the node gives no trust. Built and
+// check-proof`; while it lies there the node gives no trust. Once a witness
+// showed that the log was rolled back, ledger-ahead.checkpoint, until the log
+// has again what was signed for. Built and
 // destroyed on the main thread; in between callable from any thread.
 class LedgerStack {
  public:
@@ -54,6 +57,7 @@ class LedgerStack {
 
  private:
   explicit LedgerStack(std::filesystem::path folder);
+  absl::Status NoteAhead(const ledger::Checkpointer::State& state);
   absl::Status NoteFork(const ledger::Checkpointer::State& state);
   void Tell(const ledger::Checkpointer::State& state);
 
@@ -62,7 +66,7 @@ class LedgerStack {
   std::unique_ptr<ledger::LedgerNode> node_;
   std::unique_ptr<LedgerKeeper> keeper_;  // null: no archive
   bool fork_noted_ = false;               // of Tick()'s caller, as the next
-  uint64_t ahead_noted_ = 0;
+  std::optional<ledger::Checkpointer::Ahead> ahead_noted_;
   std::vector<std::string> told_;
 };
 

@@ -22,6 +22,8 @@ class ManualClock final : public Clock {
     unix_ms_ += step.count();
     monotonic_ms_ += step.count();
   }
+  // Somebody sets the wall clock; no time passes.
+  void Set(std::chrono::milliseconds step) { unix_ms_ += step.count(); }
 
  private:
   std::atomic<int64_t> unix_ms_;

@@ -435,11 +435,21 @@ TEST_F(LedgerWitnesses, CosignEachOtherAndConvictANodeThatTellsTwoStories) {
   EXPECT_THAT(Slurp(ahead),
               HasSubstr(fmt::format("{}\n4\n", LedgerRig::kOrigin)));
 
-  // It grows past what was signed while no witness looks: that is a proof.
+  // A restart forgets nothing of that, though no witness is there to tell.
   two_.Kill();
   one_.Kill();
   one_.Start();
+  EXPECT_EQ(Trust(one_, trust).error_code(), grpc::StatusCode::DATA_LOSS);
+  EXPECT_EQ(TrySubmit(one_, another_story, response).error_code(),
+            grpc::StatusCode::DATA_LOSS);
+  one_.Kill();
+
+  // Who has the disk removes the note, too. It grows past what was signed
+  // while no witness looks: that is a proof. Until one does, it gives no trust.
+  fs::remove(ahead);
+  one_.Start();
   Submit(one_, another_story);
+  EXPECT_EQ(Trust(one_, trust).error_code(), grpc::StatusCode::UNAVAILABLE);
   Submit(one_, Notice());
   two_.Start();
   for (const MonotonicTime until = Limit();

@@ -1,6 +1,7 @@
 #ifndef VMATTEST_TESTS_SUPPORT_LOCAL_WITNESS_H_
 #define VMATTEST_TESTS_SUPPORT_LOCAL_WITNESS_H_
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <utility>
@@ -36,7 +37,7 @@ class LocalWitness final : public ledger::WitnessClient {
     return witness_->Add(request.body);
   }
 
-  bool away = false;
+  std::atomic<bool> away = false;
 
  private:
   std::string name_;

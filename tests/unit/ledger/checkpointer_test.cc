@@ -221,8 +221,10 @@ TEST_F(CheckpointerTest, ANodeBehindItsWitnessesBelievesNothingOfItself) {
   EXPECT_THAT(behind.Round(),
               StatusIs(absl::StatusCode::kDataLoss, HasSubstr("rolled back")));
   EXPECT_FALSE(behind.state().fork.has_value());
-  EXPECT_EQ(behind.state().ahead_size, signed_for);
+  ASSERT_TRUE(behind.state().ahead.has_value());
+  EXPECT_EQ(behind.state().ahead->size, signed_for);
   EXPECT_THAT(behind.CheckFork(), StatusIs(absl::StatusCode::kDataLoss));
+  EXPECT_THAT(behind.CheckTrusted(), StatusIs(absl::StatusCode::kDataLoss));
   EXPECT_EQ(behind.state().witnessed, 0u);
 
   // Another story that overtakes is one with a proof.
@@ -241,6 +243,139 @@ TEST_F(CheckpointerTest, ANodeBehindItsWitnessesBelievesNothingOfItself) {
   ASSERT_OK_AND_ASSIGN(const tlog::Fork fork, tlog::CheckFork(portable, logs));
   EXPECT_EQ(fork.size, signed_for);
   EXPECT_EQ(fork.later_size, log->head().size);
+}
+
+// What a witness showed before outlives a restart, and needs no witness then.
+TEST_F(CheckpointerTest,
+       KnowsAfterARestartWithoutWitnessesThatItWasRolledBack) {
+  ASSERT_THAT(checkpointer_->Round(), IsOk());
+  const uint64_t signed_for = log_->head().size;
+  ASSERT_OK_AND_ASSIGN(const Checkpointer::Ahead ahead,
+                       Checkpointer::OpenAhead(checkpointer_->state().note,
+                                               *policy_, LedgerRig::kOrigin));
+  EXPECT_EQ(ahead.size, signed_for);
+  EXPECT_EQ(ahead.root, log_->head().root);
+
+  FakeLogStore restored;
+  ASSERT_TRUE(restored.Lead("here")->mine);
+  LedgerRig rig;
+  ASSERT_OK_AND_ASSIGN(const auto log, Log::Open(restored, rig.Policy(), {}));
+  rig.Populate(*log, 1);
+  ASSERT_LT(log->head().size, signed_for);
+  FakeWitnessStore wiped;
+  Checkpointer again({.log = *log,
+                      .policy = *policy_,
+                      .signers = {Signer()},
+                      .memory = wiped,
+                      .clock = clock_,
+                      .ahead = ahead});
+  EXPECT_THAT(again.CheckTrusted(),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("rolled back")));
+  EXPECT_THAT(again.Round(), StatusIs(absl::StatusCode::kDataLoss));
+  EXPECT_EQ(wiped.Find(LedgerRig::kOrigin)->size, 0u);  // nothing was signed
+
+  // Other records in their place: its own key convicts it.
+  for (uint8_t vm = 2; vm < 9; ++vm) {
+    ASSERT_EQ(rig.Submit(*log, rig.Register(vm)), "");
+  }
+  EXPECT_THAT(again.Round(), StatusIs(absl::StatusCode::kDataLoss));
+  ASSERT_TRUE(again.state().fork.has_value());
+  const std::vector<tlog::NoteVerifier> logs = {
+      *tlog::NoteVerifier::Parse(Signer()->vkey())};
+  ASSERT_OK_AND_ASSIGN(const tlog::Fork fork,
+                       tlog::CheckFork(*again.state().fork, logs));
+  EXPECT_EQ(fork.size, signed_for);
+}
+
+TEST_F(CheckpointerTest, ALogThatHasAgainWhatItSignedForIsBelieved) {
+  ASSERT_THAT(checkpointer_->Round(), IsOk());
+  const Checkpointer::Ahead ahead = *Checkpointer::OpenAhead(
+      checkpointer_->state().note, *policy_, LedgerRig::kOrigin);
+  ASSERT_EQ(rig_.Submit(*log_, rig_.Result("h1", 1, true)), "");
+  Checkpointer again({.log = *log_,
+                      .policy = *policy_,
+                      .signers = {Signer()},
+                      .witnesses = {witnesses_[0], witnesses_[1]},
+                      .memory = memory_,
+                      .clock = clock_,
+                      .ahead = ahead});
+  EXPECT_THAT(again.CheckFork(), StatusIs(absl::StatusCode::kDataLoss));
+  ASSERT_THAT(again.Round(), IsOk());
+  EXPECT_FALSE(again.state().ahead.has_value());
+  EXPECT_THAT(again.CheckTrusted(), IsOk());
+}
+
+TEST_F(CheckpointerTest, ANoteByAnybodyButTheLogShowsNoRollback) {
+  const auto open = [&](const std::string& note) {
+    return Checkpointer::OpenAhead(note, *policy_, LedgerRig::kOrigin).status();
+  };
+  ASSERT_THAT(checkpointer_->Round(), IsOk());
+  const std::string note = checkpointer_->state().note;
+  EXPECT_THAT(open(note), IsOk());
+  EXPECT_THAT(open("x"), StatusIs(absl::StatusCode::kInvalidArgument));
+  std::string other = note;
+  other[other.find('\n') + 1] ^= 1;  // another size
+  EXPECT_THAT(open(other), StatusIs(absl::StatusCode::kInvalidArgument));
+  // With the witnesses' signatures alone, or by another key of that name.
+  const size_t text = note.find("\n\n") + 2;
+  EXPECT_THAT(
+      open(note.substr(0, text) + note.substr(note.find('\n', text) + 1)),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("key")));
+  tlog::Note forged{.text = note.substr(0, text - 1)};
+  const auto stranger = *tlog::EcdsaNoteSigner(
+      LedgerRig::kOrigin,
+      std::make_shared<const EcPrivateKey>(EcPrivateKey::Generate()));
+  ASSERT_THAT(tlog::AddSignature(forged, *stranger, 0), IsOk());
+  EXPECT_THAT(open(tlog::EncodeNote(forged)),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(CheckpointerTest, BeforeAQuorumNobodyKnowsWhetherItWasRolledBack) {
+  witnesses_[1]->away = true;
+  EXPECT_THAT(checkpointer_->CheckTrusted(),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("quorum")));
+  ASSERT_THAT(checkpointer_->Round(), IsOk());
+  EXPECT_THAT(checkpointer_->CheckTrusted(),
+              StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(checkpointer_->CheckFork(), IsOk());
+  witnesses_[1]->away = false;
+  ASSERT_THAT(checkpointer_->Round(), IsOk());
+  EXPECT_THAT(checkpointer_->CheckTrusted(), IsOk());
+  // Once it was heard, an outage changes nothing.
+  witnesses_[0]->away = true;
+  witnesses_[1]->away = true;
+  ASSERT_EQ(rig_.Submit(*log_, rig_.Result("h1", 1, true)), "");
+  ASSERT_THAT(checkpointer_->Round(), IsOk());
+  EXPECT_THAT(checkpointer_->CheckTrusted(), IsOk());
+}
+
+TEST_F(CheckpointerTest,
+       AFollowerBelievesANewCheckpointAndNotTheOneThatLayThere) {
+  ASSERT_THAT(checkpointer_->Round(), IsOk());
+  FakeLogStore there(store_.shared());
+  ASSERT_OK_AND_ASSIGN(const auto log, Log::Open(there, rig_.Policy(), {}));
+  FakeWitnessStore memory;
+  Checkpointer follower({.log = *log,
+                         .policy = *policy_,
+                         .signers = {Signer()},
+                         .memory = memory,
+                         .clock = clock_});
+  ASSERT_THAT(follower.Adopt(), IsOk());
+  ASSERT_THAT(follower.Adopt(), IsOk());
+  EXPECT_EQ(follower.state().witnessed, log->head().size);
+  EXPECT_THAT(follower.CheckTrusted(),
+              StatusIs(absl::StatusCode::kUnavailable));
+  clock_.Advance(std::chrono::seconds(1));
+  ASSERT_THAT(checkpointer_->Round(), IsOk());  // signed anew
+  ASSERT_THAT(follower.Adopt(), IsOk());
+  EXPECT_THAT(follower.CheckTrusted(), IsOk());
+}
+
+TEST_F(CheckpointerTest, WhereThePolicyAsksForNobodyNobodyIsWaitedFor) {
+  policy_ = *tlog::WitnessPolicy::Parse(
+      fmt::format("log {}\nquorum none\n", Signer()->vkey()));
+  MakeWith(*log_);
+  EXPECT_THAT(checkpointer_->CheckTrusted(), IsOk());
 }
 
 }  // namespace

@@ -9,17 +9,20 @@
 #include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "support/ledger_rig.h"
+#include "support/local_witness.h"
 #include "vmattest/ledger/light_client.h"
 
 namespace vmattest::ledger {
 namespace {
 
+using ::testing::HasSubstr;
 using ::testing::SizeIs;
 using vmattest::testing::FakeLogStore;
 using vmattest::testing::FakeWitnessStore;
 using vmattest::testing::IsOk;
 using vmattest::testing::LedgerRig;
 using vmattest::testing::LedgerVm;
+using vmattest::testing::LocalWitness;
 using vmattest::testing::ManualClock;
 using vmattest::testing::StatusIs;
 
@@ -36,24 +39,31 @@ class NodeTest : public ::testing::Test {
     EXPECT_THAT(first->Resign(), IsOk());
     shared_ = first->shared();
   }
+  std::shared_ptr<tlog::NoteSigner> Signer() const {
+    return *tlog::EcdsaNoteSigner(LedgerRig::kOrigin, key_);
+  }
   std::unique_ptr<LedgerNode> Open(
       std::chrono::milliseconds interval = std::chrono::milliseconds(1)) {
-    const std::shared_ptr<tlog::NoteSigner> signer =
-        *tlog::EcdsaNoteSigner(LedgerRig::kOrigin, key_);
-    std::vector<std::shared_ptr<tlog::NoteSigner>> signers = {signer};
-    policy_ = fmt::format("log {}\n", signer->vkey());
+    return OpenWith({}, "quorum none\n", interval);
+  }
+  // `policy`: what follows the line of the log.
+  std::unique_ptr<LedgerNode> OpenWith(
+      std::vector<std::shared_ptr<WitnessClient>> witnesses,
+      const std::string& policy,
+      std::chrono::milliseconds interval = std::chrono::milliseconds(1)) {
+    std::vector<std::shared_ptr<tlog::NoteSigner>> signers = {Signer()};
+    policy_ = fmt::format("log {}\n{}", signers[0]->vkey(), policy);
     if (pq_ != nullptr) {
       signers.push_back(pq_);
-      policy_ += fmt::format("witness log-pq {}\n", pq_->vkey());
     }
-    policy_ += pq_ != nullptr ? "quorum log-pq\n" : "quorum none\n";
     auto node =
         LedgerNode::Open({.store = std::make_unique<FakeLogStore>(shared_),
                           .memory = std::make_unique<FakeWitnessStore>(),
                           .witness = std::make_unique<FakeWitnessStore>(),
                           .policy = rig_.Policy(),
                           .witnesses = *tlog::WitnessPolicy::Parse(policy_),
-                          .signers = signers},
+                          .signers = std::move(signers),
+                          .remote = std::move(witnesses)},
                          checkers_, clock_,
                          {.sequencer = {.self = "me"},
                           .checkpoint_interval = interval,
@@ -63,6 +73,24 @@ class NodeTest : public ::testing::Test {
   }
   static void AwaitWitnessed(LedgerNode& node, uint64_t size) {
     while (node.checkpoint().witnessed < size) {
+      std::this_thread::yield();
+    }
+  }
+
+  static void AwaitMore(const std::atomic<int>& count, int before) {
+    const auto until =
+        std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (count <= before) {
+      ASSERT_LT(std::chrono::steady_clock::now(), until);
+      std::this_thread::yield();
+    }
+  }
+  // Of a round soon.
+  static void AwaitHealth(const LedgerNode& node, absl::StatusCode code) {
+    const auto until =
+        std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (node.health().code() != code) {
+      ASSERT_LT(std::chrono::steady_clock::now(), until) << node.health();
       std::this_thread::yield();
     }
   }
@@ -152,11 +180,11 @@ TEST_F(NodeTest, ACheckpointCarriesTheMlDsaSignatureThatAQuorumNames) {
       MlDsaKey key,
       MlDsaKey::FromSeed(MlDsaLevel::k44, SecretBytes(Bytes(32, 1))));
   pq_ = *tlog::MlDsaNoteSigner(LedgerRig::kOrigin, std::move(key));
-  const auto node = Open();
+  const auto node = OpenWith(
+      {}, fmt::format("witness log-pq {}\nquorum log-pq\n", pq_->vkey()));
   AwaitWitnessed(*node, size_);
   const std::string note = node->checkpoint().note;
   ASSERT_OK_AND_ASSIGN(const auto policy, tlog::WitnessPolicy::Parse(policy_));
-  EXPECT_THAT(policy_, ::testing::HasSubstr("quorum log-pq"));
   EXPECT_THAT(tlog::OpenCheckpoint(note, policy), IsOk());
   tlog::Note without = *tlog::ParseNote(note);
   ASSERT_EQ(without.signatures.size(), 2u);
@@ -218,21 +246,80 @@ TEST_F(NodeTest, TellsWhoWatchesAndHowManyMay) {
   }
 }
 
-TEST_F(NodeTest, S30_AClockThatJumpsTenMinutesEitherWayRaisesNoTrust) {
-  constexpr std::chrono::minutes kJump{10};
+TEST_F(NodeTest, TellsWhoWatchesWhenTimeAloneTakesTrust) {
   const auto node = Open();
   AwaitWitnessed(*node, size_);
+  AwaitHealth(*node, absl::StatusCode::kOk);
+  std::atomic<int> told = 0;
+  std::atomic<int64_t> milli = -1;
+  ASSERT_OK_AND_ASSIGN(const auto watch, node->Subscribe([&] {
+    milli = node->GetScore(LedgerVm(2))->reading.milli;
+    ++told;
+  }));
+  clock_.Advance(std::chrono::seconds(59));
+  AwaitMore(told, 0);
+  EXPECT_GT(milli, 99'000);
+  const int before = told;
+  clock_.Advance(std::chrono::seconds(15));  // nobody said anything for 60 s
+  AwaitMore(told, before);
+  EXPECT_LT(milli, 81'000);
+}
+
+TEST_F(NodeTest, TellsWhoWatchesOfAQuorumThatCameLater) {
+  const auto signer = Signer();
+  const auto witness = std::make_shared<LocalWitness>(
+      "w", std::vector{*tlog::NoteVerifier::Parse(signer->vkey())},
+      [] { return LedgerRig::kStart / 1'000; });
+  witness->away = true;
+  const auto node = OpenWith(
+      {witness}, fmt::format("witness w {}\nquorum w\n", witness->vkey()));
+  AwaitHealth(*node, absl::StatusCode::kOk);
+  while (node->checkpoint().problems.empty()) {
+    std::this_thread::yield();
+  }
+  std::atomic<int> told_witnessed = 0;
+  ASSERT_OK_AND_ASSIGN(const auto watch, node->Subscribe([&] {
+    told_witnessed += node->checkpoint().witnessed == size_ ? 1 : 0;
+  }));
+  witness->away = false;
+  AwaitMore(told_witnessed, 0);
+}
+
+TEST_F(NodeTest, TellsWhoWatchesThatItIsNotToBeBelievedOrIsIll) {
+  const auto node = Open();
+  AwaitWitnessed(*node, size_);
+  AwaitHealth(*node, absl::StatusCode::kOk);
+  std::atomic<int> told_ill = 0;
+  std::atomic<int> told_lost = 0;
+  ASSERT_OK_AND_ASSIGN(const auto watch, node->Subscribe([&] {
+    told_ill += absl::IsUnavailable(node->health()) ? 1 : 0;
+    told_lost += absl::IsDataLoss(node->GetScore(LedgerVm(2)).status()) ? 1 : 0;
+  }));
+  clock_.Set(std::chrono::hours(-1));
+  AwaitMore(told_ill, 0);
+  EXPECT_EQ(told_lost, 0);
+  node->Distrust(absl::DataLossError("restored"));
+  EXPECT_GT(told_lost, 0);
+}
+
+TEST_F(NodeTest, S30_AClockThatJumpsTenMinutesEitherWayRaisesNoTrust) {
+  constexpr std::chrono::minutes kJump{10};
+  auto node = Open();
+  AwaitWitnessed(*node, size_);
   int64_t newest_ms = 0;
-  const auto pass = [&] {
-    const Bytes entry = rig_.Result("h1", 1, true);
+  const auto submit = [&](const Bytes& entry) {
     std::promise<absl::StatusOr<Sequencer::Submitted>> promise;
     EXPECT_THAT(node->Submit(entry,
                              [&](absl::StatusOr<Sequencer::Submitted> got) {
                                promise.set_value(std::move(got));
                              }),
                 IsOk());
-    const auto got = promise.get_future().get();
-    EXPECT_THAT(got, IsOk());
+    return promise.get_future().get();
+  };
+  const auto pass = [&] {
+    const Bytes entry = rig_.Result("h1", 1, true);
+    const auto got = submit(entry);
+    ASSERT_THAT(got, IsOk());
     EXPECT_FALSE(got->refusal.has_value());
     rig_.Accepted(*ParseEntry(entry));
     AwaitWitnessed(*node, got->index + 1);
@@ -240,24 +327,166 @@ TEST_F(NodeTest, S30_AClockThatJumpsTenMinutesEitherWayRaisesNoTrust) {
     newest_ms = got->time_ms;
   };
   const auto milli = [&] { return node->GetScore(LedgerVm(1))->reading.milli; };
+  const auto is_refused = [&] {
+    const uint64_t size = node->log().head().size;
+    EXPECT_THAT(submit(rig_.Result("h1", 1, true)),
+                StatusIs(absl::StatusCode::kUnavailable));
+    EXPECT_EQ(node->log().head().size, size);
+    AwaitHealth(*node, absl::StatusCode::kUnavailable);
+  };
   int64_t before = milli();
-  clock_.Advance(kJump);
+  clock_.Set(kJump);
   EXPECT_LE(milli(), before);
   before = milli();
-  pass();  // ten minutes old by the node's clock
-  EXPECT_LE(milli(), before);
-  EXPECT_EQ(newest_ms, LedgerRig::kStart + 600'000);
-  before = milli();
-  clock_.Advance(-kJump);
+  is_refused();
+  clock_.Set(-kJump);
   EXPECT_LE(milli(), before);
   pass();
   EXPECT_LE(milli(), before);
-  // Time has caught up: passes count again.
+  EXPECT_EQ(newest_ms, LedgerRig::kStart);
+  clock_.Set(-kJump);
+  EXPECT_LE(milli(), before);
+  is_refused();
+  EXPECT_LE(milli(), before);
+  // Ten minutes on it is as if it had always been so; and what is ten minutes
+  // old is late.
+  clock_.Advance(2 * kJump);
+  pass();
+  EXPECT_EQ(newest_ms, LedgerRig::kStart + 600'000);
+  EXPECT_LE(milli(), before);
+  // Passes count again, and whoever says that this is the time, by a restart,
+  // sees it.
   clock_.Advance(kJump);
-  rig_.time_ms += 600'000;
+  node = nullptr;
+  node = Open();
+  rig_.time_ms += 1'200'000;
   before = milli();
   pass();
   EXPECT_GT(milli(), before);
+}
+
+TEST_F(NodeTest, S30_ANodeSaysThatTheNewestRecordIsOfTheFuture) {
+  clock_.Set(std::chrono::milliseconds(-60'000));
+  auto node = Open();
+  AwaitWitnessed(*node, size_);
+  AwaitHealth(*node, absl::StatusCode::kOk);
+  node = nullptr;
+  clock_.Set(std::chrono::milliseconds(-1'000));
+  node = Open();
+  AwaitWitnessed(*node, size_);
+  AwaitHealth(*node, absl::StatusCode::kUnavailable);
+  EXPECT_THAT(node->health(),
+              StatusIs(absl::StatusCode::kUnavailable,
+                       HasSubstr("61 s ahead of this node's clock")));
+  // One that only reads along says so, too.
+  const auto follower = Open();
+  EXPECT_FALSE(follower->leadership().mine);
+  AwaitHealth(*follower, absl::StatusCode::kUnavailable);
+  clock_.Set(std::chrono::seconds(1));
+  AwaitHealth(*node, absl::StatusCode::kOk);
+  AwaitHealth(*follower, absl::StatusCode::kOk);
+}
+
+TEST_F(NodeTest, S30_AQuorumsClocksSayWhoseJumpedAndWhoseIsRight) {
+  const auto signer = Signer();
+  std::atomic<int64_t> witness_s = LedgerRig::kStart / 1'000;
+  const auto witness = std::make_shared<LocalWitness>(
+      "w", std::vector{*tlog::NoteVerifier::Parse(signer->vkey())},
+      [&witness_s] { return witness_s.load(); });
+  const auto node = OpenWith(
+      {witness}, fmt::format("witness w {}\nquorum w\n", witness->vkey()));
+  AwaitWitnessed(*node, size_);
+  AwaitHealth(*node, absl::StatusCode::kOk);
+  clock_.Set(std::chrono::minutes(10));
+  AwaitHealth(*node, absl::StatusCode::kUnavailable);
+  witness_s += 600;  // it was the quorum's time all along
+  AwaitHealth(*node, absl::StatusCode::kOk);
+}
+
+// No entry comes in between: nothing but the node's own memory knows better.
+TEST_F(NodeTest, S30_AClockSetBackMakesNoOldPassFresh) {
+  constexpr std::chrono::minutes kSilent{10};
+  const auto node = Open();
+  AwaitWitnessed(*node, size_);
+  const auto read = [&] { return *node->GetScore(LedgerVm(2)); };
+  EXPECT_EQ(read().reading.milli, 100'000);
+  clock_.Advance(kSilent);
+  const LedgerNode::Trust silent = read();
+  EXPECT_EQ(silent.reading.milli, 0);
+  EXPECT_EQ(silent.reading.silences, 6u);  // to the floor, no more
+  for (const int hours : {-1, -24 * 365}) {
+    clock_.Set(std::chrono::hours(hours));
+    EXPECT_EQ(read().reading.milli, 0);
+    EXPECT_EQ(read().time_unix_ms, silent.time_unix_ms);
+    EXPECT_EQ(node->GetTrust(LedgerVm(2))->reading.milli, 0);
+  }
+  // Time goes on without the wall clock.
+  clock_.Advance(std::chrono::seconds(5));
+  EXPECT_EQ(read().time_unix_ms, silent.time_unix_ms + 5'000);
+}
+
+TEST_F(NodeTest, S30_AClockThatRanAheadForAMomentOnlyLowersTrust) {
+  const auto node = Open();
+  AwaitWitnessed(*node, size_);
+  const auto read = [&] { return *node->GetScore(LedgerVm(2)); };
+  clock_.Set(std::chrono::hours(1));
+  EXPECT_EQ(read().reading.milli, 0);
+  clock_.Set(-std::chrono::hours(1));
+  EXPECT_EQ(read().reading.milli, 0);
+  // Until the wall clock is there, or here: a restart, which knows what the
+  // records say, and no more.
+  EXPECT_EQ(Open()->GetScore(LedgerVm(2))->reading.milli, 100'000);
+}
+
+TEST_F(NodeTest, S30_TimeRunsFromTheOpeningOnIfTheClockIsBehindTheRecords) {
+  clock_.Set(-std::chrono::hours(24));
+  const auto node = Open();
+  AwaitWitnessed(*node, size_);
+  clock_.Advance(std::chrono::minutes(10));  // nobody reads meanwhile
+  const LedgerNode::Trust trust = *node->GetScore(LedgerVm(2));
+  EXPECT_EQ(trust.time_unix_ms, LedgerRig::kStart + 600'000);
+  EXPECT_EQ(trust.reading.milli, 0);
+}
+
+TEST_F(NodeTest, S30_AQuorumsTimeIsNoneThatAReadingIsBefore) {
+  // The witness' clock is right, and the node's an hour behind.
+  const auto signer = Signer();
+  const auto witness = std::make_shared<LocalWitness>(
+      "w", std::vector{*tlog::NoteVerifier::Parse(signer->vkey())},
+      [] { return LedgerRig::kStart / 1'000 + 3'600; });
+  const auto node = OpenWith(
+      {witness}, fmt::format("witness w {}\nquorum w\n", witness->vkey()));
+  AwaitWitnessed(*node, size_);
+  const LedgerNode::Trust trust = *node->GetScore(LedgerVm(2));
+  EXPECT_EQ(trust.time_unix_ms, LedgerRig::kStart + 3'600'000);
+  EXPECT_EQ(trust.reading.milli, 0);
+}
+
+TEST_F(NodeTest, GivesNoTrustBeforeAQuorumAndTakesEntriesMeanwhile) {
+  const auto signer = Signer();
+  const auto witness = std::make_shared<LocalWitness>(
+      "w", std::vector{*tlog::NoteVerifier::Parse(signer->vkey())},
+      [] { return LedgerRig::kStart / 1'000; });
+  witness->away = true;
+  const auto node = OpenWith(
+      {witness}, fmt::format("witness w {}\nquorum w\n", witness->vkey()));
+  while (node->checkpoint().problems.empty()) {
+    std::this_thread::yield();
+  }
+  EXPECT_THAT(node->GetTrust(LedgerVm(1)),
+              StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(node->History(LedgerVm(1), 0, 1),
+              StatusIs(absl::StatusCode::kUnavailable));
+  std::promise<bool> done;
+  ASSERT_THAT(node->Submit(rig_.Result("h1", 1, false),
+                           [&done](auto got) {
+                             done.set_value(got.ok() && !got->refusal);
+                           }),
+              IsOk());
+  EXPECT_TRUE(done.get_future().get());
+  witness->away = false;
+  AwaitWitnessed(*node, size_ + 1);
+  EXPECT_EQ(node->GetTrust(LedgerVm(1))->reading.milli, 60'000);
 }
 
 TEST_F(NodeTest, AForkThatIsKnownEndsTrustAndTakesNoEntries) {

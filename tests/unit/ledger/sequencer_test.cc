@@ -10,6 +10,7 @@
 namespace vmattest::ledger {
 namespace {
 
+using ::testing::HasSubstr;
 using vmattest::testing::FakeLogStore;
 using vmattest::testing::IsOk;
 using vmattest::testing::LedgerRig;
@@ -98,6 +99,47 @@ TEST_F(SequencerTest, TellsOfAFullDiskAndGoesOn) {
               StatusIs(absl::StatusCode::kResourceExhausted));
   store_.FailAppends({});
   EXPECT_THAT(Submit(bytes).get(), IsOk());
+}
+
+// One record of the future would make all that follows late.
+TEST_F(SequencerTest, S30_AClockThatJumpedDatesNothing) {
+  const LogHead head = log_->head();
+  const Bytes bytes = rig_.Result("h1", 1, true);
+  for (const int hours : {24, -24}) {
+    const std::chrono::hours jump(hours);
+    clock_.Set(jump);
+    EXPECT_THAT(Submit(bytes).get(), StatusIs(absl::StatusCode::kUnavailable,
+                                              HasSubstr("clock jumped")));
+    EXPECT_EQ(log_->head(), head);
+    clock_.Set(-jump);
+  }
+  const auto got = Submit(bytes).get();
+  ASSERT_THAT(got, IsOk());
+  EXPECT_EQ(got->time_ms, LedgerRig::kStart);
+}
+
+TEST_F(SequencerTest, AJumpThatStoodStillDatesAgain) {
+  const Bytes bytes = rig_.Result("h1", 1, true);
+  clock_.Set(std::chrono::minutes(5));
+  ASSERT_THAT(Submit(bytes).get(), StatusIs(absl::StatusCode::kUnavailable));
+  clock_.Advance(ClockGuard::kSettle);
+  const auto got = Submit(bytes).get();
+  ASSERT_THAT(got, IsOk());
+  EXPECT_EQ(got->time_ms, LedgerRig::kStart + 15 * 60'000);
+}
+
+TEST_F(SequencerTest, NothingIsMadeWhileTheClockIsWrong) {
+  clock_.Set(std::chrono::hours(1));
+  std::promise<absl::Status> done;
+  ASSERT_THAT(sequencer_->SubmitMade(
+                  [](const Log&) -> absl::StatusOr<Bytes> {
+                    ADD_FAILURE();
+                    return Bytes();
+                  },
+                  [&](auto got) { done.set_value(got.status()); }),
+              IsOk());
+  EXPECT_THAT(done.get_future().get(),
+              StatusIs(absl::StatusCode::kUnavailable));
 }
 
 TEST_F(SequencerTest, AFollowerSaysWhoLeads) {
