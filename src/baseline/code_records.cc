@@ -56,9 +56,12 @@ bool CodeRecords::Same(std::string_view part) const {
          before == Find(after_, name);
 }
 
-std::optional<bool> CodeRecords::SameConstants() const {
-  const std::string_view before = Find(before_, kRodata);
-  const std::string_view after = Find(after_, kRodata);
+std::optional<bool> CodeRecords::SameConstants(std::string_view part) const {
+  const std::string code = RecordOf(part);
+  const std::string name =
+      code == kKernel ? std::string(kRodata) : code + "/rodata";
+  const std::string_view before = Find(before_, name);
+  const std::string_view after = Find(after_, name);
   if (before.empty() || !IsMeasuredCode(before) || after.empty() ||
       !IsMeasuredCode(after)) {
     return std::nullopt;

@@ -8,9 +8,9 @@
 
 #include "evidence/statement.h"
 
-// Records "code/kernel", "code/module/NAME" and "code/rodata": the hash of each
-// one's code, and of the kernel's constants, in hex, or "unavailable: WHY".
-// Pure; any thread.
+// Records "code/kernel" and "code/module/NAME": the hash of each one's code in
+// hex, or "unavailable: WHY"; "code/rodata" and "code/module/NAME/rodata": the
+// same of their constants. Pure; any thread.
 
 namespace vmattest::baseline {
 
@@ -30,9 +30,10 @@ class CodeRecords {
   // Whether the text of a snapshot's part has one code hash in both: parts of
   // the kernel and its symbols, "module/NAME/text". Of others: false.
   [[nodiscard]] bool Same(std::string_view part) const;
-  // Whether the kernel's constants are the same in both; absent: of one of them
-  // nobody knows.
-  [[nodiscard]] std::optional<bool> SameConstants() const;
+  // Whether the constants that a part is of, of the kernel or
+  // "module/NAME/...", are the same in both; absent: of one of them nobody
+  // knows.
+  [[nodiscard]] std::optional<bool> SameConstants(std::string_view part) const;
 
  private:
   const std::span<const evidence::StateRecord> before_, after_;

@@ -145,7 +145,11 @@ class RegionNamer {
   // `pages` are numbers in the part; `count` is at least as many.
   void AddPart(const Part& part, const std::vector<uint64_t>& pages,
                uint64_t count) {
-    Add(Make(reason::kMemory, KindOf(part, SameCode(part)),
+    // What then differs are tables that the kernel wrote when it loaded it.
+    const bool loaded = IsModule(part) && part.content == "rodata" &&
+                        code_.SameConstants(part.name).value_or(false);
+    Add(Make(reason::kMemory,
+             loaded ? Kind::kSelfModified : KindOf(part, SameCode(part)),
              part.name + NamePages(part, baseline_.page_bytes, pages), count));
   }
 
@@ -242,13 +246,19 @@ class RegionNamer {
     const bool anew = IsModule(before)
                           ? rebooted || before.address != after.address
                           : rebooted && before.content == after.content;
-    if (anew &&
-        (IsModule(before) || (IsKernels(before) && before.content == "text"))) {
+    const std::optional<bool> constants =
+        before.content == "rodata" && (IsModule(before) || IsKernels(before))
+            ? code_.SameConstants(before.name)
+            : std::nullopt;
+    if (anew && IsModule(before) && constants) {
+      AddAnew(before, differ, constants, "code/" + before.name);
+    } else if (anew && (IsModule(before) ||
+                        (IsKernels(before) && before.content == "text"))) {
       AddAnew(before, differ,
               SameCode(before) ? std::optional(true) : std::nullopt,
               "code hash");
     } else if (anew && IsKernels(before) && before.content == "rodata") {
-      AddAnew(before, differ, code_.SameConstants(), "code/rodata");
+      AddAnew(before, differ, constants, "code/rodata");
     } else if (anew && IsWrittenAtBoot(before)) {
       Add(Make(reason::kMemory, Kind::kPerBoot, before.name, differ));
     } else {

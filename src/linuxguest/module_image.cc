@@ -70,6 +70,7 @@ class Linker {
     }
     const Part& code = *Code();
     std::vector<KernelImage::Loose> out;
+    std::vector<LinkedModule::Constants> constants;
     Bytes text(code.size);
     Bytes file_text(code.size);
     for (size_t i = 0; i < sections_.size(); ++i) {
@@ -83,16 +84,30 @@ class Linker {
       } else if (section.address && !section.bytes.empty()) {
         out.push_back({section.name, *section.address, section.bytes});
       }
+      if (IsConstant(section)) {
+        constants.push_back({section.name, *section.address, section.bytes,
+                             before[i].bytes, unknown_[i]});
+      }
     }
     out.push_back({".text", code.address, std::move(text)});
     return LinkedModule{KernelImage::FromLoose(std::move(out)),
-                        std::move(file_text)};
+                        std::move(file_text), std::move(constants)};
   }
 
  private:
   [[nodiscard]] static bool IsCode(const ModuleSection& section) {
     return (section.flags & kAlloc) != 0 && (section.flags & kExec) != 0 &&
            !BeginsWith(section.name, ".init") && section.address;
+  }
+  [[nodiscard]] static bool IsConstant(const ModuleSection& section) {
+    // Sorted when the module is loaded.
+    static constexpr std::string_view kSorted[] = {
+        "__ex_table", "__mcount_loc", ".orc_unwind", ".orc_unwind_ip",
+        ".static_call_sites"};
+    return PartOf(section) == Content::kReadOnly && section.address &&
+           !section.bytes.empty() &&
+           std::find(std::begin(kSorted), std::end(kSorted), section.name) ==
+               std::end(kSorted);
   }
   [[nodiscard]] const Part* Code() const {
     const auto found =
@@ -286,6 +301,9 @@ class Linker {
       if (!symbol) {
         continue;
       }
+      if (*symbol >= kAway && *symbol < away_) {
+        unknown_[list.info].emplace_back(place, width);
+      }
       uint64_t value = *symbol + addend;
       if (type == kPc32 || type == kPlt32 || type == kPc64) {
         value -= *target.address + place;
@@ -304,8 +322,33 @@ class Linker {
   const Module& module_;
   const ByteView file_;
   std::vector<ModuleSection> sections_;
-  uint64_t away_ = 0x100000000;  // where no kernel is
+  // By section: what it says of sections that are not loaded any more.
+  std::map<uint64_t, std::vector<std::pair<uint64_t, uint64_t>>> unknown_;
+  static constexpr uint64_t kAway = 0x100000000;  // where no kernel is
+  uint64_t away_ = kAway;
 };
+
+// Their hash; what is not as it must be is told.
+absl::StatusOr<Bytes> CheckConstants(Kernel& kernel, const AddressNames& names,
+                                     const LinkedModule& linked,
+                                     Findings& out) {
+  ByteWriter all;
+  for (const LinkedModule::Constants& constants : linked.constants) {
+    ASSIGN_OR_RETURN_WITH(
+        Bytes found,
+        kernel.reader().Read(constants.address, constants.bytes.size()),
+        constants.name);
+    TextComparer comparer(names, constants.address, constants.bytes,
+                          std::move(found));
+    for (const auto& [place, width] : constants.unknown) {
+      comparer.Excuse(place, width);
+    }
+    comparer.Report("rodata-modified", out);
+    all.Sized(constants.name).Sized(comparer.Hash(constants.file_bytes));
+  }
+  const DigestBytes digest = Hash(HashAlgorithm::kSha256, all.bytes());
+  return Bytes(digest.begin(), digest.end());
+}
 
 }  // namespace
 
@@ -332,6 +375,9 @@ absl::StatusOr<TextCheck> CheckModuleText(
   comparer.Undo(ReadTextSites(linked.image, none, 0), rules, out.rewritten);
   comparer.Report("code-modified", out.findings);
   out.code_hash = comparer.Hash(linked.file_text);
+  ASSIGN_OR_RETURN_WITH(out.rodata_hash,
+                        CheckConstants(kernel, names, linked, out.findings),
+                        module.name);
   return out;
 }
 

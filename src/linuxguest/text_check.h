@@ -17,6 +17,7 @@ struct TextCheck {
   // site that the kernel itself writes as the image has it. Of a healthy
   // kernel it is the digest of the image's .text, in every boot.
   Bytes code_hash;
+  Bytes rodata_hash;  // of a module alone (module_image.h)
   // Another kernel, other symbol tables (`symbols-modified`), or each changed
   // place, `code-modified`, by symbol and offset.
   Findings findings;

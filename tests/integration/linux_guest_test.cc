@@ -638,6 +638,33 @@ TEST_P(LinuxGuestTest, PatchedModuleIsNamed) {
   Continue();
 }
 
+// The operations that a module gives the kernel: the first of them elsewhere.
+TEST_P(LinuxGuestTest, PatchedConstantsOfAModuleAreNamed) {
+  Stop();
+  Look look(*guest_);
+  const std::map<std::string, TextCheck> clean = CheckModules(*guest_, look);
+  KernelAttack attack(guest_->memory());
+  const auto operations =
+      look.Module("virtio_net").symbols.Address("virtnet_netdev");
+  ASSERT_TRUE(operations);
+  attack.Write(look.kernel(), *operations, Bytes(8, 0x41));
+  Look patched(*guest_);
+  for (const auto& [name, check] : CheckModules(*guest_, patched)) {
+    EXPECT_EQ(ToHex(check.code_hash), ToHex(clean.at(name).code_hash)) << name;
+    if (name == "virtio_net") {
+      EXPECT_THAT(check.findings,
+                  ElementsAre(IsFinding("rodata-modified",
+                                        "virtio_net:virtnet_netdev", "41")))
+          << Shown(check.findings);
+      EXPECT_NE(check.rodata_hash, clean.at(name).rodata_hash);
+    } else {
+      EXPECT_THAT(check.findings, IsEmpty()) << name;
+      EXPECT_EQ(check.rodata_hash, clean.at(name).rodata_hash) << name;
+    }
+  }
+  Continue();
+}
+
 TEST_P(LinuxGuestTest, CodeInjectedIntoAProcessIsFound) {
   // Through the kernel, as a debugger would: a page of its own for init.
   Run("printf 'x' | dd of=/proc/1/mem bs=1 seek=$((0x401800)) conv=notrunc");

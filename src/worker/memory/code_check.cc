@@ -136,8 +136,13 @@ class CodeChecker {
         linuxguest::DecompressModule(*file->second, most);
     left_ -= content.ok() ? content->size() : most;
     RETURN_IF_ERROR(content.status());
-    return Take(linuxguest::CheckModuleText(kernel_, modules_, module, *names_,
-                                            *ranges_, *content));
+    absl::StatusOr<TextCheck> check = linuxguest::CheckModuleText(
+        kernel_, modules_, module, *names_, *ranges_, *content);
+    if (check.ok()) {
+      out_.records.push_back({fmt::format("code/module/{}/rodata", module.name),
+                              ToHex(check->rodata_hash)});
+    }
+    return Take(std::move(check));
   }
 
   // What a module imports is looked up in the kernel's symbols, so these must

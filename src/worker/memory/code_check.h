@@ -29,7 +29,8 @@ struct CodeCheck {
   linuxguest::Findings findings;
   // "code/kernel", "code/rodata" (linuxguest/rodata_check.h),
   // "code/module/NAME": the hash of each in hex, or "unavailable: WHY". Modules
-  // that come or go at this moment have none.
+  // that come or go at this moment have none. "code/module/NAME/rodata", where
+  // there is a hash of its code.
   // "code/symbols", if there is a System.map: whether they are as it says.
   std::vector<linuxguest::Record> records;
 };

@@ -454,6 +454,41 @@ TEST(CompareSnapshotTest, AModuleLoadedAnewIsExcusedByItsCodeHashAlone) {
   EXPECT_EQ(found[0].severity, Severity::kHigh);
 }
 
+// What the kernel writes into its tables is in no hash, wherever the module
+// lies; constants that are others are told.
+TEST(CompareSnapshotTest, AModulesReadOnlyDataAreJudgedByTheirOwnHash) {
+  constexpr uint64_t kFirst = 0xffffffffc0100000;
+  constexpr uint64_t kSecond = 0xffffffffc0700000;
+  const auto loaded = [&](uint64_t address, const std::string& rodata) {
+    MadeSnapshot made = WithModuleAt(address, "cd");
+    made.pages.records = {{"code/kernel", "ab"},
+                          {"code/module/virtio", "cd"},
+                          {"code/module/virtio/rodata", rodata},
+                          {"module/virtio", "listed text=1"}};
+    made.Seal();
+    return made;
+  };
+  for (const uint64_t address : {kFirst, kSecond}) {
+    MadeSnapshot same = loaded(address, "ef");
+    same.ChangePage(0, 2);
+    same.Seal();
+    for (const Difference& one : Compare(loaded(kFirst, "ef"), same)) {
+      EXPECT_EQ(one.severity, Severity::kInfo) << one.element;
+    }
+    MadeSnapshot other = loaded(address, "ee");
+    other.ChangePage(0, 2);
+    other.Seal();
+    auto found = Compare(loaded(kFirst, "ef"), other);
+    SortByGravity(found);
+    ASSERT_GE(found.size(), 2U);
+    EXPECT_EQ(found[0].code, "code-hash");
+    EXPECT_EQ(found[0].element, "code/module/virtio/rodata");
+    EXPECT_THAT(found[1].element, ::testing::HasSubstr("module/virtio/rodata"));
+    EXPECT_EQ(found[1].kind, Kind::kConstant);
+    EXPECT_EQ(found[1].severity, Severity::kHigh);
+  }
+}
+
 TEST(CompareSnapshotTest, AnotherModuleIsNoOtherCodeHash) {
   MadeSnapshot now = WithModule("cd");
   now.statement.code_hash = DigestBytes(32, 8);
