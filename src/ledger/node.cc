@@ -105,7 +105,10 @@ absl::Status LedgerNode::Round() {
 // Who does not lead signs nothing: of each size there is one note, the
 // leader's.
 absl::Status LedgerNode::Checkpoint() {
-  RETURN_IF_ERROR(CheckBelievable());
+  {
+    const MutexLock lock(mutex_);
+    RETURN_IF_ERROR(distrust_);
+  }
   if (leadership().mine) {
     ClockGuard& guard = sequencer_->clock_guard();
     const ClockGuard::Moment asked = guard.Look();
@@ -131,12 +134,11 @@ absl::Status LedgerNode::CheckClocks() {
         ahead / 1'000));
   }
   if (const int64_t late = reading_clock_.AheadMs(); late > most) {
-    return absl::UnavailableError(
-        fmt::format("scores are read {} s ahead of this node's clock, which is "
-                    "behind or was "
-                    "set back: they may be too low until it is there, or the "
-                    "node is restarted",
-                    late / 1'000));
+    return absl::UnavailableError(fmt::format(
+        "scores are read {} s ahead of this node's clock, which is behind or "
+        "was set back: they may be too low until it is there, or the node is "
+        "restarted",
+        late / 1'000));
   }
   return absl::OkStatus();
 }

@@ -489,6 +489,44 @@ TEST_F(NodeTest, GivesNoTrustBeforeAQuorumAndTakesEntriesMeanwhile) {
   EXPECT_EQ(node->GetTrust(LedgerVm(1))->reading.milli, 60'000);
 }
 
+TEST_F(NodeTest, ARollbackThatIsKnownEndsTrustUntilTheRecordsAreBack) {
+  const auto open = [&](const Checkpointer::Ahead& ahead) {
+    const auto signer = Signer();
+    auto node =
+        LedgerNode::Open({.store = std::make_unique<FakeLogStore>(shared_),
+                          .memory = std::make_unique<FakeWitnessStore>(),
+                          .witness = std::make_unique<FakeWitnessStore>(),
+                          .policy = rig_.Policy(),
+                          .witnesses = *tlog::WitnessPolicy::Parse(fmt::format(
+                              "log {}\nquorum none\n", signer->vkey())),
+                          .signers = {signer},
+                          .ahead = ahead},
+                         checkers_, clock_,
+                         {.checkpoint_interval = std::chrono::milliseconds(1)});
+    EXPECT_THAT(node, IsOk());
+    return *std::move(node);
+  };
+  auto node = Open();
+  const Bytes root = node->log().head().root;
+  node = open({.note = "of one more", .size = size_ + 1, .root = root});
+  EXPECT_THAT(node->GetScore(LedgerVm(1)),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("rolled back")));
+  EXPECT_THAT(node->Submit(rig_.Result("h1", 1, true), [](auto) {}),
+              StatusIs(absl::StatusCode::kDataLoss));
+  AwaitHealth(*node, absl::StatusCode::kDataLoss);
+  // As many records, and others.
+  node = open({.note = "of another", .size = size_, .root = Bytes(32, 1)});
+  AwaitHealth(*node, absl::StatusCode::kDataLoss);
+  EXPECT_THAT(node->GetScore(LedgerVm(1)),
+              StatusIs(absl::StatusCode::kDataLoss));
+  // All that was signed for.
+  node = open({.note = "of these", .size = size_, .root = root});
+  AwaitHealth(*node, absl::StatusCode::kOk);
+  AwaitWitnessed(*node, size_);
+  EXPECT_FALSE(node->checkpoint().ahead.has_value());
+  EXPECT_THAT(node->GetScore(LedgerVm(1)), IsOk());
+}
+
 TEST_F(NodeTest, AForkThatIsKnownEndsTrustAndTakesNoEntries) {
   const std::shared_ptr<tlog::NoteSigner> signer =
       *tlog::EcdsaNoteSigner(LedgerRig::kOrigin, key_);
