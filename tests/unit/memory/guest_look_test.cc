@@ -107,6 +107,8 @@ TEST_F(GuestLookTest, NamesWhatBeginsInTextAndConstants) {
   EXPECT_EQ(text,
             (std::map<std::string, uint64_t>{{"_text", 0},
                                              {"entry_SYSCALL_64", 0x100},
+                                             {"entry_SYSCALL_compat", 0x140},
+                                             {"entry_SYSENTER_compat", 0x180},
                                              {"asm_exc_page_fault", 0x200},
                                              {"__x64_sys_read", 0x300},
                                              {"__x64_sys_write", 0x400}}));
@@ -180,98 +182,99 @@ TEST(AddSymbolsTest, IsBoundedWhateverTheGuestSays) {
   EXPECT_EQ(index(5'000), 10'000) << "two of each page";
   EXPECT_EQ(index(10'000), 10'000) << "one";
   EXPECT_EQ(index(kPages), 0);
+}
 
-  TEST_F(GuestLookTest, RegistersAreAmongTheRecordsAndMissingOnesAreNamed) {
-    const auto record = [](const char* name, const char* text) {
-      return AllOf(Property(&internal::WorkerReply::Record::name, name),
-                   Property(&internal::WorkerReply::Record::text, text));
-    };
-    const auto named = [](const char* name) {
-      return Property(&internal::WorkerReply::Record::name, StartsWith(name));
-    };
-    ASSERT_OK_AND_ASSIGN(MeaningReply reply, Look());
-    EXPECT_THAT(reply.records(), Not(Contains(named("cpu/"))));
-    cpus_ = {SmallKernel::Vcpu()};
-    ASSERT_OK_AND_ASSIGN(reply, Look());
-    EXPECT_EQ(reply.cpu_state(), "measured");
-    EXPECT_THAT(reply.records(),
-                Contains(record("cpu/0/lstar", "entry_SYSCALL_64")));
-    EXPECT_EQ(reply.findings_size(), 0);
-    cpus_[0].star.reset();
-    cpus_[0].efer = 0x501;
-    ASSERT_OK_AND_ASSIGN(reply, Look());
-    EXPECT_EQ(reply.cpu_state(), "partly: without cpu 0 star");
-    EXPECT_THAT(reply.records(), Not(Contains(named("cpu/0/star"))));
-    ASSERT_EQ(reply.findings_size(), 1);
-    EXPECT_EQ(reply.findings(0).code(), "cpu-protection-off");
-  }
+TEST_F(GuestLookTest, RegistersAreAmongTheRecordsAndMissingOnesAreNamed) {
+  const auto record = [](const char* name, const char* text) {
+    return AllOf(Property(&internal::WorkerReply::Record::name, name),
+                 Property(&internal::WorkerReply::Record::text, text));
+  };
+  const auto named = [](const char* name) {
+    return Property(&internal::WorkerReply::Record::name, StartsWith(name));
+  };
+  ASSERT_OK_AND_ASSIGN(MeaningReply reply, Look());
+  EXPECT_THAT(reply.records(), Not(Contains(named("cpu/"))));
+  cpus_ = {SmallKernel::Vcpu()};
+  ASSERT_OK_AND_ASSIGN(reply, Look());
+  EXPECT_EQ(reply.cpu_state(), "measured");
+  EXPECT_THAT(reply.records(),
+              Contains(record("cpu/0/lstar", "entry_SYSCALL_64")));
+  EXPECT_EQ(reply.findings_size(), 0);
+  cpus_[0].star.reset();
+  cpus_[0].efer = 0x501;
+  ASSERT_OK_AND_ASSIGN(reply, Look());
+  EXPECT_EQ(reply.cpu_state(), "partly: without cpu 0 star");
+  EXPECT_THAT(reply.records(), Not(Contains(named("cpu/0/star"))));
+  ASSERT_EQ(reply.findings_size(), 1);
+  EXPECT_EQ(reply.findings(0).code(), "cpu-protection-off");
+}
 
-  TEST_F(GuestLookTest, SaysNothingOfProcessesThatNobodyAskedFor) {
-    request_.clear_task_fields();
-    ASSERT_OK_AND_ASSIGN(const MeaningReply reply, Look());
-    for (const auto& record : reply.records()) {
-      EXPECT_THAT(record.name(), Not(StartsWith("process/")));
-    }
+TEST_F(GuestLookTest, SaysNothingOfProcessesThatNobodyAskedFor) {
+  request_.clear_task_fields();
+  ASSERT_OK_AND_ASSIGN(const MeaningReply reply, Look());
+  for (const auto& record : reply.records()) {
+    EXPECT_THAT(record.name(), Not(StartsWith("process/")));
   }
+}
 
-  TEST_F(GuestLookTest, SaysWhatMovedSince) {
-    EXPECT_THAT(look_->LookAgain(),
-                StatusIs(absl::StatusCode::kFailedPrecondition));
-    ASSERT_THAT(Look(), IsOk());
-    ASSERT_OK_AND_ASSIGN(auto moved, look_->LookAgain());
-    EXPECT_THAT(moved.parts(), ElementsAre(0, 0, 0, 0));
-    // The module's text lies in another frame now.
-    guest_.memory().Number(SmallKernel::kRoot + 0x6000,
-                           (SmallKernel::kModuleTables + 0x2000) | 1);
-    ASSERT_OK_AND_ASSIGN(moved, look_->LookAgain());
-    EXPECT_THAT(moved.parts(), ElementsAre(0, 1, 0, 0));
-  }
+TEST_F(GuestLookTest, SaysWhatMovedSince) {
+  EXPECT_THAT(look_->LookAgain(),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
+  ASSERT_THAT(Look(), IsOk());
+  ASSERT_OK_AND_ASSIGN(auto moved, look_->LookAgain());
+  EXPECT_THAT(moved.parts(), ElementsAre(0, 0, 0, 0));
+  // The module's text lies in another frame now.
+  guest_.memory().Number(SmallKernel::kRoot + 0x6000,
+                         (SmallKernel::kModuleTables + 0x2000) | 1);
+  ASSERT_OK_AND_ASSIGN(moved, look_->LookAgain());
+  EXPECT_THAT(moved.parts(), ElementsAre(0, 1, 0, 0));
+}
 
-  TEST_F(GuestLookTest, SaysWhyAGuestHasNoMeaning) {
-    for (uint64_t at = SmallKernel::kNote; at < SmallKernel::kNote + 64;
-         at += 8) {
-      guest_.memory().Number(at, 0);
-    }
-    ASSERT_OK_AND_ASSIGN(const MeaningReply reply, Look());
-    EXPECT_THAT(reply.semantics(), StartsWith("no-linux: "));
-    ASSERT_EQ(reply.regions_size(), 4);
-    EXPECT_EQ(reply.regions(3).unavailable(), reply.semantics());
-    EXPECT_EQ(reply.findings_size(), 0);
+TEST_F(GuestLookTest, SaysWhyAGuestHasNoMeaning) {
+  for (uint64_t at = SmallKernel::kNote; at < SmallKernel::kNote + 64;
+       at += 8) {
+    guest_.memory().Number(at, 0);
   }
+  ASSERT_OK_AND_ASSIGN(const MeaningReply reply, Look());
+  EXPECT_THAT(reply.semantics(), StartsWith("no-linux: "));
+  ASSERT_EQ(reply.regions_size(), 4);
+  EXPECT_EQ(reply.regions(3).unavailable(), reply.semantics());
+  EXPECT_EQ(reply.findings_size(), 0);
+}
 
-  TEST_F(GuestLookTest, MakesAContradictionAFinding) {
-    guest_.memory().Number(SmallKernel::kRoot, 0);
-    guest_.memory().Number(SmallKernel::kRoot + 511 * 8, 0);
-    ASSERT_OK_AND_ASSIGN(const MeaningReply reply, Look());
-    EXPECT_THAT(reply.semantics(), StartsWith("guest-structures-inconsistent"));
-    ASSERT_EQ(reply.findings_size(), 1);
-    EXPECT_EQ(reply.findings(0).code(), "guest-structures-inconsistent");
-  }
+TEST_F(GuestLookTest, MakesAContradictionAFinding) {
+  guest_.memory().Number(SmallKernel::kRoot, 0);
+  guest_.memory().Number(SmallKernel::kRoot + 511 * 8, 0);
+  ASSERT_OK_AND_ASSIGN(const MeaningReply reply, Look());
+  EXPECT_THAT(reply.semantics(), StartsWith("guest-structures-inconsistent"));
+  ASSERT_EQ(reply.findings_size(), 1);
+  EXPECT_EQ(reply.findings(0).code(), "guest-structures-inconsistent");
+}
 
-  TEST_F(GuestLookTest, MakesALimitAnAnswerAndAGoneGuestAnError) {
-    ram_->gone = absl::DeadlineExceededError("reading takes too long");
-    ASSERT_OK_AND_ASSIGN(const MeaningReply reply, Look());
-    EXPECT_THAT(reply.semantics(), StartsWith("limit: "));
-    EXPECT_EQ(reply.regions_size(), 4);
-    ram_->gone = absl::UnavailableError("guest-gone");
-    EXPECT_THAT(Look(), StatusIs(absl::StatusCode::kUnavailable));
-  }
+TEST_F(GuestLookTest, MakesALimitAnAnswerAndAGoneGuestAnError) {
+  ram_->gone = absl::DeadlineExceededError("reading takes too long");
+  ASSERT_OK_AND_ASSIGN(const MeaningReply reply, Look());
+  EXPECT_THAT(reply.semantics(), StartsWith("limit: "));
+  EXPECT_EQ(reply.regions_size(), 4);
+  ram_->gone = absl::UnavailableError("guest-gone");
+  EXPECT_THAT(Look(), StatusIs(absl::StatusCode::kUnavailable));
+}
 
-  TEST(MeaningReply, ShowsOnlyPrintableText) {
-    EXPECT_EQ(Printable("a\x1b[2J\\\xff"), "a\\x1b[2J\\x5c\\xff");
-    EXPECT_EQ(Printable(std::string(300, 'x')).size(), kMaxMeaningText - 3);
-  }
+TEST(MeaningReply, ShowsOnlyPrintableText) {
+  EXPECT_EQ(Printable("a\x1b[2J\\\xff"), "a\\x1b[2J\\x5c\\xff");
+  EXPECT_EQ(Printable(std::string(300, 'x')).size(), kMaxMeaningText - 3);
+}
 
-  TEST(MeaningReply, CountsFindingsPastTheLimit) {
-    linuxguest::Findings many(
-        130, linuxguest::Finding{"x", linuxguest::Severity::kLow, "", "", ""});
-    many.back().severity = linuxguest::Severity::kCritical;
-    MeaningReply reply;
-    AddFindings(std::move(many), reply);
-    EXPECT_EQ(reply.findings_size(), 128);
-    EXPECT_EQ(reply.findings(0).severity(), "critical");
-    EXPECT_THAT(reply.notes(), ElementsAre("more-findings: 2"));
-  }
+TEST(MeaningReply, CountsFindingsPastTheLimit) {
+  linuxguest::Findings many(
+      130, linuxguest::Finding{"x", linuxguest::Severity::kLow, "", "", ""});
+  many.back().severity = linuxguest::Severity::kCritical;
+  MeaningReply reply;
+  AddFindings(std::move(many), reply);
+  EXPECT_EQ(reply.findings_size(), 128);
+  EXPECT_EQ(reply.findings(0).severity(), "critical");
+  EXPECT_THAT(reply.notes(), ElementsAre("more-findings: 2"));
+}
 
 }  // namespace
 }  // namespace vmattest::worker
