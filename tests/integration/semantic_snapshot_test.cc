@@ -354,6 +354,16 @@ class SemanticSnapshotTest : public ::testing::TestWithParam<Kernel> {
     }
     return lines;
   }
+  // How the last snapshot differs from an earlier one, as people are told.
+  std::string Compared(const std::string& earlier,
+                       const std::string& earlier_pages) {
+    Offline({"baseline", "set", Path(earlier), Path(earlier_pages), "--name",
+             "named", "--revision", "1", "--out", Path("draft")});
+    return testing::RunToEnd({DaemonProcess::CommandLine(), "baseline",
+                              "compare", Path("draft"), Path(earlier_pages),
+                              Path(kept_), Path(kept_pages_)})
+        .out;
+  }
   // What differs beside processes and modules, which come and go.
   static std::vector<std::string> Changed(const Snapshot& before,
                                           const Snapshot& after) {
@@ -436,6 +446,8 @@ TEST_P(SemanticSnapshotTest, AttacksAreNamedInTheNextSnapshot) {
       "su user -c 'exec sleep 10000' & sleep 1");
   const Snapshot healthy = Take();
   ASSERT_EQ(healthy.state["findings"].size(), 0U) << healthy.findings();
+  const std::string kept = kept_;
+  const std::string kept_pages = kept_pages_;
   KernelView view(*memory_);
   {
     KernelAttack attack(*memory_);
@@ -446,6 +458,11 @@ TEST_P(SemanticSnapshotTest, AttacksAreNamedInTheNextSnapshot) {
         << "rodata-modified";
     EXPECT_THAT(Changed(healthy, taken),
                 ElementsAre("code/rodata", "syscall/62"));
+    const std::string compared = Compared(kept, kept_pages);
+    EXPECT_TRUE(std::regex_search(
+        compared,
+        std::regex(R"(rodata: kernel/rodata\+0x\w+ \(.*sys_call_table)")))
+        << compared;
     EXPECT_NE(taken.region("tables")["root"], healthy.region("tables")["root"]);
   }
   {
