@@ -514,6 +514,11 @@ TEST_P(SemanticSnapshotTest, AttacksAreNamedInTheNextSnapshot) {
         << "rodata-modified";
     EXPECT_THAT(Changed(healthy, taken),
                 ElementsAre("code/rodata", "syscall/62"));
+    const std::string compared = Compare(baseline).out;
+    EXPECT_TRUE(std::regex_search(
+        compared,
+        std::regex(R"(rodata: kernel/rodata\+0x\w+ \(.*sys_call_table)")))
+        << compared;
     EXPECT_NE(taken.region("tables")["root"], healthy.region("tables")["root"]);
   }
   {

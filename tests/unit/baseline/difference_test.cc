@@ -290,6 +290,18 @@ TEST(CompareSnapshotTest, SymbolsAfterARebootAreJudgedByWhereTheyLie) {
   }
 }
 
+TEST(CompareSnapshotTest, WhatIsOfAnotherKindNowIsComparedByteByByte) {
+  MadeSnapshot before = WithRecords("ab", "cd");
+  before.pages.regions[0].parts[2].content = "data";
+  before.Seal();
+  MadeSnapshot now = Rebooted(WithRecords("ab", "cd"), kSettings);
+  now.pages.regions[0].parts[2].content = "ro_after_init";
+  auto found = Compare(before, now);
+  SortByGravity(found);
+  EXPECT_EQ(found[0].element, "kernel: symbol/modprobe_path+0x0");
+  EXPECT_EQ(found[0].severity, Severity::kCritical);
+}
+
 TEST(CompareSnapshotTest, WithoutRecordsOfCodeTheOneCodeHashTellsOfText) {
   MadeSnapshot now = Rebooted(Kernel(), 19);
   for (const Difference& difference : Compare(Kernel(), now)) {

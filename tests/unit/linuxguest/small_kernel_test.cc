@@ -96,6 +96,26 @@ TEST_F(SmallKernelTest, SelectorsNameTheirBytes) {
   EXPECT_EQ(found.regions[2].absent, 0x2000U) << "never touched";
 }
 
+TEST_F(SmallKernelTest, SymbolsAreToldApartByWhereTheyLie) {
+  Inspect();
+  for (const auto& [symbol, content] :
+       std::vector<std::pair<std::string, Content>>{
+           {"__x64_sys_read", Content::kCode},
+           {"sys_call_table", Content::kReadOnly},
+           {"__start_ro_after_init", Content::kReadOnlyAfterInit},
+           {"__end_ro_after_init", Content::kReadOnly},
+           {"__end_rodata", Content::kData},
+           {"modprobe_path", Content::kData}}) {
+    const Selector wanted{Selector::Kind::kSymbols, symbol};
+    const Resolution found =
+        ResolveSelectors(*kernel_, inspection_.modules, inspection_.processes,
+                         {&wanted, 1})
+            .value();
+    ASSERT_EQ(found.regions.size(), 1U) << symbol;
+    EXPECT_EQ(found.regions[0].content, content) << symbol;
+  }
+}
+
 TEST_F(SmallKernelTest, UnknownMembersAreNotFound) {
   Inspect();
   EXPECT_THAT(kernel_->btf().Member("task_struct", "no_such"),
