@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <set>
 #include <sstream>
 
 #include "baseline/record_difference.h"
@@ -19,6 +20,7 @@
 #include "support/matchers.h"
 #include "support/qemu_guest.h"
 #include "support/vectors.h"
+#include "worker/memory/symbol_index.h"
 
 namespace vmattest::linuxguest {
 namespace {
@@ -216,6 +218,43 @@ TEST_P(LinuxGuestTest, SelectorsGiveNamedBytes) {
     }
     EXPECT_EQ(present, region.size) << region.name;
   }
+  Continue();
+}
+
+TEST_P(LinuxGuestTest, PagesOfTextAndConstantsHaveNames) {
+  Stop();
+  Look look(*guest_);
+  const std::vector<Selector> wanted = {{Selector::Kind::kKernelText},
+                                        {Selector::Kind::kKernelRodata},
+                                        {Selector::Kind::kModules}};
+  const Resolution found =
+      ResolveSelectors(look.kernel(), look.inspection.modules,
+                       look.inspection.processes, wanted)
+          .value();
+  worker::MeaningReply reply;
+  ASSERT_TRUE(worker::AddParts(found.regions, reply, *reply.add_regions()));
+  const size_t bytes = reply.ByteSizeLong();
+  worker::AddSymbols(look.kernel().symbols(), look.inspection.modules, reply);
+  EXPECT_LE(reply.ByteSizeLong() - bytes, worker::kMaxIndexBytes);
+  std::map<std::string, std::map<std::string, uint64_t>> names;
+  std::map<std::string, std::set<uint64_t>> pages;
+  for (const auto& part : reply.regions(0).parts()) {
+    for (const auto& symbol : part.symbols()) {
+      names[part.name()][symbol.name()] = part.address() + symbol.offset();
+      pages[part.name()].insert(symbol.offset() / memory::kPageSize);
+    }
+  }
+  for (const auto& [name, address] : names["kernel/text"]) {
+    EXPECT_EQ(look.kernel().symbols().Address(name).value_or(address), address)
+        << name;
+  }
+  EXPECT_EQ(names["kernel/rodata"]["sys_call_table"],
+            look.Symbol("sys_call_table"));
+  EXPECT_GT(names["module/virtio_net/text"].size(), 20U);
+  const uint64_t text =
+      (look.Symbol("_etext") - look.Symbol("_text")) / memory::kPageSize;
+  EXPECT_GT(pages["kernel/text"].size(), text / 2);
+  RecordProperty("index_bytes", static_cast<int>(reply.ByteSizeLong() - bytes));
   Continue();
 }
 
