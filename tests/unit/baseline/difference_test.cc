@@ -532,6 +532,23 @@ TEST(CompareSnapshotTest, RecordsAreNamedByEntryAndField) {
   EXPECT_EQ(found[0].found, "0xffffffffc0001000");
 }
 
+TEST(CompareSnapshotTest, S21_RegistersThatNobodyToldThisTimeAreNoPass) {
+  MadeSnapshot before = Kernel();
+  before.pages.records.push_back({"cpu/0/lstar", "entry_SYSCALL_64"});
+  before.pages.records.push_back({"cpu/0/star", "0x23001000000000"});
+  before.Seal();
+  const auto lost = Compare(before, Kernel());
+  ASSERT_THAT(lost, SizeIs(1));
+  EXPECT_EQ(lost[0].code, "memory-unavailable");
+  EXPECT_EQ(lost[0].kind, Kind::kUnmeasured);
+  EXPECT_EQ(lost[0].severity, Severity::kHigh);
+  EXPECT_EQ(lost[0].element, "cpu");
+  const auto came = Compare(Kernel(), before);
+  ASSERT_THAT(came, SizeIs(2));
+  EXPECT_EQ(came[0].kind, Kind::kExpected);
+  EXPECT_EQ(came[1].kind, Kind::kExpected);
+}
+
 TEST(CompareSnapshotTest, FindingsAreTakenOverUnlessAccepted) {
   MadeSnapshot now = Kernel();
   now.statement.findings = {
