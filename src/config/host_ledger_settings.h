@@ -29,7 +29,7 @@ struct HostLedgerSettings {
   // checkpoints of a remote one it believes.
   std::optional<std::filesystem::path> policy;
   // Of a ledger of its own.
-  std::string owner;  // of VMs that it registers
+  std::string owner;                  // of VMs that it registers
   std::filesystem::path authorities;  // empty: none beside this host's own
   std::filesystem::path owners;
 };

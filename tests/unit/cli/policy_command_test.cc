@@ -33,7 +33,8 @@ class PolicyCheckTest : public ::testing::Test {
            mode +
            "\nregions:\n"
            "  - name: all\n    severity: info\n    ram: {}\n"
-           "  - name: text\n    severity: critical\n    kernel: {parts: [text]}\n";
+           "  - name: text\n    severity: critical\n    kernel: {parts: "
+           "[text]}\n";
   }
 
   const testing::TempDir dir_;
