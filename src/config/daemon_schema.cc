@@ -34,7 +34,6 @@ class Checker : private KeyChecks {
   absl::StatusOr<DaemonConfig> Run() {
     RETURN_IF_ERROR(General());
     RETURN_IF_ERROR(Listen());
-    RETURN_IF_ERROR(Tcp());
     RETURN_IF_ERROR(Tpm());
     RETURN_IF_ERROR(Pcrs());
     RETURN_IF_ERROR(Measurement());
@@ -48,6 +47,7 @@ class Checker : private KeyChecks {
     RETURN_IF_ERROR(Gate());
     ASSIGN_OR_RETURN(out_.ledger,
                      CheckHostLedger(in_.ledger(), out_.gate.enabled, *this));
+    RETURN_IF_ERROR(Tcp());
     return std::move(out_);
   }
 
@@ -86,7 +86,7 @@ class Checker : private KeyChecks {
       return absl::OkStatus();
     }
     std::vector<std::string_view> roles = {"read", "admin"};
-    if (in_.verification().enabled()) {
+    if (in_.verification().enabled() || out_.ledger) {
       roles.insert(roles.end(), {"host", "customer", "auditor", "operator"});
     }
     ASSIGN_OR_RETURN(out_.tcp, CheckTcp(in_.listen().tcp(), roles, *this));

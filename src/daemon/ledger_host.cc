@@ -24,6 +24,7 @@
 #include "rpc/ledger_service.h"
 #include "verifierd/keys.h"
 #include "verifierd/ledger_stack.h"
+#include "verifierd/witness_stack.h"
 #include "wire/messages.h"
 
 namespace vmattest::daemon {
@@ -89,6 +90,7 @@ struct LedgerHost::Work {
   absl::Status Open(const config::DaemonConfig& config);
   absl::Status OpenEmbedded(const config::DaemonConfig& config);
   absl::Status OpenRemote();
+  absl::Status OpenWitness(const tlog::WitnessPolicy& policy);
   [[nodiscard]] std::string HostId() const;
   absl::StatusOr<Bytes> KeyEvidence(const std::string& host,
                                     MonotonicTime deadline);
@@ -108,6 +110,8 @@ struct LedgerHost::Work {
   std::optional<LedgerMarker> marker;  // of the main thread; beside `stack`
   std::unique_ptr<outbox::LedgerPort> ledger;
   rpc::GrpcLedger* remote = nullptr;  // `ledger`, if it is elsewhere
+  // Null: this host is none, or `stack` is.
+  std::unique_ptr<verifierd::WitnessStack> witness;
   std::optional<outbox::LocalAuthority> authority;
   std::unique_ptr<outbox::OutboxFile> file;
   std::optional<Homes> homes;
@@ -200,14 +204,15 @@ absl::Status LedgerHost::Work::OpenRemote() {
     ASSIGN_OR_RETURN_WITH(const Bytes file,
                           ReadFile(*settings.policy, tlog::kMaxPolicySize),
                           settings.policy->string());
-    ASSIGN_OR_RETURN_WITH(tlog::WitnessPolicy policy,
+    ASSIGN_OR_RETURN_WITH(const tlog::WitnessPolicy policy,
                           tlog::WitnessPolicy::Parse(AsText(file)),
                           settings.policy->string());
     ASSIGN_OR_RETURN(follower, ledger::CheckpointFollower::Open(
                                    {.origin = settings.origin,
-                                    .policy = std::move(policy),
+                                    .policy = policy,
                                     .file = folder / "ledger-seen.checkpoint"},
                                    parts.clock));
+    RETURN_IF_ERROR_WITH(OpenWitness(policy), "witness");
   } else {
     log::Warning("what the ledger's nodes call witnessed is believed",
                  {{"remedy", "ledger.policy"}});
@@ -222,6 +227,20 @@ absl::Status LedgerHost::Work::OpenRemote() {
                               std::move(follower)));
   remote = made.get();
   ledger = std::move(made);
+  return absl::OkStatus();
+}
+
+absl::Status LedgerHost::Work::OpenWitness(const tlog::WitnessPolicy& policy) {
+  if (policy.logs().empty()) {
+    log::Warning("this host is no witness: its policy names no log",
+                 {{"policy", settings.policy->string()}});
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(
+      witness,
+      verifierd::WitnessStack::Open(
+          {.folder = folder, .origin = settings.origin, .policy = policy},
+          parts.clock));
   return absl::OkStatus();
 }
 
@@ -274,6 +293,9 @@ absl::Status LedgerHost::Work::Register(const Uuid& vm,
 }
 
 absl::StatusOr<v1::GetTrustResponse> LedgerHost::Work::Ask(const Uuid& vm) {
+  if (witness != nullptr) {
+    RETURN_IF_ERROR(witness->CheckFork(settings.origin));
+  }
   return remote->GetTrust(ToString(vm),
                           std::chrono::steady_clock::now() + kReadLimit);
 }
@@ -299,10 +321,17 @@ rpc::ServiceMaker LedgerHost::Services() {
                                 .watch = work.parts.watch,
                                 .on_read_socket = true});
   }
-  return rpc::LedgerForwardService::Services(
-      {.requests = work.parts.requests,
-       .get = [&work](const Uuid& vm) { return work.Ask(vm); },
-       .is_local = work.parts.is_local});
+  rpc::LedgerForwardService::Parts forward{
+      .requests = work.parts.requests,
+      .get = [&work](const Uuid& vm) { return work.Ask(vm); },
+      .is_local = work.parts.is_local,
+      .add_checkpoint = {}};
+  if (work.witness != nullptr) {
+    forward.add_checkpoint = [&work](const ledger::WitnessRequest& request) {
+      return work.witness->Add(request);
+    };
+  }
+  return rpc::LedgerForwardService::Services(forward);
 }
 
 void LedgerHost::TellHealth() {
@@ -312,6 +341,12 @@ void LedgerHost::TellHealth() {
   absl::Status status = work_->box->state().health;
   if (work_->stack != nullptr) {
     status.Update(work_->stack->Tick());
+  }
+  if (work_->witness != nullptr) {
+    // Worse than anything that waits.
+    absl::Status witnessed = work_->witness->Tick();
+    witnessed.Update(status);
+    status = std::move(witnessed);
   }
   work_->parts.health.Set(kComponent, status);
 }
@@ -584,6 +619,12 @@ std::vector<ops::Metric> LedgerHost::Metrics() {
   if (work_->stack != nullptr) {
     const auto own = verifierd::ToMetrics(work_->stack->node());
     all.insert(all.end(), own.begin(), own.end());
+  }
+  if (work_->witness != nullptr) {
+    all.push_back(
+        metric("vmattest_ledger_forked",
+               "1: a ledger told this host, as its witness, two stories.",
+               Type::kGauge, work_->witness->knows_fork() ? 1 : 0));
   }
   return all;
 }

@@ -37,9 +37,10 @@ class LedgerHost final : public gate::LaunchLedger {
     std::filesystem::path event_log;  // its folder
   };
   // In state_dir/ledger: outbox.db, host-key.pem, host-key.evidence (what the
-  // TPM says of it), and of a ledger of its own what verifierd::OpenLedgerNode
-  // lists, with authority.json. Replays that
-  // ledger. Errors name the file or key.
+  // TPM says of it), and of a ledger of its own what verifierd::LedgerStack
+  // lists, with authority.json; of one elsewhere, with a policy, what
+  // verifierd::WitnessStack does. Replays its own ledger. Errors name the file
+  // or key.
   static absl::StatusOr<std::unique_ptr<LedgerHost>> Make(
       const config::DaemonConfig& config, const Parts& parts);
   LedgerHost(const LedgerHost&) = delete;
@@ -48,7 +49,7 @@ class LedgerHost final : public gate::LaunchLedger {
   ~LedgerHost() override;
 
   // Ledger: all of it over a ledger of this host's own, else GetTrust of local
-  // VMs, handed on.
+  // VMs, handed on, and AddCheckpoint as a witness.
   [[nodiscard]] rpc::ServiceMaker Services();
   // What the verifier says of a snapshot. Blocks on the disk.
   void Compared(const capture::SnapshotResult& result);

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "fmt/format.h"
-#include "merkle/tree.h"
 
 namespace vmattest::ledger {
 namespace {
@@ -55,13 +54,9 @@ absl::StatusOr<std::unique_ptr<LedgerNode>> LedgerNode::Open(Parts parts,
   ASSIGN_OR_RETURN(
       node->log_, Log::Open(*node->parts_.store, policy, std::move(trusted), {},
                             node->parts_.archive));
-  std::vector<tlog::NoteVerifier> logs;
-  for (const tlog::WitnessPolicy::Named& log : node->parts_.witnesses.logs()) {
-    logs.push_back(node->parts_.witnesses.verifiers()[log.verifier]);
-  }
-  node->witness_ = std::make_unique<tlog::Witness>(
-      std::move(logs), std::move(cosigners), *node->parts_.witness,
-      [&clock] { return UnixMs(clock) / 1'000; });
+  node->witness_ = std::make_unique<TimedWitness>(
+      node->parts_.witnesses, std::move(cosigners), *node->parts_.witness,
+      clock, policy.max_skew_ms);
   node->checkpointer_ = std::make_unique<Checkpointer>(
       Checkpointer::Parts{.log = *node->log_,
                           .policy = node->parts_.witnesses,
@@ -212,29 +207,7 @@ absl::Status LedgerNode::CheckTrusted() const {
 
 absl::StatusOr<tlog::WitnessReply> LedgerNode::AddCheckpoint(
     const WitnessRequest& request) {
-  const absl::StatusOr<tlog::AddCheckpoint> asked =
-      tlog::ParseAddCheckpoint(request.body);
-  const absl::StatusOr<tlog::Note> note =
-      asked.ok() ? tlog::ParseNote(asked->note) : asked.status();
-  const absl::StatusOr<tlog::Checkpoint> checkpoint =
-      note.ok() ? tlog::ParseCheckpoint(note->text) : note.status();
-  if (!checkpoint.ok() || checkpoint->size == 0) {
-    return witness_->Add(request.body);  // which says what is wrong
-  }
-  const absl::StatusOr<Record> newest = ParseRecord(request.newest_record);
-  if (!newest.ok() ||
-      !merkle::VerifyInclusion(
-          HashAlgorithm::kSha256, checkpoint->size - 1, checkpoint->size,
-          merkle::LeafHash(HashAlgorithm::kSha256, request.newest_record),
-          request.inclusion_path, checkpoint->root)) {
-    return tlog::WitnessReply{
-        .status = 422, .body = "the newest record is not the checkpoint's\n"};
-  }
-  if (newest->time_unix_ms > UnixMs(clock_) + parts_.policy.max_skew_ms) {
-    return tlog::WitnessReply{.status = 422,
-                              .body = "ledger time is of the future\n"};
-  }
-  return witness_->Add(request.body);
+  return witness_->Add(request);
 }
 
 absl::StatusOr<std::unique_ptr<LedgerNode::Watch>> LedgerNode::Subscribe(

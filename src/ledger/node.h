@@ -12,7 +12,7 @@
 #include "ledger/checkpointer.h"
 #include "ledger/reading_clock.h"
 #include "ledger/sequencer.h"
-#include "tlog/witness.h"
+#include "ledger/timed_witness.h"
 
 namespace vmattest::ledger {
 
@@ -98,7 +98,7 @@ class LedgerNode {
   [[nodiscard]] Checkpointer::State checkpoint() const {
     return checkpointer_->state();
   }
-  // As a witness. 422 also for records of the future (rule S30).
+  // As a witness: TimedWitness.
   absl::StatusOr<tlog::WitnessReply> AddCheckpoint(
       const WitnessRequest& request);
   [[nodiscard]] Log& log() { return *log_; }
@@ -150,7 +150,7 @@ class LedgerNode {
   const Options options_;
   mutable ReadingClock reading_clock_;
   std::unique_ptr<Log> log_;
-  std::unique_ptr<tlog::Witness> witness_;
+  std::unique_ptr<TimedWitness> witness_;
   std::unique_ptr<Checkpointer> checkpointer_;
   std::unique_ptr<Sequencer> sequencer_;
   mutable Mutex mutex_;

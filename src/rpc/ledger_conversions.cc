@@ -78,6 +78,26 @@ v1::SubmitResponse ToWire(const ledger::Sequencer::Submitted& submitted) {
   return wire;
 }
 
+ledger::WitnessRequest FromWire(const v1::AddCheckpointRequest& request) {
+  ledger::WitnessRequest asked{
+      .body = request.body(),
+      .newest_record = ToBytes(request.newest_record())};
+  for (const std::string& hash : request.inclusion_path()) {
+    asked.inclusion_path.push_back(ToBytes(hash));
+  }
+  return asked;
+}
+
+v1::AddCheckpointResponse ToWire(const tlog::WitnessReply& reply) {
+  v1::AddCheckpointResponse wire;
+  wire.set_status(static_cast<uint32_t>(reply.status));
+  wire.set_body(reply.body);
+  if (reply.fork) {
+    wire.set_fork_proof(tlog::EncodeForkProof(*reply.fork));
+  }
+  return wire;
+}
+
 absl::Status TrustReason(absl::Status status) {
   return absl::IsNotFound(status)
              ? WithReason(std::move(status), {"VM_UNKNOWN", {}})

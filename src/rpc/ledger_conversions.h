@@ -19,6 +19,8 @@ v1::GetTrustResponse ToWire(const Uuid& vm,
                             const ledger::LedgerNode::Trust& trust,
                             bool unwitnessed_ledger);
 v1::SubmitResponse ToWire(const ledger::Sequencer::Submitted& submitted);
+ledger::WitnessRequest FromWire(const v1::AddCheckpointRequest& request);
+v1::AddCheckpointResponse ToWire(const tlog::WitnessReply& reply);
 
 // NOT_FOUND becomes VM_UNKNOWN.
 absl::Status TrustReason(absl::Status status);

@@ -4,6 +4,7 @@
 
 #include "rpc/ledger_conversions.h"
 #include "rpc/run_authorized.h"
+#include "rpc/status/status_mapping.h"
 
 namespace vmattest::rpc {
 
@@ -32,6 +33,28 @@ grpc::ServerUnaryReactor* LedgerForwardService::GetTrust(
           return TrustReason(absl::NotFoundError("no VM of this host"));
         }
         return parts_.get(vm);
+      });
+}
+
+grpc::ServerUnaryReactor* LedgerForwardService::AddCheckpoint(
+    grpc::CallbackServerContext* context,
+    const v1::AddCheckpointRequest* request,
+    v1::AddCheckpointResponse* response) {
+  return RunAuthorized(
+      authorizer_, "vmattest.v1.Ledger/AddCheckpoint", *context,
+      parts_.requests, *request, response,
+      [this](const Authority&, const v1::AddCheckpointRequest& wanted)
+          -> absl::StatusOr<v1::AddCheckpointResponse> {
+        if (!parts_.add_checkpoint) {
+          return WithReason(
+              absl::FailedPreconditionError(
+                  "this host is no witness: it has no ledger.policy, or that "
+                  "names no log"),
+              {"NOT_A_WITNESS", {}});
+        }
+        ASSIGN_OR_RETURN(const tlog::WitnessReply reply,
+                         parts_.add_checkpoint(FromWire(wanted)));
+        return ToWire(reply);
       });
 }
 

@@ -5,15 +5,17 @@
 
 #include "base/executor.h"
 #include "base/uuid.h"
+#include "ledger/checkpointer.h"
 #include "rpc/authorizer.h"
 #include "rpc/server.h"
 #include "vmattest/v1/ledger.grpc.pb.h"
 
 namespace vmattest::rpc {
 
-// Ledger.GetTrust on a host that keeps no ledger: handed on to one that does,
-// proof included, for VMs of this host alone. Whoever asks checks the proof, so
-// that neither host nor node is believed. Its other methods are UNIMPLEMENTED.
+// Ledger on a host that keeps no ledger. GetTrust is handed on to one that
+// does, proof included, for VMs of this host alone: whoever asks checks the
+// proof, so that neither host nor node is believed. AddCheckpoint is the host's
+// own, as a witness. The other methods are UNIMPLEMENTED.
 class LedgerForwardService final : public v1::Ledger::CallbackService {
  public:
   // All of it outlives the services.
@@ -21,6 +23,10 @@ class LedgerForwardService final : public v1::Ledger::CallbackService {
     Executor& requests;
     std::function<absl::StatusOr<v1::GetTrustResponse>(const Uuid& vm)> get;
     std::function<bool(const Uuid& vm)> is_local;
+    // Null: the host is no witness, FAILED_PRECONDITION (NOT_A_WITNESS).
+    std::function<absl::StatusOr<tlog::WitnessReply>(
+        const ledger::WitnessRequest& request)>
+        add_checkpoint;
   };
   static ServiceMaker Services(const Parts& parts);
 
@@ -29,6 +35,10 @@ class LedgerForwardService final : public v1::Ledger::CallbackService {
   grpc::ServerUnaryReactor* GetTrust(grpc::CallbackServerContext* context,
                                      const v1::GetTrustRequest* request,
                                      v1::GetTrustResponse* response) override;
+  grpc::ServerUnaryReactor* AddCheckpoint(
+      grpc::CallbackServerContext* context,
+      const v1::AddCheckpointRequest* request,
+      v1::AddCheckpointResponse* response) override;
 
  private:
   const Parts parts_;

@@ -259,21 +259,9 @@ grpc::ServerUnaryReactor* LedgerService::AddCheckpoint(
   return Run(*context, "AddCheckpoint", *request, response,
              [this](const Authority&, const v1::AddCheckpointRequest& wanted)
                  -> absl::StatusOr<v1::AddCheckpointResponse> {
-               ledger::WitnessRequest asked{
-                   .body = wanted.body(),
-                   .newest_record = ToBytes(wanted.newest_record())};
-               for (const std::string& hash : wanted.inclusion_path()) {
-                 asked.inclusion_path.push_back(ToBytes(hash));
-               }
                ASSIGN_OR_RETURN(const tlog::WitnessReply reply,
-                                parts_.node.AddCheckpoint(asked));
-               v1::AddCheckpointResponse wire;
-               wire.set_status(static_cast<uint32_t>(reply.status));
-               wire.set_body(reply.body);
-               if (reply.fork) {
-                 wire.set_fork_proof(tlog::EncodeForkProof(*reply.fork));
-               }
-               return wire;
+                                parts_.node.AddCheckpoint(FromWire(wanted)));
+               return ToWire(reply);
              });
 }
 

@@ -7,7 +7,6 @@
 
 #include "base/file.h"
 #include "base/log.h"
-#include "crypto/digest.h"
 #include "document/key_files.h"
 #include "fmt/format.h"
 #include "ledger/copy_log.h"
@@ -17,8 +16,9 @@
 #include "ledger/tile_directory.h"
 #include "rpc/client/grpc_witness.h"
 #include "verifierd/etcd_connection.h"
-#include "verifierd/keys.h"
+#include "verifierd/fork_proof.h"
 #include "verifierd/ledger_keeper.h"
+#include "verifierd/ledger_keys.h"
 
 namespace vmattest::verifierd {
 namespace {
@@ -26,79 +26,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kFile[] = "ledger.db";
-constexpr char kForkFile[] = "ledger-fork.proof";
 constexpr char kAheadFile[] = "ledger-ahead.checkpoint";
 constexpr char kSeenFile[] = "ledger-etcd-seen";
-
-absl::StatusOr<SecretBytes> Seed(const fs::path& path) {
-  return LoadOrMakeSecret(path, [] {
-    return absl::StatusOr<SecretBytes>(SecretBytes(RandomBytes(32)));
-  });
-}
-
-// Nothing where this process has no ML-DSA.
-absl::StatusOr<std::unique_ptr<tlog::NoteSigner>> MlDsaSigner(
-    const std::string& name, const fs::path& path) {
-  if (!MlDsaProvider::Open().ok()) {
-    return nullptr;
-  }
-  ASSIGN_OR_RETURN(const SecretBytes seed, Seed(path));
-  ASSIGN_OR_RETURN(MlDsaKey key, MlDsaKey::FromSeed(MlDsaLevel::k44, seed));
-  return tlog::MlDsaNoteSigner(name, std::move(key));
-}
-
-absl::StatusOr<std::shared_ptr<tlog::NoteSigner>> LogSigner(
-    const std::string& origin, const fs::path& path) {
-  ASSIGN_OR_RETURN(
-      const SecretBytes pem, LoadOrMakeSecret(path, [] {
-        return absl::StatusOr<SecretBytes>(EcPrivateKey::Generate().ToPem());
-      }));
-  ASSIGN_OR_RETURN_WITH(EcPrivateKey key, EcPrivateKey::FromPem(pem),
-                        path.string());
-  ASSIGN_OR_RETURN(
-      std::unique_ptr<tlog::NoteSigner> signer,
-      tlog::EcdsaNoteSigner(
-          origin, std::make_shared<const EcPrivateKey>(std::move(key))));
-  return signer;
-}
-
-// The log's signers, its ECDSA key first.
-absl::StatusOr<std::vector<std::shared_ptr<tlog::NoteSigner>>> Signers(
-    const fs::path& folder, const std::string& origin) {
-  std::vector<std::shared_ptr<tlog::NoteSigner>> signers;
-  ASSIGN_OR_RETURN(std::shared_ptr<tlog::NoteSigner> log,
-                   LogSigner(origin, folder / "ledger-key.pem"));
-  signers.push_back(std::move(log));
-  ASSIGN_OR_RETURN(std::unique_ptr<tlog::NoteSigner> pq,
-                   MlDsaSigner(origin, folder / "ledger-log.ml-dsa"));
-  if (pq == nullptr) {
-    log::Warning(
-        "the ledger's checkpoints have no post-quantum signature",
-        {{"why", std::string(MlDsaProvider::Open().status().message())}});
-  } else {
-    signers.push_back(std::move(pq));
-  }
-  return signers;
-}
-
-absl::StatusOr<std::vector<std::unique_ptr<tlog::NoteSigner>>> Cosigners(
-    const fs::path& folder, const std::string& name) {
-  std::vector<std::unique_ptr<tlog::NoteSigner>> cosigners;
-  ASSIGN_OR_RETURN(const SecretBytes seed,
-                   Seed(folder / "ledger-witness.seed"));
-  ASSIGN_OR_RETURN(Ed25519PrivateKey key, Ed25519PrivateKey::FromSeed(seed));
-  ASSIGN_OR_RETURN(
-      std::unique_ptr<tlog::NoteSigner> ed25519,
-      tlog::Ed25519NoteSigner(name, tlog::NoteKeyType::kEd25519Cosignature,
-                              std::move(key)));
-  cosigners.push_back(std::move(ed25519));
-  ASSIGN_OR_RETURN(std::unique_ptr<tlog::NoteSigner> pq,
-                   MlDsaSigner(name, folder / "ledger-witness.ml-dsa"));
-  if (pq != nullptr) {
-    cosigners.push_back(std::move(pq));
-  }
-  return cosigners;
-}
 
 // A policy that an operator can begin with.
 std::string OwnPolicy(const ledger::LedgerNode::Parts& parts) {
@@ -170,15 +99,6 @@ absl::StatusOr<std::unique_ptr<ledger::LogStore>> OpenFile(
   return store;
 }
 
-absl::StatusOr<std::optional<tlog::ForkProof>> KnownFork(const fs::path& file) {
-  const absl::StatusOr<Bytes> bytes = ReadFile(file, 2 * tlog::kMaxNoteSize);
-  if (absl::IsNotFound(bytes.status())) {
-    return std::nullopt;
-  }
-  RETURN_IF_ERROR(bytes.status());
-  return tlog::ParseForkProof(AsText(*bytes));
-}
-
 absl::StatusOr<std::optional<ledger::Checkpointer::Ahead>> KnownAhead(
     const fs::path& file, const tlog::WitnessPolicy& policy,
     const std::string& origin) {
@@ -206,10 +126,10 @@ absl::StatusOr<ledger::LedgerNode::Parts> MakeParts(
   ledger::LedgerNode::Parts parts{
       .policy = {.origin = settings.origin,
                  .authorities = {options.authority}}};
-  ASSIGN_OR_RETURN_WITH(parts.signers, Signers(folder, settings.origin),
+  ASSIGN_OR_RETURN_WITH(parts.signers, LoadLogSigners(folder, settings.origin),
                         "keys");
-  ASSIGN_OR_RETURN_WITH(
-      parts.cosigners, Cosigners(folder, settings.origin + "/witness"), "keys");
+  ASSIGN_OR_RETURN_WITH(parts.cosigners,
+                        LoadWitnessSigners(folder, settings.origin), "keys");
   ASSIGN_OR_RETURN(parts.store, etcd == nullptr ? OpenFile(folder / kFile)
                                                 : OpenInEtcd(etcd->values(),
                                                              *settings.etcd));
@@ -232,7 +152,7 @@ absl::StatusOr<ledger::LedgerNode::Parts> MakeParts(
   if (settings.archive) {
     parts.archive = ledger::DirectorySource::Reader(settings.archive->folder);
   }
-  ASSIGN_OR_RETURN_WITH(parts.fork, KnownFork(folder / kForkFile), kForkFile);
+  ASSIGN_OR_RETURN(parts.fork, ReadForkProof(folder));
   ASSIGN_OR_RETURN_WITH(
       parts.ahead,
       KnownAhead(folder / kAheadFile, parts.witnesses, settings.origin),
@@ -319,10 +239,7 @@ absl::Status LedgerStack::NoteFork(const ledger::Checkpointer::State& state) {
   if (!state.fork || fork_noted_) {
     return absl::OkStatus();
   }
-  const fs::path file = folder_ / kForkFile;
-  log::Error("the ledger was forked", {{"proof", file.string()}});
-  RETURN_IF_ERROR(
-      WriteFileAtomic(file, AsBytes(tlog::EncodeForkProof(*state.fork))));
+  RETURN_IF_ERROR(KeepForkProof(folder_, *state.fork));
   fork_noted_ = true;
   return absl::OkStatus();
 }

@@ -1,6 +1,8 @@
 // Several vmattest-verifierd as ledger nodes: over one etcd cluster, and as
-// each other's witnesses over TLS.
+// each other's witnesses over TLS; and vmattestd as one.
+#include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <sstream>
 #include <thread>
 
@@ -13,6 +15,7 @@
 #include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "merkle/tree.h"
+#include "support/daemon_process.h"
 #include "support/etcd_cluster.h"
 #include "support/ledger_node_process.h"
 #include "support/ledger_rig.h"
@@ -481,6 +484,140 @@ TEST_F(LedgerWitnesses, CosignEachOtherAndConvictANodeThatTellsTwoStories) {
   EXPECT_EQ(Trust(one_, trust).error_code(), grpc::StatusCode::DATA_LOSS);
   EXPECT_THAT(one_.log(), HasSubstr("the ledger was forked"));
   EXPECT_EQ(Slurp(one_.state() / "ledger-fork.proof"), proof);
+}
+
+// A host, whose ledger is elsewhere, as that ledger's witness.
+class HostWitness : public LedgerNodes {
+ protected:
+  HostWitness() {
+    Configure(node_, LedgerRig::kOrigin, Listen(node_port_), "");
+    MakeKeys(node_);
+    client_ = pki_.IssueClient("node", "spiffe://t/node");
+    host_ = std::make_unique<DaemonProcess>(DaemonProcess::Options{
+        .libvirt_uri = "test:///default",
+        .tcti = "swtpm:path=/no/such/socket",
+        .more = fmt::format(
+            "ledger:\n  mode: remote\n  origin: \"{}\"\n"
+            "  nodes: [\"127.0.0.1:{}\"]\n"
+            "  tls: {{certificate: {}, private_key: {}, ca: {}}}\n",
+            LedgerRig::kOrigin, node_port_, client_.certificate.string(),
+            client_.private_key.string(), pki_.ca().string())});
+  }
+  // With the node's own policy, which names its log.
+  void MakeWitness() {
+    fs::create_directories(host_->folder() / "conf.d");
+    std::ofstream(host_->folder() / "conf.d/witness.yaml")
+        << "listen:\n"
+        << Listen(host_port_)
+        << fmt::format("ledger: {{policy: {}}}\n",
+                       (node_.state() / "ledger.policy").string());
+    EXPECT_EQ(host_->Stop(), 0);
+    host_->Start();
+  }
+  // The node asks for the host's cosignature.
+  void AskHost() {
+    std::istringstream keys(Slurp(Kept("ledger-witness.policy")));
+    std::string policy = PolicyLines(node_, "log ");
+    std::string quorum;
+    for (std::string line; std::getline(keys, line);) {
+      std::istringstream words(line);
+      std::string word;
+      std::string name;
+      words >> word >> name;
+      if (word == "witness") {
+        policy += fmt::format("{} 127.0.0.1:{}\n", line, host_port_);
+        quorum = name;
+      }
+    }
+    policy_ = node_.dir().Write("policy",
+                                policy + fmt::format("quorum {}\n", quorum));
+    Configure(
+        node_, LedgerRig::kOrigin, Listen(node_port_),
+        fmt::format(
+            "  policy: {}\n"
+            "  witness_tls: {{certificate: {}, private_key: {}, ca: {}}}\n",
+            policy_.string(), client_.certificate.string(),
+            client_.private_key.string(), pki_.ca().string()));
+  }
+  [[nodiscard]] fs::path Kept(const std::string& name) const {
+    return host_->folder() / "state/ledger" / name;
+  }
+
+  const uint16_t node_port_ = UnusedPort();
+  const uint16_t host_port_ = UnusedPort();
+  LedgerNodeProcess node_;
+  CertificateFiles client_;
+  std::unique_ptr<DaemonProcess> host_;
+  fs::path policy_;
+};
+
+TEST_F(HostWitness, MakesAQuorumWhileItIsThereAndProvesAFork) {
+  const Ran none =
+      host_->Vmattest({"call", "vmattest.v1.Ledger/AddCheckpoint", "{}"});
+  EXPECT_NE(none.exit_code, 0);
+  EXPECT_THAT(none.err, HasSubstr("this host is no witness"));
+  EXPECT_FALSE(fs::exists(Kept("ledger-witness.policy")));
+  MakeWitness();
+  AskHost();
+  node_.Start();
+  Submit(node_, rig_.Authorise("h1"));
+  Submit(node_, rig_.Register(1));
+  ASSERT_TRUE(AwaitWitnessed(node_, 2)) << node_.log() << host_->log();
+  const tlog::WitnessPolicy policy =
+      *tlog::WitnessPolicy::Parse(Slurp(policy_));
+  EXPECT_THAT(tlog::OpenCheckpoint(Checkpoint(node_).checkpoint(), policy),
+              IsOk());
+  v1::GetTrustResponse trust;
+  ASSERT_TRUE(Trust(node_, trust).ok());
+  EXPECT_FALSE(trust.unwitnessed_ledger());
+
+  ASSERT_EQ(host_->Stop(), 0);
+  const uint64_t third = Submit(node_, rig_.Launch("h1", 1));
+  v1::GetCheckpointResponse alone;
+  for (const MonotonicTime until = Limit();
+       alone.problems().empty() && std::chrono::steady_clock::now() < until;) {
+    alone = Checkpoint(node_);
+  }
+  ASSERT_THAT(alone.problems(), Not(IsEmpty()));
+  EXPECT_EQ(alone.committed(), third + 1);
+  EXPECT_EQ(alone.witnessed(), 2u);
+  // It knows yet what it cosigned.
+  host_->Start();
+  ASSERT_TRUE(AwaitWitnessed(node_, 3)) << node_.log() << host_->log();
+
+  // The node's disk goes back, and tells another story while nobody looks.
+  node_.Kill();
+  const fs::path before = node_.dir().path() / "before";
+  fs::copy(node_.state(), before, fs::copy_options::recursive);
+  node_.Start();
+  const Bytes another_story = rig_.Result("h1", 1, true);
+  Submit(node_, rig_.Result("h1", 1, false));
+  ASSERT_TRUE(AwaitWitnessed(node_, 4));
+  node_.Kill();
+  ASSERT_EQ(host_->Stop(), 0);
+  fs::remove_all(node_.state());
+  fs::rename(before, node_.state());
+  node_.Start();
+  Submit(node_, another_story);
+  host_->Start();
+  const fs::path proof = Kept("ledger-fork.proof");
+  ASSERT_TRUE(Eventually([&] { return fs::exists(proof); })) << host_->log();
+  node_.Kill();
+  std::ostringstream out;
+  EXPECT_EQ(cli::RunLedgerCheckProof(
+                {.file = proof.string(), .policy = policy_.string()}, out, out),
+            0)
+      << out.str();
+  EXPECT_THAT(out.str(), HasSubstr("told two stories of 4 records"));
+  const auto says_so = [this] {
+    host_->Signal(SIGHUP);
+    return host_->Vmattest({"status"}).out.find("was forked") !=
+           std::string::npos;
+  };
+  EXPECT_TRUE(Eventually(says_so)) << host_->Vmattest({"status"}).out;
+  ASSERT_EQ(host_->Stop(), 0);
+  host_->Start();
+  EXPECT_TRUE(Eventually(says_so)) << host_->Vmattest({"status"}).out;
 }
 
 }  // namespace

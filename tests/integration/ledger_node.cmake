@@ -12,7 +12,7 @@ set_target_properties(ledger_node_test PROPERTIES
 vmattest_test(ledger_cluster_test
   SOURCES ${CMAKE_CURRENT_LIST_DIR}/ledger_cluster_test.cc
   LIBS vmattest::ledger vmattest::cli_client vmattest::test_etcd
-       vmattest::proto_grpc gRPC::grpc++ fmt::fmt
+       vmattest::test_daemon vmattest::proto_grpc gRPC::grpc++ fmt::fmt
   LABELS integration rpc COST 40)
 add_dependencies(ledger_cluster_test vmattest-verifierd)
 target_compile_definitions(ledger_cluster_test PRIVATE

@@ -213,7 +213,7 @@ TEST_F(DaemonConfigTest, ALedgerThatCannotBeIsNamed) {
   refused("mode: embedded, policy: here", "ledger.policy");
 }
 
-TEST_F(DaemonConfigTest, AVerifiersRolesAreGivenOnlyWhereAVerifierIsServed) {
+TEST_F(DaemonConfigTest, AVerifiersRolesAreGivenOnlyWhereItOrALedgerIsServed) {
   const auto with = [](const std::string& role, const std::string& vms) {
     return fmt::format(
         "listen:\n  tcp:\n    address: h:1\n    certificate: /c\n"
@@ -233,6 +233,11 @@ TEST_F(DaemonConfigTest, AVerifiersRolesAreGivenOnlyWhereAVerifierIsServed) {
     ASSERT_TRUE(config.verification.has_value());
     EXPECT_EQ(config.verification->keep_evidence, 4u);
   }
+  // Ledger's roles are the same.
+  EXPECT_THAT(Load("gate: {enabled: true}\n" + with("host", "")), IsOk());
+  EXPECT_THAT(Load("gate: {enabled: true}\nledger: {mode: \"off\"}\n" +
+                   with("host", "")),
+              StatusIs(kInvalid, HasSubstr("must be read or admin")));
   EXPECT_THAT(Load(std::string(kServed) + with("root", ", vms: ['*']")),
               StatusIs(kInvalid, HasSubstr("admin, host, customer, auditor or "
                                            "operator")));
