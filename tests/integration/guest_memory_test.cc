@@ -207,6 +207,56 @@ TEST_F(GuestMemoryTest, OfADimmThatIsPulledOutMeanwhileIsNamedAsGone) {
   }
 }
 
+// libvirt 9.0 does not tell where virtio-mem is, later ones do. A guest can use
+// all of it, also what it was not given.
+TEST_F(GuestMemoryTest, OfVirtioMemIsMeasuredOrNamedAsLeftOut) {
+  constexpr uint64_t kAt = uint64_t{4} << 30;
+  ASSERT_OK_AND_ASSIGN(
+      const std::string initrd,
+      host_->AddJob("#!/bin/sh\ndevmem 0x100005000 32 0x600d5eed && "
+                    "echo WRITTEN-BESIDE\n",
+                    {}));
+  Guest guest = Start(
+      "given",
+      RoomForDimms({"backing=memfd", "initrd=" + initrd,
+                    "devices=<memory model='virtio-mem'><target><size "
+                    "unit='MiB'>64</size><node>0</node><block unit='MiB'>2"
+                    "</block><requested unit='MiB'>0</requested></target>"
+                    "</memory>"}));
+  ASSERT_TRUE(host_->AwaitConsole("given", "WRITTEN-BESIDE"))
+      << host_->Console("given");
+  ASSERT_EQ(guest.memory.devices.size(), 1U);
+  EXPECT_EQ(guest.memory.devices[0].bytes, 64 * kMiB);
+  WorkerMeasurer measurer(*pool_, *hypervisor_, Options());
+  if (!guest.memory.devices[0].address) {
+    ASSERT_OK_AND_ASSIGN(const auto open, measurer.Open(guest, Call()));
+    EXPECT_THAT(open->notes(),
+                ::testing::Contains(::testing::HasSubstr(
+                    "left-out: virtio-mem virtiomem0: its address is not")));
+    EXPECT_EQ(open->ram(true).back().end, 256 * kMiB);
+    guest.memory.devices[0].address = kAt;
+  }
+  EXPECT_EQ(guest.memory.devices[0].address, kAt);
+  ASSERT_OK_AND_ASSIGN(auto open, measurer.Open(guest, Call()));
+  EXPECT_EQ(open->reader(), "shared-memory")
+      << ::testing::PrintToString(open->notes());
+  EXPECT_THAT(
+      open->notes(),
+      ::testing::Not(::testing::Contains(::testing::HasSubstr("left-out"))));
+  EXPECT_EQ(open->ram(true).back(), (AddressRange{kAt, kAt + 64 * kMiB}));
+  const MeasurePlan plan = Plan({{kAt + 0x5000, kAt + 0x7000}});
+  ASSERT_OK_AND_ASSIGN(const auto direct, open->Measure(plan, Call()));
+  EXPECT_EQ(direct[0].present_bytes, kPageSize) << "what the guest wrote";
+  WorkerMeasurer::Options peek = Options();
+  peek.only_peek = true;
+  ASSERT_OK_AND_ASSIGN(const MeasuredRegion peeked, Measure(guest, peek, plan));
+  EXPECT_EQ(direct[0].digests, peeked.digests);
+  EXPECT_THAT(open->SaveMoment(Call()),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       ::testing::HasSubstr("virtiomem0")));
+  ASSERT_THAT(host_->Virsh({"destroy", "given"}), IsOk());
+}
+
 // More of them than there may be workers: none is lost.
 TEST_F(GuestMemoryTest, OfAGuestThatIsDestroyedMeanwhileIsNamedAsGone) {
   const Guest other = Start("bystander", {"mem=64", "kernel=none"}, false);
