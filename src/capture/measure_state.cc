@@ -18,6 +18,7 @@ using snapshot::Consistency;
 
 constexpr uint32_t kPointInTimeBudgetMs = 1000;
 constexpr size_t kMaxNote = 1024;
+constexpr std::string_view kLeftOut = "left-out: ";
 
 // The vCPUs stand while it lives.
 class Pause {
@@ -89,6 +90,17 @@ bool WritesWhilePaused(const std::vector<std::string>& notes) {
     }
   }
   return false;
+}
+
+// RAM that the guest has, and nobody reads.
+std::string LeftOut(const std::vector<std::string>& notes) {
+  std::string all;
+  for (const std::string& note : notes) {
+    if (note.rfind(kLeftOut, 0) == 0 && all.size() < kMaxNote) {
+      all += (all.empty() ? "" : "; ") + note.substr(kLeftOut.size());
+    }
+  }
+  return all;
 }
 
 absl::Status CopyPaused(const StateParts& parts, const snapshot::Policy& policy,
@@ -203,10 +215,10 @@ absl::Status SelectIn(OpenedGuest& opened, const snapshot::Policy& policy,
     ASSIGN_OR_RETURN(opened.meaning,
                      opened.guest->Understand(*wanted, request.call));
   }
-  ASSIGN_OR_RETURN(
-      opened.selected,
-      snapshot::Select(policy, opened.ram, request.nonce,
-                       opened.meaning ? &*opened.meaning : nullptr));
+  ASSIGN_OR_RETURN(opened.selected,
+                   snapshot::Select(policy, opened.ram, request.nonce,
+                                    opened.meaning ? &*opened.meaning : nullptr,
+                                    LeftOut(opened.guest->notes())));
   return absl::OkStatus();
 }
 

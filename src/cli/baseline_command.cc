@@ -97,6 +97,12 @@ absl::Status Set(const BaselineArgs& args, std::ostream& out) {
   }
   draft.min_score = args.min_score;
   draft.header = {0, 0, kDayMs, {}};  // the approver's
+  for (const evidence::RegionState& region : snapshot.statement.regions) {
+    if (!region.unavailable.empty()) {
+      out << fmt::format("not in it: region {}: {}\n", Printable(region.name),
+                         Printable(region.unavailable));
+    }
+  }
   for (const evidence::StateFinding& finding : snapshot.statement.findings) {
     out << fmt::format("finding: {} {} {}: {}\n", Printable(finding.severity),
                        Printable(finding.code), Printable(finding.element),

@@ -59,6 +59,19 @@ absl::StatusOr<uint64_t> Size(const XmlElement& element,
   return *number * *unit;
 }
 
+// DIMMs have theirs where devices have it, virtio's devices as a property of
+// what they give (libvirt 9.4).
+std::optional<uint64_t> AddressOf(const XmlElement& device,
+                                  const XmlElement& target) {
+  const XmlElement* address = device.Child("address");
+  if (address == nullptr || address->Get("type") != "dimm") {
+    address = target.Child("address");
+  }
+  const std::string* const base =
+      address == nullptr ? nullptr : address->Attribute("base");
+  return base == nullptr ? std::nullopt : Number(*base);
+}
+
 absl::StatusOr<memory::DomainMemory::Device> Device(const XmlElement& element) {
   memory::DomainMemory::Device device;
   device.model = element.Get("model");
@@ -72,12 +85,7 @@ absl::StatusOr<memory::DomainMemory::Device> Device(const XmlElement& element) {
     return Wrong(element, "no size");
   }
   ASSIGN_OR_RETURN(device.bytes, Size(*size, size->Text()));
-  if (const XmlElement* address = element.Child("address");
-      address != nullptr && address->Get("type") == "dimm") {
-    if (const std::string* base = address->Attribute("base")) {
-      device.address = Number(*base);
-    }
-  }
+  device.address = AddressOf(element, *target);
   return device;
 }
 

@@ -48,12 +48,16 @@ void AddRun(uint64_t at, uint64_t from, uint64_t bytes, size_t boot_blocks,
 
 void AddDevices(const DomainMemory& domain, RamLayout& layout) {
   for (const DomainMemory::Device& device : domain.devices) {
-    if (!device.address || device.model == "virtio-mem" ||
-        device.model == "virtio-pmem" || device.model == "sgx-epc") {
-      layout.left_out.push_back(fmt::format("{} {}: its address is not told",
-                                            device.model, device.alias));
+    const bool unread =
+        device.model == "virtio-pmem" || device.model == "sgx-epc";
+    if (unread || !device.address) {
+      layout.left_out.push_back(
+          fmt::format("{} {}: {}", device.model, device.alias,
+                      unread ? "it is not read" : "its address is not told"));
       continue;
     }
+    // Of virtio-mem all that it may give is there, whatever it gives now: what
+    // the guest was not given is as readable to it as the rest.
     layout.blocks.push_back({device.alias, device.bytes});
     layout.sections.push_back(
         {{*device.address, *device.address + device.bytes},

@@ -130,9 +130,14 @@ absl::StatusOr<std::vector<AddressRange>> Settle(
 
 absl::StatusOr<std::vector<AddressRange>> Find(
     const Policy& policy, const Region& region,
-    const std::vector<AddressRange>& ram, ByteView nonce) {
+    const std::vector<AddressRange>& ram, ByteView nonce,
+    std::string_view left_out) {
   if (const auto* physical = std::get_if<PhysicalRanges>(&region.selector)) {
     return Settle(physical->ranges, ram);
+  }
+  if (!left_out.empty()) {
+    return absl::FailedPreconditionError(
+        fmt::format("ram-left-out: {}", left_out));
   }
   if (const auto* sample = std::get_if<Sample>(&region.selector)) {
     return Draw(policy, region, *sample, ram, nonce);
@@ -233,7 +238,7 @@ std::optional<memory::MeaningRequest> WantedMeaning(const Policy& policy) {
 
 absl::StatusOr<std::vector<SelectedRegion>> Select(
     const Policy& policy, const std::vector<AddressRange>& ram, ByteView nonce,
-    const memory::GuestMeaning* meaning) {
+    const memory::GuestMeaning* meaning, std::string_view left_out) {
   std::vector<SelectedRegion> selected;
   uint64_t bytes = 0;
   size_t meant = 0;
@@ -244,7 +249,8 @@ absl::StatusOr<std::vector<SelectedRegion>> Select(
     if (const auto* guest = std::get_if<GuestSelector>(&region.selector)) {
       Take(*guest, meaning == nullptr ? nullptr : &meaning->regions.at(meant++),
            one);
-    } else if (auto found = Find(policy, region, ram, nonce); found.ok()) {
+    } else if (auto found = Find(policy, region, ram, nonce, left_out);
+               found.ok()) {
       one.ranges = Without(*found, region.exclude);
     } else if (absl::IsFailedPrecondition(found.status())) {
       one.unavailable = std::string(found.status().message());

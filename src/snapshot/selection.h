@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/status.h"
@@ -35,12 +36,14 @@ std::optional<memory::MeaningRequest> WantedMeaning(const Policy& policy);
 // those of named parts. The same policy, RAM, nonce and meaning give the same
 // regions. Bytes of a physical range that are no RAM make the region
 // unavailable; of an exclusion they do not matter. `meaning`: what came of
-// WantedMeaning(); null: nobody looked. Pure.
+// WantedMeaning(); null: nobody looked. `left_out`: what is missing in `ram`,
+// and why; where it is not empty, no region is said to be of all RAM. Pure.
 //   INVALID_ARGUMENT: a sample needs a nonce and there is none.
 //   RESOURCE_EXHAUSTED: more than the policy's max_bytes.
 absl::StatusOr<std::vector<SelectedRegion>> Select(
     const Policy& policy, const std::vector<memory::AddressRange>& ram,
-    ByteView nonce, const memory::GuestMeaning* meaning);
+    ByteView nonce, const memory::GuestMeaning* meaning,
+    std::string_view left_out = {});
 
 // `ranges` without what `cut` has; both sorted and disjoint. Pure.
 std::vector<memory::AddressRange> Without(

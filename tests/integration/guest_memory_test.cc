@@ -2,6 +2,9 @@
 
 #include <poll.h>
 
+#include <future>
+#include <thread>
+
 #include "integration/guest_memory_bed.h"
 #include "support/run_command.h"
 
@@ -12,7 +15,71 @@ using hypervisor::DomainState;
 using testing::IsOk;
 using testing::StatusIs;
 
-class GuestMemoryTest : public GuestMemoryBed {};
+class GuestMemoryTest : public GuestMemoryBed {
+ protected:
+  // For a DIMM of 128 MiB, beside 256 MiB in a cell.
+  static std::vector<std::string> RoomForDimms(
+      std::vector<std::string> options) {
+    options.insert(
+        options.end(),
+        {"mem=256", "top=<maxMemory slots='4' unit='MiB'>1024</maxMemory>",
+         "cpu=<cpu><numa><cell id='0' cpus='0' memory='256' unit='MiB'/>"
+         "</numa></cpu>"});
+    return options;
+  }
+  static std::string Dimm() {
+    const std::string device = host_->folder() / "dimm-device.xml";
+    std::ofstream(device) << "<memory model='dimm'><target><size unit='MiB'>"
+                             "128</size><node>0</node></target></memory>";
+    return device;
+  }
+};
+
+// Measures one guest over and over on a thread of its own, until it cannot.
+class MeasuringOn {
+ public:
+  MeasuringOn(MeasuredGuest& guest, MeasurePlan plan, MeasureCall call)
+      : thread_([this, &guest, plan = std::move(plan), call = std::move(call)] {
+          while (status_.ok()) {
+            const auto measured = guest.Measure(plan, call);
+            status_ = measured.status();
+            if (!measured.ok()) {
+              break;
+            }
+            if (rounds_++ == 0) {
+              first_ = (*measured)[0].digests;
+              begun_.set_value();
+            }
+            different_ += (*measured)[0].digests == first_ ? 0 : 1;
+          }
+          if (rounds_ == 0) {
+            begun_.set_value();
+          }
+        }) {}
+  MeasuringOn(const MeasuringOn&) = delete;
+  MeasuringOn& operator=(const MeasuringOn&) = delete;
+  ~MeasuringOn() { End().IgnoreError(); }
+
+  void AwaitFirst() { begun_.get_future().wait(); }
+  // Why it cannot.
+  absl::Status End() {
+    if (thread_.joinable()) {
+      thread_.join();
+    }
+    return status_;
+  }
+  // After End(): good ones, and those that were not as the first.
+  [[nodiscard]] int rounds() const { return rounds_; }
+  [[nodiscard]] int different() const { return different_; }
+
+ private:
+  absl::Status status_;
+  int rounds_ = 0;
+  int different_ = 0;
+  std::vector<uint8_t> first_;
+  std::promise<void> begun_;
+  std::thread thread_;
+};
 
 TEST_F(GuestMemoryTest, OfASharedMemoryGuestIsWhatQemuShows) {
   const Guest guest = Start("shared", {"backing=memfd", "mem=256"});
@@ -74,20 +141,12 @@ TEST_F(GuestMemoryTest, IsFoundOnBothSidesOfFourGiB) {
 
 // A DIMM that was plugged in while the guest ran, beside RAM in cells.
 TEST_F(GuestMemoryTest, OfAHotpluggedDimmIsMeasuredToo) {
-  Guest guest = Start(
-      "dimm",
-      {"backing=memfd", "mem=256", "kernel=none",
-       "top=<maxMemory slots='4' unit='MiB'>1024</maxMemory>",
-       "cpu=<cpu><numa><cell id='0' cpus='0' memory='256' unit='MiB'/></numa>"
-       "</cpu>"},
-      false);
+  Guest guest =
+      Start("dimm", RoomForDimms({"backing=memfd", "kernel=none"}), false);
   WorkerMeasurer measurer(*pool_, *hypervisor_, Options());
   ASSERT_OK_AND_ASSIGN(auto open, measurer.Open(guest, Call()));
   EXPECT_EQ(open->ram(true).back().end, 256 * kMiB);
-  const std::string device = host_->folder() / "dimm-device.xml";
-  std::ofstream(device) << "<memory model='dimm'><target><size unit='MiB'>128"
-                           "</size><node>0</node></target></memory>";
-  ASSERT_THAT(host_->Virsh({"attach-device", "dimm", device, "--live"}),
+  ASSERT_THAT(host_->Virsh({"attach-device", "dimm", Dimm(), "--live"}),
               IsOk());
   open.reset();
   guest = Describe("dimm");
@@ -106,6 +165,122 @@ TEST_F(GuestMemoryTest, OfAHotpluggedDimmIsMeasuredToo) {
   ASSERT_OK_AND_ASSIGN(const SavedMoment moment, open->SaveMoment(Call()));
   EXPECT_GT(moment.stream_bytes, 0U);
   ASSERT_THAT(host_->Virsh({"destroy", "dimm"}), IsOk());
+}
+
+// Linux gives back a DIMM that it did not bring into use.
+TEST_F(GuestMemoryTest, OfADimmThatIsPulledOutMeanwhileIsNamedAsGone) {
+  for (const std::string backing : {"memfd", "anonymous"}) {
+    Start("pulled", RoomForDimms({"backing=" + backing}));
+    ASSERT_THAT(host_->Virsh({"attach-device", "pulled", Dimm(), "--live"}),
+                IsOk());
+    Guest guest = Describe("pulled");
+    ASSERT_EQ(guest.memory.devices.size(), 1U);
+    WorkerMeasurer measurer(*pool_, *hypervisor_, Options());
+    ASSERT_OK_AND_ASSIGN(auto open, measurer.Open(guest, Call()));
+    EXPECT_EQ(open->reader(),
+              backing == "memfd" ? "shared-memory" : "process-memory")
+        << ::testing::PrintToString(open->notes());
+    MeasuringOn measuring(*open, Plan(open->ram(true)), Call());
+    measuring.AwaitFirst();
+    for (int i = 0; i < 10 && !guest.memory.devices.empty(); ++i) {
+      // Each waits some seconds for the guest; one that comes too soon is asked
+      // again.
+      (void)host_->Virsh({"detach-device", "pulled", Dimm(), "--live"});
+      guest = Describe("pulled");
+    }
+    EXPECT_EQ(guest.memory.devices.size(), 0U) << host_->Console("pulled");
+    EXPECT_THAT(measuring.End(),
+                StatusIs(absl::StatusCode::kUnavailable,
+                         ::testing::HasSubstr("ram-gone: the VM lost dimm0")));
+    EXPECT_GT(measuring.rounds(), 0);
+    // Its worker lives, and says the same of all that was opened with the DIMM.
+    EXPECT_THAT(open->Measure(Plan({{kMiB, 2 * kMiB}}), Call()),
+                StatusIs(absl::StatusCode::kUnavailable,
+                         ::testing::HasSubstr("ram-gone")));
+    open.reset();
+    ASSERT_OK_AND_ASSIGN(open, measurer.Open(guest, Call()));
+    EXPECT_EQ(open->ram(true).back().end, 256 * kMiB);
+    ASSERT_OK_AND_ASSIGN(const auto left,
+                         open->Measure(Plan(open->ram(true)), Call()));
+    EXPECT_EQ(left[0].unreadable, 0U);
+    ASSERT_THAT(host_->Virsh({"destroy", "pulled"}), IsOk());
+  }
+}
+
+// libvirt 9.0 does not tell where virtio-mem is, later ones do. A guest can use
+// all of it, also what it was not given.
+TEST_F(GuestMemoryTest, OfVirtioMemIsMeasuredOrNamedAsLeftOut) {
+  constexpr uint64_t kAt = uint64_t{4} << 30;
+  ASSERT_OK_AND_ASSIGN(
+      const std::string initrd,
+      host_->AddJob("#!/bin/sh\ndevmem 0x100005000 32 0x600d5eed && "
+                    "echo WRITTEN-BESIDE\n",
+                    {}));
+  Guest guest = Start(
+      "given",
+      RoomForDimms({"backing=memfd", "initrd=" + initrd,
+                    "devices=<memory model='virtio-mem'><target><size "
+                    "unit='MiB'>64</size><node>0</node><block unit='MiB'>2"
+                    "</block><requested unit='MiB'>0</requested></target>"
+                    "</memory>"}));
+  ASSERT_TRUE(host_->AwaitConsole("given", "WRITTEN-BESIDE"))
+      << host_->Console("given");
+  ASSERT_EQ(guest.memory.devices.size(), 1U);
+  EXPECT_EQ(guest.memory.devices[0].bytes, 64 * kMiB);
+  WorkerMeasurer measurer(*pool_, *hypervisor_, Options());
+  if (!guest.memory.devices[0].address) {
+    ASSERT_OK_AND_ASSIGN(const auto open, measurer.Open(guest, Call()));
+    EXPECT_THAT(open->notes(),
+                ::testing::Contains(::testing::HasSubstr(
+                    "left-out: virtio-mem virtiomem0: its address is not")));
+    EXPECT_EQ(open->ram(true).back().end, 256 * kMiB);
+    guest.memory.devices[0].address = kAt;
+  }
+  EXPECT_EQ(guest.memory.devices[0].address, kAt);
+  ASSERT_OK_AND_ASSIGN(auto open, measurer.Open(guest, Call()));
+  EXPECT_EQ(open->reader(), "shared-memory")
+      << ::testing::PrintToString(open->notes());
+  EXPECT_THAT(
+      open->notes(),
+      ::testing::Not(::testing::Contains(::testing::HasSubstr("left-out"))));
+  EXPECT_EQ(open->ram(true).back(), (AddressRange{kAt, kAt + 64 * kMiB}));
+  const MeasurePlan plan = Plan({{kAt + 0x5000, kAt + 0x7000}});
+  ASSERT_OK_AND_ASSIGN(const auto direct, open->Measure(plan, Call()));
+  EXPECT_EQ(direct[0].present_bytes, kPageSize) << "what the guest wrote";
+  WorkerMeasurer::Options peek = Options();
+  peek.only_peek = true;
+  ASSERT_OK_AND_ASSIGN(const MeasuredRegion peeked, Measure(guest, peek, plan));
+  EXPECT_EQ(direct[0].digests, peeked.digests);
+  EXPECT_THAT(open->SaveMoment(Call()),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       ::testing::HasSubstr("virtiomem0")));
+  ASSERT_THAT(host_->Virsh({"destroy", "given"}), IsOk());
+}
+
+// More of them than there may be workers: none is lost.
+TEST_F(GuestMemoryTest, OfAGuestThatIsDestroyedMeanwhileIsNamedAsGone) {
+  const Guest other = Start("bystander", {"mem=64", "kernel=none"}, false);
+  WorkerMeasurer measurer(*pool_, *hypervisor_, Options());
+  for (int i = 0; i < 10; ++i) {
+    const std::string backing = i % 2 == 0 ? "memfd" : "anonymous";
+    const Guest guest = Start(
+        "destroyed", {"mem=128", "kernel=none", "backing=" + backing}, false);
+    // What stands still is the same as long as there is any of it.
+    ASSERT_THAT(hypervisor_->Suspend(guest.uuid), IsOk());
+    ASSERT_OK_AND_ASSIGN(auto open, measurer.Open(guest, Call()));
+    MeasuringOn measuring(*open, Plan(open->ram(true)), Call());
+    measuring.AwaitFirst();
+    ASSERT_THAT(host_->Virsh({"destroy", "destroyed"}), IsOk());
+    EXPECT_THAT(measuring.End(), StatusIs(absl::StatusCode::kUnavailable,
+                                          ::testing::HasSubstr("guest-gone")))
+        << backing;
+    EXPECT_GT(measuring.rounds(), 0) << backing;
+    EXPECT_EQ(measuring.different(), 0) << backing;
+    open.reset();
+    ASSERT_OK_AND_ASSIGN(open, measurer.Open(other, Call()));
+    EXPECT_THAT(open->Measure(Plan(open->ram(true)), Call()), IsOk());
+  }
+  ASSERT_THAT(host_->Virsh({"destroy", "bystander"}), IsOk());
 }
 
 // The machine's own setting, given back however the test ends.

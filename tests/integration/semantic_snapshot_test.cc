@@ -380,8 +380,9 @@ class SemanticSnapshotTest : public ::testing::TestWithParam<Kernel> {
   };
   Baseline MakeBaseline() {
     Baseline made{Path(kept_ + ".draft"), Path(kept_pages_)};
-    Offline({"baseline", "set", Path(kept_), made.pages, "--name", kept_,
-             "--revision", "1", "--out", made.draft});
+    told_ = Offline({"baseline", "set", Path(kept_), made.pages, "--name",
+                     kept_, "--revision", "1", "--out", made.draft})
+                .out;
     return made;
   }
   // What `baseline compare` says of the last snapshot; 0: as it must be.
@@ -448,6 +449,7 @@ class SemanticSnapshotTest : public ::testing::TestWithParam<Kernel> {
   std::string kept_, kept_pages_;  // files of the last snapshot
   std::string name_;
   std::string shown_;  // what `snapshot capture` told a person
+  std::string told_;   // and `baseline set`
   std::unique_ptr<MemfdGuestMemory> memory_;
 };
 
@@ -488,6 +490,8 @@ TEST_P(SemanticSnapshotTest, HealthyGuestIsNamedWholeAndHasNoFindings) {
   EXPECT_EQ(records["code/module/virtio_net"].size(), 64U)
       << records["code/module/virtio_net"];
   EXPECT_THAT(records["process/1"], HasSubstr("comm=init uid=0"));
+  MakeBaseline();
+  EXPECT_THAT(told_, HasSubstr("not in it: region none: not-found"));
 }
 
 // What an operator knows of a kernel beforehand.

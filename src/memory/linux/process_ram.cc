@@ -124,6 +124,8 @@ absl::StatusOr<RamSource> Open(const ProcessMapping& mapping,
                                const fs::path& folder) {
   RamSource source;
   source.bytes = mapping.end - mapping.begin;
+  source.mapped = {mapping.begin, mapping.end};
+  source.inode = mapping.inode;
   if (mapping.shared && mapping.inode != 0) {
     source.memory = OpenFileOf(mapping, folder);
     if (source.memory.valid()) {
@@ -147,6 +149,19 @@ absl::StatusOr<RamSource> Open(const ProcessMapping& mapping,
     return ErrnoStatus(errno, (folder / "pagemap").string());
   }
   return source;
+}
+
+bool IsMapped(const std::vector<ProcessMapping>& mappings,
+              const MappedRam& block) {
+  // The kernel may have cut it in pieces, or merged it with a neighbour.
+  uint64_t at = block.range.begin;
+  for (const ProcessMapping& mapping : mappings) {
+    if (mapping.begin <= at && at < mapping.end && mapping.readable &&
+        mapping.inode == block.inode) {
+      at = mapping.end;
+    }
+  }
+  return at >= block.range.end;
 }
 
 using FileId = std::pair<dev_t, ino_t>;
@@ -183,6 +198,25 @@ absl::StatusOr<std::vector<RamSource>> OpenRam(
   // What was opened belongs to the process only if it is still the one.
   RETURN_IF_ERROR(CheckAlive(process, proc));
   return sources;
+}
+
+absl::StatusOr<std::optional<size_t>> FirstUnmapped(
+    const kvm::ProcessId& process, const std::vector<MappedRam>& blocks,
+    const fs::path& proc) {
+  RETURN_IF_ERROR(CheckAlive(process, proc));
+  ASSIGN_OR_RETURN(
+      const std::string text,
+      ReadAll(proc / std::to_string(process.pid) / "maps", kMaxMaps));
+  const std::vector<ProcessMapping> mappings = ParseMappings(text);
+  if (mappings.empty()) {
+    return absl::UnavailableError(
+        fmt::format("process {} is ending", process.pid));
+  }
+  const auto gone = std::find_if(
+      blocks.begin(), blocks.end(),
+      [&](const MappedRam& block) { return !IsMapped(mappings, block); });
+  return gone == blocks.end() ? std::nullopt
+                              : std::optional<size_t>(gone - blocks.begin());
 }
 
 std::vector<std::string> OtherMappers(const kvm::ProcessId& process,

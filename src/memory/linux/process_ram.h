@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,6 +38,20 @@ std::vector<ProcessMapping> ParseMappings(std::string_view text);
 //   UNAVAILABLE: it is gone. PERMISSION_DENIED.
 absl::StatusOr<std::vector<RamSource>> OpenRam(
     const kvm::ProcessId& process, const std::vector<uint64_t>& sizes,
+    const std::filesystem::path& proc = "/proc");
+
+// Memory that a process had when it was opened.
+struct MappedRam {
+  AddressRange range;  // of the process's own addresses
+  uint64_t inode = 0;
+};
+
+// The first of `blocks` of which the process has no longer all; none: it has
+// them. A file that is mapped no longer can still be read, and what was mapped
+// anonymously reads as if it had never been used.
+//   UNAVAILABLE: it ended, or is ending: it has no memory at all.
+absl::StatusOr<std::optional<size_t>> FirstUnmapped(
+    const kvm::ProcessId& process, const std::vector<MappedRam>& blocks,
     const std::filesystem::path& proc = "/proc");
 
 // Other processes that have one of the files of `blocks` open: they may write

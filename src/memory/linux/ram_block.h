@@ -30,6 +30,9 @@ struct RamSource {
   bool mappable = false;
   UniqueFd memory;
   UniqueFd pagemap;  // kProcess
+  // Where the process has it, and of which file; 0: of none.
+  AddressRange mapped{};
+  uint64_t inode = 0;
 };
 
 // Reads one block of RAM and leaves it as it is: holes are not touched, since

@@ -172,10 +172,19 @@ std::vector<std::string> OpenGuest::notes() const {
 }
 
 absl::Status OpenGuest::CheckAlive() const {
-  return peeks() || kvm::IsRunning(process_, limits_.proc)
-             ? absl::OkStatus()
-             : absl::UnavailableError(
-                   fmt::format("guest-gone: process {} ended", process_.pid));
+  if (peeks()) {
+    return absl::OkStatus();
+  }
+  const absl::StatusOr<std::optional<size_t>> gone =
+      FirstUnmapped(process_, mapped_, limits_.proc);
+  if (!gone.ok()) {
+    return absl::UnavailableError(
+        fmt::format("guest-gone: {}", std::string(gone.status().message())));
+  }
+  return *gone ? absl::UnavailableError(
+                     fmt::format("ram-gone: the VM lost {} meanwhile",
+                                 layout_.blocks[**gone].name))
+               : absl::OkStatus();
 }
 
 absl::StatusOr<WorkerReply> OpenGuest::Ask(const WorkerRequest& request,

@@ -11,6 +11,7 @@
 #include "inspection/worker/worker_pool.h"
 #include "kvm/process_watch.h"
 #include "memory/guest_measurer.h"
+#include "memory/linux/process_ram.h"
 #include "memory/linux/ram_block.h"
 #include "memory/ram_layout.h"
 
@@ -91,6 +92,7 @@ class OpenGuest final : public MeasuredGuest {
   std::string proof_;
   std::vector<std::string> notes_;
   std::vector<RamSource> blocks_;  // in the layout's order, until attached
+  std::vector<MappedRam> mapped_;  // in the layout's order
   size_t regions_looked_at_ = 0;
   // Of the last look.
   std::string release_;

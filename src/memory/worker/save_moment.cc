@@ -97,6 +97,14 @@ absl::StatusOr<SavedMoment> OpenGuest::SaveMoment(const MeasureCall& call) {
   if (limits_.streams.empty() || limits_.max_saved_bytes == 0) {
     return absl::FailedPreconditionError("it is switched off");
   }
+  for (const DomainMemory::Device& device : guest_.memory.devices) {
+    // A guest can write there, and QEMU streams nothing of it.
+    if (device.model == "virtio-mem") {
+      return absl::FailedPreconditionError(
+          fmt::format("{} {}: what it has not given is not streamed",
+                      device.model, device.alias));
+    }
+  }
   const uint64_t bytes = SavedRamBytes(layout_.blocks);
   ASSIGN_OR_RETURN(NamedPipe pipe,
                    NamedPipe::Make(limits_.streams / ToString(guest_.uuid)));

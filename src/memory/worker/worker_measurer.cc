@@ -178,6 +178,7 @@ absl::StatusOr<std::unique_ptr<OpenGuest>> WorkerMeasurer::Find(
     open->notes_.push_back(
         fmt::format("peek: {}", std::string(direct.message())));
     open->blocks_.clear();
+    open->mapped_.clear();
     ASSIGN_OR_RETURN(open->peeked_,
                      MakePeekFile(open->layout_.sections.back().guest.end));
   }
@@ -212,19 +213,16 @@ absl::Status WorkerMeasurer::OpenDirectly(OpenGuest& open) {
   for (const size_t candidate : proof.candidate_of_block) {
     const RamSource& source = blocks[candidate]->source();
     shared = shared && source.way == RamSource::Way::kFile;
-    RamSource copy{source.way,
-                   source.base,
-                   source.bytes,
-                   source.anonymous,
-                   source.mappable,
-                   {},
-                   {}};
+    RamSource copy{source.way,      source.base, source.bytes, source.anonymous,
+                   source.mappable, {},          {},           source.mapped,
+                   source.inode};
     ASSIGN_OR_RETURN(copy.memory,
                      ipc::Duplicate(source.memory.get(), "a block of RAM"));
     if (source.pagemap.valid()) {
       ASSIGN_OR_RETURN(copy.pagemap,
                        ipc::Duplicate(source.pagemap.get(), "its page map"));
     }
+    open.mapped_.push_back({source.mapped, source.inode});
     open.blocks_.push_back(std::move(copy));
   }
   open.reader_ = shared ? "shared-memory" : "process-memory";

@@ -260,6 +260,28 @@ TEST_F(MeasureStateTest, SaysWhatWasMeasuredAndWhatWasNot) {
   EXPECT_EQ(state.pages.regions[0].digests.size(), 4U * 32);
 }
 
+TEST_F(MeasureStateTest, HasNoRegionOfAllRamIfSomeIsReadByNobody) {
+  policy_.regions[1] = {
+      "all", snapshot::Severity::kHigh, snapshot::AllRam{}, {}};
+  script_.notes = {"left-out: virtio-mem m0: its address is not told",
+                   "also-mapped: process 1",
+                   "left-out: sgx-epc e0: it is not read"};
+  ASSERT_OK_AND_ASSIGN(const MeasuredState state, Measure());
+  const evidence::StateStatement& statement = state.statement;
+  ASSERT_EQ(statement.regions.size(), 2U);
+  EXPECT_EQ(statement.regions[0].pages, 4U);
+  EXPECT_EQ(statement.regions[1].pages, 0U);
+  EXPECT_TRUE(statement.regions[1].root.empty());
+  EXPECT_EQ(statement.regions[1].unavailable,
+            "ram-left-out: virtio-mem m0: its address is not told; "
+            "sgx-epc e0: it is not read");
+  // Where all is read, the same policy has it.
+  script_.notes.clear();
+  ASSERT_OK_AND_ASSIGN(const MeasuredState whole, Measure());
+  EXPECT_EQ(whole.statement.regions[1].unavailable, "");
+  EXPECT_GT(whole.statement.regions[1].pages, 0U);
+}
+
 TEST_F(MeasureStateTest, JoinsWhatTheKernelSaysWithItsBytes) {
   ASSERT_OK_AND_ASSIGN(const MeasuredState state, Measure());
   EXPECT_THAT(story_, ElementsAre("understand ", "measure", "look-again"));

@@ -1,5 +1,6 @@
 #include "measurement/domain_memory.h"
 
+#include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "support/matchers.h"
 
@@ -37,6 +38,27 @@ TEST(ParseDomainMemory, TakesDevicesOffWhatItBootedWith) {
   ASSERT_EQ(memory.devices.size(), 1U);
   EXPECT_EQ(memory.devices[0].bytes, 512 * kMiB);
   EXPECT_EQ(memory.devices[0].address, 0x140000000U);
+}
+
+// The first as libvirt 9.0 has it, the other as later ones do.
+TEST(ParseDomainMemory, KnowsWhereVirtioMemIsIfThatIsTold) {
+  const std::string device =
+      "<memory model='virtio-mem'><target><size unit='KiB'>262144</size>"
+      "<node>0</node><block unit='KiB'>2048</block>"
+      "<requested unit='KiB'>131072</requested>"
+      "<current unit='KiB'>0</current>{}</target><alias name='virtiomem0'/>"
+      "<address type='pci' domain='0x0000' bus='0x03' slot='0x00'/></memory>";
+  ASSERT_OK_AND_ASSIGN(
+      const memory::DomainMemory memory,
+      ParseDomainMemory(Domain(
+          "<devices>" + fmt::format(fmt::runtime(device), "") +
+          fmt::format(fmt::runtime(device), "<address base='0x140000000'/>") +
+          "</devices>")));
+  EXPECT_EQ(memory.boot_bytes, 4096 * kMiB);
+  ASSERT_EQ(memory.devices.size(), 2U);
+  EXPECT_EQ(memory.devices[0].bytes, 256 * kMiB);
+  EXPECT_EQ(memory.devices[0].address, std::nullopt);
+  EXPECT_EQ(memory.devices[1].address, 0x140000000U);
 }
 
 TEST(ParseDomainMemory, NoticesWhatHidesOrMovesMemory) {

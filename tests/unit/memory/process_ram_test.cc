@@ -1,12 +1,14 @@
 #include "memory/linux/process_ram.h"
 
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <fstream>
 #include <iterator>
 #include <sstream>
 
+#include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "support/matchers.h"
 
@@ -20,15 +22,19 @@ using testing::StatusIs;
 
 constexpr uint64_t kOdd = (uint64_t{3} << 20) + 4096 * 7;
 
-kvm::ProcessId Me() {
-  std::ifstream stat("/proc/self/stat");
+uint64_t TicksOf(const std::string& path) {
+  std::ifstream stat(path);
   const std::string text((std::istreambuf_iterator<char>(stat)), {});
   std::istringstream rest(text.substr(text.rfind(')') + 1));
   std::string word;
   for (int field = 3; field <= 22; ++field) {
     rest >> word;
   }
-  return {static_cast<uint32_t>(getpid()), std::stoull(word)};
+  return std::stoull(word);
+}
+
+kvm::ProcessId Me() {
+  return {static_cast<uint32_t>(getpid()), TicksOf("/proc/self/stat")};
 }
 
 TEST(ParseMappings, ReadsLinesAndDropsWhatIsNone) {
@@ -73,6 +79,57 @@ TEST(OpenRam, FindsSharedAndAnonymousMemoryByItsSize) {
   munmap(shared, kOdd);
   munmap(room, kOdd + 16384);
   EXPECT_THAT(*OpenRam(Me(), {kOdd}), IsEmpty());
+}
+
+TEST(FirstUnmapped, NamesWhatWasTakenAwayWhateverLiesThereNow) {
+  const UniqueFd file(memfd_create("guest", MFD_CLOEXEC));
+  ASSERT_EQ(ftruncate(file.get(), kOdd), 0);
+  void* const shared =
+      mmap(nullptr, kOdd, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
+  auto* const room = static_cast<uint8_t*>(mmap(
+      nullptr, kOdd + 16384, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  uint8_t* const anonymous = room + 8192;
+  ASSERT_EQ(mprotect(anonymous, kOdd, PROT_READ | PROT_WRITE), 0);
+  ASSERT_OK_AND_ASSIGN(const auto sources, OpenRam(Me(), {kOdd}));
+  ASSERT_THAT(sources, SizeIs(2));
+  std::vector<MappedRam> blocks;
+  for (const RamSource& source : sources) {
+    blocks.push_back({source.mapped, source.inode});
+  }
+  const size_t by_file = sources[0].way == RamSource::Way::kFile ? 0 : 1;
+  EXPECT_EQ(*FirstUnmapped(Me(), blocks), std::nullopt);
+  // In two pieces, but all there.
+  ASSERT_EQ(mprotect(anonymous, 4096, PROT_READ), 0);
+  EXPECT_EQ(*FirstUnmapped(Me(), blocks), std::nullopt);
+  // A hole of one page.
+  munmap(anonymous + kOdd - 8192, 4096);
+  EXPECT_EQ(*FirstUnmapped(Me(), blocks), 1 - by_file);
+  // Something else in the place of the file.
+  mmap(anonymous, kOdd, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+       0);
+  EXPECT_EQ(*FirstUnmapped(Me(), blocks), std::nullopt);
+  mmap(shared, kOdd, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+  EXPECT_EQ(*FirstUnmapped(Me(), blocks), by_file);
+  munmap(shared, kOdd);
+  munmap(room, kOdd + 16384);
+  EXPECT_THAT(FirstUnmapped(Me(), {}).status(), IsOk());
+}
+
+// Ended, but not waited for by who started it.
+TEST(FirstUnmapped, TakesNoProcessThatIsEndingForOneThatRuns) {
+  const pid_t child = fork();
+  if (child == 0) {
+    _exit(0);
+  }
+  siginfo_t info{};
+  ASSERT_EQ(waitid(P_PID, child, &info, WEXITED | WNOWAIT), 0);
+  const kvm::ProcessId process{static_cast<uint32_t>(child),
+                               TicksOf(fmt::format("/proc/{}/stat", child))};
+  EXPECT_THAT(FirstUnmapped(process, {}),
+              StatusIs(absl::StatusCode::kUnavailable));
+  ASSERT_EQ(waitpid(child, nullptr, 0), child);
+  EXPECT_THAT(FirstUnmapped(process, {}),
+              StatusIs(absl::StatusCode::kUnavailable));
 }
 
 TEST(OpenRam, TakesNoOtherProcessForTheOneThatEnded) {

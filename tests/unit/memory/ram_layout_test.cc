@@ -83,6 +83,20 @@ TEST(LayOut, RunsThroughNumaCellsAndAddsDimms) {
   EXPECT_THAT(layout.left_out, ElementsAre(HasSubstr("virtiomem0")));
 }
 
+TEST(LayOut, HasAllThatVirtioMemMayGiveWhereItsAddressIsTold) {
+  DomainMemory domain = Domain("pc-q35-7.2", kGiB);
+  domain.devices = {{"virtiomem0", "virtio-mem", kGiB, 4 * kGiB},
+                    {"virtiopmem0", "virtio-pmem", kGiB, 6 * kGiB},
+                    {"epc0", "sgx-epc", kGiB, std::nullopt}};
+  ASSERT_OK_AND_ASSIGN(const RamLayout layout, LayOut(domain));
+  ASSERT_EQ(layout.blocks.size(), 2U);
+  EXPECT_EQ(layout.blocks[1].name, "virtiomem0");
+  EXPECT_EQ(layout.sections.back(), (RamSection{{4 * kGiB, 5 * kGiB}, 1, 0}));
+  EXPECT_THAT(layout.left_out,
+              ElementsAre("virtio-pmem virtiopmem0: it is not read",
+                          "sgx-epc epc0: it is not read"));
+}
+
 TEST(LayOut, SaysWhyItCannotKnow) {
   EXPECT_THAT(LayOut(Domain("microvm", kGiB)),
               StatusIs(kPrecondition, HasSubstr("machine-unknown")));

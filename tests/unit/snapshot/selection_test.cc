@@ -59,6 +59,21 @@ TEST(Select, DrawsTheSameSampleForTheSameNonceOnly) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("nonce")));
 }
 
+TEST(Select, SaysOfNoRegionThatItIsOfAllRamIfSomeIsLeftOut) {
+  const Policy policy =
+      Of({{"all", Severity::kLow, AllRam{}, {}},
+          {"sample", Severity::kLow, Sample{50, "x"}, {}},
+          {"low", Severity::kLow, PhysicalRanges{{{0, 0x1000}}}, {}}});
+  ASSERT_OK_AND_ASSIGN(const auto regions,
+                       Select(policy, kRam, {}, nullptr, "virtio-mem m0: why"));
+  for (const size_t i : {0, 1}) {
+    EXPECT_TRUE(regions[i].ranges.empty());
+    EXPECT_EQ(regions[i].unavailable, "ram-left-out: virtio-mem m0: why");
+  }
+  EXPECT_EQ(regions[2].unavailable, "");
+  EXPECT_EQ(regions[2].bytes(), 0x1000U);
+}
+
 TEST(Select, OfASampleLargerThanRamIsAllOfIt) {
   const Policy policy = Of({{"s", Severity::kLow, Sample{1 << 20, "x"}, {}}});
   EXPECT_EQ(Select(policy, kRam, {}, nullptr)->at(0).ranges, kRam);
