@@ -155,7 +155,7 @@ TEST_F(WitnessStackTest, AForkIsProvedOnDiskBeforeItIsAnsweredAndForGood) {
 }
 
 TEST_F(WitnessStackTest, AForkOfAnotherLogHidesNoneOfThisHostsOwn) {
-  const auto other = *tlog::EcdsaNoteSigner(
+  const std::shared_ptr<tlog::NoteSigner> other = *tlog::EcdsaNoteSigner(
       "other.example",
       std::make_shared<const EcPrivateKey>(EcPrivateKey::Generate()));
   const std::string policy = fmt::format("log {}\nlog {}\nquorum none\n",
