@@ -106,7 +106,9 @@ void WitnessStack::Take(const tlog::WitnessReply& reply) {
   const absl::StatusOr<tlog::Fork> fork =
       tlog::CheckFork(*reply.fork, options_.policy.verifiers());
   const MutexLock lock(mutex_);
-  if (fork.ok() && !forked_) {
+  // That of this host's own ledger weighs more than another's.
+  if (fork.ok() && (!forked_ || (fork->origin == options_.origin &&
+                                 *forked_ != fork->origin))) {
     forked_ = fork->origin;
     fork_ = reply.fork;
     if (const absl::Status kept = KeepFork(); !kept.ok()) {

@@ -17,13 +17,14 @@ namespace vmattest::verifierd {
 // In `folder`: ledger-witness.db (what it cosigned), its keys (ledger_keys.h),
 // and ledger-witness.policy, their public ones, for policies that ask for it.
 // Missing ones are made. Once a log told it two stories of one size,
-// ledger-fork.proof; of two sizes, ledger-conflict.held and
-// ledger-conflict.shown, the newest such notes. Callable from any thread.
+// ledger-fork.proof, rather of the log `origin` than of another; of two sizes,
+// ledger-conflict.held and ledger-conflict.shown, the newest such notes.
+// Callable from any thread.
 class WitnessStack {
  public:
   struct Options {
     std::filesystem::path folder;  // of state, ours alone
-    std::string origin;            // its keys are named ORIGIN/witness
+    std::string origin;  // of the host's ledger; keys are named ORIGIN/witness
     tlog::WitnessPolicy policy;
   };
   // FAILED_PRECONDITION: the policy names no log, so there is nothing to

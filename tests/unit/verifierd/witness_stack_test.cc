@@ -154,6 +154,26 @@ TEST_F(WitnessStackTest, AForkIsProvedOnDiskBeforeItIsAnsweredAndForGood) {
   EXPECT_FALSE(Open()->knows_fork());
 }
 
+TEST_F(WitnessStackTest, AForkOfAnotherLogHidesNoneOfThisHostsOwn) {
+  const std::shared_ptr<tlog::NoteSigner> other = *tlog::EcdsaNoteSigner(
+      "other.example",
+      std::make_shared<const EcPrivateKey>(EcPrivateKey::Generate()));
+  const std::string policy = fmt::format("log {}\nlog {}\nquorum none\n",
+                                         signer_->vkey(), other->vkey());
+  auto stack = Open(policy);
+  for (const auto& log : {other, signer_}) {
+    EXPECT_THAT(stack->CheckFork(LedgerRig::kOrigin), IsOk());
+    ASSERT_EQ(Add(*stack, WitnessRequestFor(*first_.log, *log)), 200);
+    ASSERT_EQ(Add(*stack, WitnessRequestFor(*second_.log, *log)), 409);
+  }
+  EXPECT_THAT(stack->CheckFork(LedgerRig::kOrigin),
+              StatusIs(absl::StatusCode::kDataLoss));
+  ASSERT_EQ(Add(*stack, WitnessRequestFor(*second_.log, *other)), 409);
+  stack = Open(policy);
+  EXPECT_THAT(stack->CheckFork(LedgerRig::kOrigin),
+              StatusIs(absl::StatusCode::kDataLoss));
+}
+
 // Anybody with the role can have that said, by a proof that is none: it is
 // written down, and decides nothing.
 TEST_F(WitnessStackTest, NotesOfTwoSizesAreKeptForWhoHasTheLog) {
