@@ -62,7 +62,9 @@ constexpr std::pair<sqlite::StatementHandle Statements::*, const char*>
         {&Statements::put_record, "INSERT INTO record VALUES(?, ?)"},
         {&Statements::records,
          "SELECT idx, bytes FROM record WHERE idx>=? ORDER BY idx LIMIT ?"},
-        {&Statements::put_tile, "INSERT OR REPLACE INTO tile VALUES(?, ?)"},
+        {&Statements::put_tile,
+         "INSERT INTO tile VALUES(?, ?) ON CONFLICT DO UPDATE SET "
+         "hashes=excluded.hashes"},
         {&Statements::tile, "SELECT hashes FROM tile WHERE place=?"},
         {&Statements::put_checkpoint,
          "INSERT OR REPLACE INTO checkpoint VALUES(0, ?, ?)"},
@@ -83,8 +85,9 @@ constexpr std::pair<sqlite::StatementHandle Statements::*, const char*>
 // One call of Records() answers with at most so much.
 constexpr size_t kMaxRecordsBytes = 16u << 20;
 
-// Of this length from the first hash on: SQLite overwrites a row of the same
-// length in place, and writes only those of its pages that changed.
+// Of this length from the first hash on: an update that leaves the length as it
+// is is written in place by SQLite, and only those pages that changed. (REPLACE
+// would take the row away first.)
 constexpr size_t kTileSize = tlog::kTileWidth * tlog::kHashSize;
 
 int64_t Place(uint32_t level, uint64_t index) {
