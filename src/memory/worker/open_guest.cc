@@ -9,7 +9,6 @@
 #include <thread>
 
 #include "fmt/format.h"
-#include "kvm/linux/process_scan.h"
 #include "memory/linux/process_ram.h"
 #include "memory/page_grid.h"
 #include "memory/worker/module_files.h"
