@@ -64,9 +64,18 @@ regions:
   - {name: none, severity: low, symbols: {names: ["no_such_symbol_*"]}}
 )";
 
+constexpr std::string_view kMoment = R"(
+id: moment
+version: 1
+consistency: {mode: point-in-time}
+regions:
+  - {name: text, severity: critical, kernel: {parts: [text]}}
+)";
+
 // Each line from the console is a command.
 constexpr std::string_view kJob = R"(#!/bin/sh
 stty -echo
+echo @MSR@ | base64 -d >/msr.ko
 echo CONSOLE-"READY"
 n=0
 while read -r line; do
@@ -136,6 +145,7 @@ class SemanticSnapshotTest : public ::testing::TestWithParam<Kernel> {
     std::filesystem::create_directory(host_->folder() / "anchors");
     std::filesystem::create_directory(host_->folder() / "modules");
     std::ofstream(policies / "linux.yaml") << kPolicy;
+    std::ofstream(policies / "moment.yaml") << kMoment;
     for (const char* shipped : {"linux-kernel.yaml", "linux-server.yaml"}) {
       std::filesystem::copy_file(std::filesystem::path(VMATTEST_SOURCE_DIR) /
                                      "config/policies" / shipped,
@@ -186,19 +196,28 @@ class SemanticSnapshotTest : public ::testing::TestWithParam<Kernel> {
                  ? made.status()
                  : absl::NotFoundError(std::string(made.status().message()));
     }
-    std::ofstream(Path("job")) << kJob;
+    ASSIGN_OR_RETURN(
+        const std::string msr,
+        testing::RunCommand({"sh", "-c",
+                             "dpkg-deb --fsys-tarfile " + folder +
+                                 "/packages/linux-image*.deb | tar -xO "
+                                 "--wildcards '*/x86/kernel/msr.ko*' | "
+                                 "xz -dcf | base64 -w0"}));
+    std::string job(kJob);
+    job.replace(job.find("@MSR@"), 5, msr);
+    std::ofstream(Path("job")) << job;
     const std::string initrd = Path(name_ + ".img");
     RETURN_IF_ERROR(
         testing::RunCommand(
             {tools + "/add-job", folder + "/initrd.img", initrd, Path("job")})
             .status());
-    ASSIGN_OR_RETURN(
-        std::string xml,
-        testing::RunCommand({tools + "/make-domain", name_, folder,
-                             "backing=memfd", "mem=512", "machine=pc", "cpus=2",
-                             // An emulated timer is late on a busy machine.
-                             "cmdline=no_timer_check", "uuid=" + Uuid(),
-                             "initrd=" + initrd, "cpu=<cpu mode='maximum'/>"}));
+    ASSIGN_OR_RETURN(std::string xml,
+                     testing::RunCommand(
+                         {tools + "/make-domain", name_, folder,
+                          "backing=memfd", "mem=512", "machine=pc", "cpus=2",
+                          // An emulated timer is late on a busy machine.
+                          "cmdline=no_timer_check isolcpus=1", "uuid=" + Uuid(),
+                          "initrd=" + initrd, "cpu=<cpu mode='maximum'/>"}));
     const std::string ends = "<on_reboot>destroy<";
     xml.replace(xml.find(ends), ends.size(), "<on_reboot>restart<");
     std::ofstream(Path(name_ + ".xml")) << xml;
@@ -244,6 +263,16 @@ class SemanticSnapshotTest : public ::testing::TestWithParam<Kernel> {
     const std::string done =
         fmt::format("CONSOLE-DONE-{}.", ++Started()[name_]);
     ASSERT_TRUE(host_->AwaitConsole(name_, done)) << host_->Console(name_);
+  }
+  // As the kernel's debugging module allows it: of the second processor, on
+  // which no process runs.
+  void AddToLstar(const std::string& number) {
+    Run("set -- $(dd if=/dev/cpu/1/msr bs=8 count=1 skip=3221225602 "
+        "iflag=skip_bytes | od -An -tu1); "
+        "printf \"$(printf '\\\\%03o' $(($1" +
+        number +
+        ")) $2 $3 $4 $5 $6 $7 $8)\" | dd of=/dev/cpu/1/msr bs=8 count=1 "
+        "seek=3221225602 oflag=seek_bytes conv=notrunc");
   }
   // To be held until the answer is there: QEMU reads only what somebody holds.
   UniqueFd Type(const std::string& line) {
@@ -311,8 +340,10 @@ class SemanticSnapshotTest : public ::testing::TestWithParam<Kernel> {
   }
   // Takes a snapshot under `attack`: its findings must be of one code, about
   // `element`, and shown.
-  Snapshot ExpectFinding(const std::string& code, const std::string& element) {
-    Snapshot taken = Take();
+  Snapshot ExpectFinding(const std::string& code, const std::string& element,
+                         const std::string& severity = "critical",
+                         const std::string& policy = "linux") {
+    Snapshot taken = Take("", policy);
     bool found = false;
     for (const nlohmann::json& finding : taken.state["findings"]) {
       found = found || (finding["code"] == code &&
@@ -320,7 +351,8 @@ class SemanticSnapshotTest : public ::testing::TestWithParam<Kernel> {
                             std::string::npos);
     }
     EXPECT_TRUE(found) << code << " " << element << taken.findings();
-    EXPECT_THAT(shown_, HasSubstr("finding     critical " + code));
+    EXPECT_THAT(shown_,
+                HasSubstr(fmt::format("finding     {} {}", severity, code)));
     return taken;
   }
   // The guest is asked, with what its `ps` comes to; the report is the file
@@ -602,6 +634,48 @@ TEST_P(SemanticSnapshotTest, AttacksAreNamedInTheNextSnapshot) {
   EXPECT_EQ(after.state["findings"].size(), 0U) << after.findings();
   EXPECT_THAT(Changed(healthy, after), IsEmpty());
   EXPECT_EQ(after.state["code_hash"], healthy.state["code_hash"]);
+}
+
+TEST_P(SemanticSnapshotTest, CodeInjectedIntoAProcessIsNamedInTheNext) {
+  Run("sleep 10001 & victim=$!; "
+      "until grep -q sleep /proc/$victim/comm; do :; done");
+  const Snapshot healthy = Take();
+  ASSERT_EQ(healthy.state["findings"].size(), 0U) << healthy.findings();
+  const Baseline baseline = MakeBaseline();
+  // Through the kernel, as a debugger would.
+  Run("printf x | dd of=/proc/$victim/mem bs=1 seek=$((0x401800)) "
+      "conv=notrunc");
+  const Snapshot taken = ExpectFinding("process-code-modified",
+                                       "(sleep) /bin/busybox+0x1000", "high");
+  EXPECT_EQ(taken.state["findings"].size(), 1U) << taken.findings();
+  EXPECT_THAT(taken.findings(), HasSubstr("private copy"));
+  EXPECT_NE(taken.region("busybox")["root"], healthy.region("busybox")["root"]);
+  ExpectVerdict(baseline, "high", "process-code-modified");
+  Run("kill $victim; wait $victim");
+  const Snapshot after = Take();
+  EXPECT_EQ(after.state["findings"].size(), 0U) << after.findings();
+}
+
+TEST_P(SemanticSnapshotTest, S21_LstarThatLeadsElsewhereIsNamedInTheNext) {
+  Run("insmod /msr.ko");
+  const Snapshot healthy = Take("", "moment");
+  // Of one moment, but for what this test, which has it mapped, might write.
+  EXPECT_THAT(healthy.state["notes"].dump(), HasSubstr("point-in-time: "));
+  EXPECT_EQ(healthy.state["cpu_state"], "measured");
+  EXPECT_EQ(healthy.state["findings"].size(), 0U) << healthy.findings();
+  EXPECT_EQ(healthy.records()["cpu/1/lstar"], "entry_SYSCALL_64");
+  const Baseline baseline = MakeBaseline();
+  AddToLstar("+4");
+  const Snapshot taken =
+      ExpectFinding("cpu-entry", "cpu 1 lstar", "critical", "moment");
+  EXPECT_THAT(taken.state["notes"].dump(), HasSubstr("point-in-time: "));
+  EXPECT_EQ(taken.state["cpu_state"], "measured");
+  EXPECT_EQ(taken.state["findings"].size(), 1U) << taken.findings();
+  EXPECT_EQ(taken.records()["cpu/1/lstar"], "entry_SYSCALL_64+0x4");
+  EXPECT_THAT(Changed(healthy, taken), ElementsAre("cpu/1/lstar"));
+  ExpectVerdict(baseline, "critical", "cpu/1/lstar");
+  AddToLstar("-4");
+  Run("rmmod msr");
 }
 
 TEST_P(SemanticSnapshotTest, OrdinaryLifeAndARebootRaiseNoAlarm) {
