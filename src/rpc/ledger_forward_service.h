@@ -13,9 +13,9 @@
 namespace vmattest::rpc {
 
 // Ledger on a host that keeps no ledger. GetTrust is handed on to one that
-// does, proof included, for VMs of this host alone: whoever asks checks the
-// proof, so that neither host nor node is believed. AddCheckpoint is the host's
-// own, as a witness. The other methods are UNIMPLEMENTED.
+// does, for VMs of this host alone: whoever asks can check the newest entry by
+// its proof; the score is the node's word. AddCheckpoint is the host's own, as
+// a witness. The other methods are UNIMPLEMENTED.
 class LedgerForwardService final : public v1::Ledger::CallbackService {
  public:
   // All of it outlives the services.

@@ -85,9 +85,9 @@ constexpr std::pair<sqlite::StatementHandle Statements::*, const char*>
 // One call of Records() answers with at most so much.
 constexpr size_t kMaxRecordsBytes = 16u << 20;
 
-// Of this length from the first hash on: an update that leaves the length as it
-// is is written in place by SQLite, and only those pages that changed. (REPLACE
-// would take the row away first.)
+// Of this length from the first hash on: SQLite writes an update of the same
+// length in place, and only those pages that changed. (REPLACE would take the
+// row away first.)
 constexpr size_t kTileSize = tlog::kTileWidth * tlog::kHashSize;
 
 int64_t Place(uint32_t level, uint64_t index) {
