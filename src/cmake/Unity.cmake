@@ -4,7 +4,8 @@
 # when writing them.
 
 # The names that a source defines at file scope, as our format lays them out: at
-# the beginning of a line, before the first bracket or `=`. `own` are those of
+# the beginning of a line, before the first bracket or `=`; macros (TEST) define
+# none that another source could have. `own` are those of
 # unnamed namespaces; `all` has every word of the source, since a name in an unnamed
 # namespace hides, or makes ambiguous, what a header has.
 function(vmattest_names_in file all own)
@@ -19,7 +20,7 @@ function(vmattest_names_in file all own)
       set(inside FALSE)
     elseif(line MATCHES "^(struct|class|enum class|enum) ([A-Za-z0-9_]+)")
       set(name ${CMAKE_MATCH_2})
-    elseif(NOT line MATCHES "^(namespace|static_assert)")
+    elseif(NOT line MATCHES "^(namespace|static_assert|[A-Z0-9_]+\\()")
       string(REGEX REPLACE "[({=;[].*" "" line "${line}")
       if(line MATCHES "(::)?([A-Za-z0-9_]+) *$" AND NOT CMAKE_MATCH_1)
         set(name ${CMAKE_MATCH_2})

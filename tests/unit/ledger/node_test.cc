@@ -1,6 +1,7 @@
 #include "ledger/node.h"
 
 #include <atomic>
+#include <functional>
 #include <future>
 
 #include "fakes/fake_log_store.h"
@@ -71,28 +72,25 @@ class NodeTest : public ::testing::Test {
     EXPECT_THAT(node, IsOk());
     return *std::move(node);
   }
-  static void AwaitWitnessed(LedgerNode& node, uint64_t size) {
-    while (node.checkpoint().witnessed < size) {
-      std::this_thread::yield();
-    }
-  }
-
-  static void AwaitMore(const std::atomic<int>& count, int before) {
+  static void Await(const std::function<bool()>& done) {
     const auto until =
         std::chrono::steady_clock::now() + std::chrono::seconds(30);
-    while (count <= before) {
+    while (!done()) {
       ASSERT_LT(std::chrono::steady_clock::now(), until);
       std::this_thread::yield();
     }
   }
+  static void AwaitWitnessed(LedgerNode& node, uint64_t size) {
+    Await([&] { return node.checkpoint().witnessed >= size; });
+  }
+
+  static void AwaitMore(const std::atomic<int>& count, int before) {
+    Await([&] { return count > before; });
+  }
   // Of a round soon.
   static void AwaitHealth(const LedgerNode& node, absl::StatusCode code) {
-    const auto until =
-        std::chrono::steady_clock::now() + std::chrono::seconds(30);
-    while (node.health().code() != code) {
-      ASSERT_LT(std::chrono::steady_clock::now(), until) << node.health();
-      std::this_thread::yield();
-    }
+    SCOPED_TRACE(absl::StatusCodeToString(code));
+    Await([&] { return node.health().code() == code; });
   }
 
   LedgerRig rig_;
@@ -169,9 +167,7 @@ TEST_F(NodeTest, ALaterCheckpointContinuesAnEarlierOne) {
   EXPECT_THAT(VerifyContinues(older, newer, path), IsOk());
   EXPECT_FALSE(VerifyContinues(newer, older, path).ok());
   EXPECT_EQ(node->GetTrust(LedgerVm(1))->reading.milli, 85'000);
-  while (!done) {
-    std::this_thread::yield();
-  }
+  Await([&] { return done.load(); });
 }
 
 // Whoever demands the post-quantum signature gets it, and only then believes.
@@ -193,8 +189,9 @@ TEST_F(NodeTest, ACheckpointCarriesTheMlDsaSignatureThatAQuorumNames) {
 }
 
 TEST_F(NodeTest, WhatWasCommittedBeforeACleanStopIsSignedFor) {
+  // The only round that it has by itself may come before it leads.
   auto node = Open(std::chrono::hours(1));
-  AwaitWitnessed(*node, size_);  // the last one for an hour
+  Await([&] { return node->leadership().mine; });
   std::promise<bool> done;
   ASSERT_THAT(node->Submit(rig_.Result("h1", 1, true),
                            [&done](auto got) {
@@ -241,9 +238,7 @@ TEST_F(NodeTest, TellsWhoWatchesAndHowManyMay) {
               StatusIs(absl::StatusCode::kResourceExhausted));
   const int before = told;
   ASSERT_THAT(node->Submit(rig_.Result("h1", 1, true), [](auto) {}), IsOk());
-  while (told == before) {
-    std::this_thread::yield();
-  }
+  AwaitMore(told, before);
 }
 
 TEST_F(NodeTest, TellsWhoWatchesWhenTimeAloneTakesTrust) {
@@ -274,9 +269,7 @@ TEST_F(NodeTest, TellsWhoWatchesOfAQuorumThatCameLater) {
   const auto node = OpenWith(
       {witness}, fmt::format("witness w {}\nquorum w\n", witness->vkey()));
   AwaitHealth(*node, absl::StatusCode::kOk);
-  while (node->checkpoint().problems.empty()) {
-    std::this_thread::yield();
-  }
+  Await([&] { return !node->checkpoint().problems.empty(); });
   std::atomic<int> told_witnessed = 0;
   ASSERT_OK_AND_ASSIGN(const auto watch, node->Subscribe([&] {
     told_witnessed += node->checkpoint().witnessed == size_ ? 1 : 0;
@@ -470,9 +463,7 @@ TEST_F(NodeTest, GivesNoTrustBeforeAQuorumAndTakesEntriesMeanwhile) {
   witness->away = true;
   const auto node = OpenWith(
       {witness}, fmt::format("witness w {}\nquorum w\n", witness->vkey()));
-  while (node->checkpoint().problems.empty()) {
-    std::this_thread::yield();
-  }
+  Await([&] { return !node->checkpoint().problems.empty(); });
   EXPECT_THAT(node->GetTrust(LedgerVm(1)),
               StatusIs(absl::StatusCode::kUnavailable));
   EXPECT_THAT(node->History(LedgerVm(1), 0, 1),

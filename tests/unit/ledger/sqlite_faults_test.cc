@@ -209,7 +209,7 @@ TEST(SqliteFaults, Kill9AtEveryWriteOfABatchLosesNothingThatWasAcknowledged) {
 
 // Long enough that SQLite moves its log into the file meanwhile.
 TEST(SqliteFaults, Kill9AmongManyBatchesAndTheirCheckpointsDoesNeither) {
-  KillEverywhere({.batches = 6, .records = 64, .record_size = 12'000}, 97);
+  KillEverywhere({.batches = 6, .records = 64, .record_size = 12'000}, 251);
 }
 
 void RunSql(const fs::path& path, const char* sql) {
