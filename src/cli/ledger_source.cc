@@ -42,6 +42,23 @@ absl::StatusOr<std::optional<tlog::ForkProof>> LiveLedgerSource::KnownFork() {
   return proof;
 }
 
+absl::StatusOr<ledger::ToldTrust> LiveLedgerSource::Trust(const Uuid& vm) {
+  v1::GetTrustRequest request;
+  request.set_vm_uuid(ToString(vm));
+  ASSIGN_OR_RETURN(const v1::GetTrustResponse got,
+                   CallVerifier(args_, &Stub::GetTrust, request, *stub_));
+  return ledger::ToldTrust{.time_unix_ms = got.time_unix_ms(),
+                           .size = got.size(),
+                           .witnessed = got.witnessed(),
+                           .milli = got.score_milli(),
+                           .band = got.band(),
+                           .witnessed_milli = got.witnessed_milli(),
+                           .passes = got.passes(),
+                           .fails = got.fails(),
+                           .silences = got.silences(),
+                           .host_compromised = got.host_compromised()};
+}
+
 absl::StatusOr<std::vector<Bytes>> LiveLedgerSource::Records(uint64_t begin,
                                                              size_t limit,
                                                              uint64_t size) {
