@@ -68,6 +68,7 @@ class Auditor {
     const tlog::Checkpoint& checkpoint = accepted->checkpoint;
     report_.origin = checkpoint.origin;
     report_.size = checkpoint.size;
+    witnessed_ = checkpoint.size;
     report_.root = checkpoint.root;
     report_.witnessed_unix_s = accepted->witnessed_unix_s;
     report_.unwitnessed = options_.witnesses.threshold() == 0;
@@ -410,6 +411,14 @@ class Auditor {
     if (!later.ok()) {
       return skip(std::string(later.message()), false);
     }
+    if (const uint64_t most = MostWitnessed(told->witnessed);
+        told->witnessed > most) {
+      // Passes that no quorum saw would count.
+      ++scores.compared;
+      Find(element, kScore, fmt::format("{} witnessed records at most", most),
+           fmt::format("{}", told->witnessed));
+      return true;
+    }
     state_->Witnessed(std::min(told->witnessed, told->size));
     ++scores.compared;
     const trust::Reading reading = *state_->Read(id, told->time_unix_ms);
@@ -430,6 +439,20 @@ class Auditor {
            fmt::format("as of {} ms", told->time_unix_ms));
     }
     return true;
+  }
+
+  // What a quorum cosigned by now; asks only if that is less than `wanted`.
+  uint64_t MostWitnessed(uint64_t wanted) {
+    if (wanted > witnessed_) {
+      const absl::StatusOr<std::string> note = source_.CheckpointNote();
+      const absl::StatusOr<tlog::AcceptedCheckpoint> accepted =
+          note.ok() ? tlog::OpenCheckpoint(*note, options_.witnesses)
+                    : note.status();
+      if (accepted.ok() && accepted->checkpoint.origin == options_.log.origin) {
+        witnessed_ = std::max(witnessed_, accepted->checkpoint.size);
+      }
+    }
+    return witnessed_;
   }
 
   // Takes in what came after the checkpoint: readings went on to it.
@@ -474,6 +497,7 @@ class Auditor {
   std::string note_;
   std::optional<tlog::Checkpoint> known_;
   std::vector<Signed> pending_;  // signatures of the newest page
+  uint64_t witnessed_ = 0;       // as far as a quorum is known to have cosigned
   bool good_ = true;
   AuditReport report_;
 };

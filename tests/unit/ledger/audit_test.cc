@@ -187,11 +187,11 @@ TEST_F(AuditTest, ARecordOfALogThatNobodyWroteShowsByItsRoot) {
 // A running node over the log of the test, that can lie about its VMs.
 class LyingNode final : public AuditSource {
  public:
-  LyingNode(Log& log, std::string note, int64_t time_ms)
-      : log_(log), note_(std::move(note)), time_ms_(time_ms) {}
+  LyingNode(Log& log, std::string newest, int64_t time_ms)
+      : note(std::move(newest)), log_(log), time_ms_(time_ms) {}
   [[nodiscard]] bool has_tiles() const override { return false; }
   [[nodiscard]] bool has_trust() const override { return true; }
-  absl::StatusOr<std::string> CheckpointNote() override { return note_; }
+  absl::StatusOr<std::string> CheckpointNote() override { return note; }
   absl::StatusOr<std::vector<Bytes>> Records(uint64_t begin, size_t limit,
                                              uint64_t /*size*/) override {
     return log_.store().Records(begin, limit);
@@ -223,10 +223,10 @@ class LyingNode final : public AuditSource {
   std::function<absl::StatusOr<ToldTrust>(const Uuid& vm, ToldTrust told)> lie;
   std::function<void()> before_asked;
   int asked = 0;
+  std::string note;
 
  private:
   Log& log_;
-  const std::string note_;
   const int64_t time_ms_;
 };
 
@@ -237,13 +237,13 @@ class AuditOfANodeTest : public AuditTest {
     Grow(20);
     log_->Witnessed(20);
   }
-  // An hour and a half later: decay and silence count.
-  LyingNode Node() { return {*log_, Note(20), rig_.time_ms + 5'400'000}; }
+  // A minute and a half later: decay and a silence count.
+  LyingNode Node() { return {*log_, Note(20), rig_.time_ms + 90'000}; }
   AuditReport Ask(LyingNode& node, uint64_t max_compared = 100) {
     absl::StatusOr<AuditReport> report =
         Audit(node, {.log = rig_.Policy(),
                      .witnesses = policy_,
-                     .now_unix_ms = rig_.time_ms + 5'400'000,
+                     .now_unix_ms = rig_.time_ms + 90'000,
                      .max_compared = max_compared});
     EXPECT_THAT(report, IsOk());
     return report.ok() ? *std::move(report) : AuditReport();
@@ -301,6 +301,25 @@ TEST_F(AuditOfANodeTest, AReadingOfLongAgoHidesNothing) {
   ExpectCaught(as_of_then);
 }
 
+TEST_F(AuditOfANodeTest, PassesThatNoQuorumSawDoNotCount) {
+  ASSERT_EQ(rig_.Submit(*log_, rig_.Result("h1", 2, true)), "");
+  LogState all(rig_.Policy());
+  const std::vector<Bytes> records = store_.Records(0, 21).value();
+  for (const Bytes& bytes : records) {
+    const Record record = *ParseRecord(bytes);
+    all.Apply(*ParseEntry(record.entry), record.time_unix_ms);
+  }
+  all.Witnessed(21);
+  ExpectCaught([&all](ToldTrust& told) {
+    const trust::Reading reading = *all.Read(LedgerVm(2), told.time_unix_ms);
+    EXPECT_GT(reading.milli, told.milli);
+    told.milli = reading.milli;
+    told.witnessed_milli = reading.witnessed_milli;
+    told.band = ToString(reading.band);
+    told.witnessed = 21;
+  });
+}
+
 TEST_F(AuditOfANodeTest, AVmThatItDeniesIsNamed) {
   LyingNode node = Node();
   node.lie = [](const Uuid& vm, ToldTrust told) {
@@ -315,10 +334,11 @@ TEST_F(AuditOfANodeTest, AVmThatItDeniesIsNamed) {
 
 TEST_F(AuditOfANodeTest, WhatItReadsAfterTheCheckpointIsReadToo) {
   LyingNode node = Node();
-  node.before_asked = [this] {
+  node.before_asked = [this, &node] {
     ASSERT_EQ(rig_.Submit(*log_, rig_.Result("h1", 1, true)), "");
     ASSERT_EQ(rig_.Submit(*log_, rig_.Result("h1", 3, false)), "");
     log_->Witnessed(log_->head().size - 1);
+    node.note = Note(log_->head().size - 1);
   };
   const AuditReport report = Ask(node);
   EXPECT_THAT(report.findings, IsEmpty());
