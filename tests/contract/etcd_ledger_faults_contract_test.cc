@@ -40,7 +40,6 @@ class EtcdFaultBed final : public LedgerFaultBed {
  public:
   EtcdFaultBed() {
     rpc::DemandTls13();
-    Empty();
     Connect();
   }
   absl::StatusOr<std::unique_ptr<ledger::LogStore>> Open() override {
@@ -54,9 +53,9 @@ class EtcdFaultBed final : public LedgerFaultBed {
                      OpenIn(*etcd_, prefix_));
     return store;
   }
-  void Empty() override {
-    static int logs = 0;
-    prefix_ = fmt::format("/vmattest/ledger/faults-{}/", logs++);
+  void Begin(const std::function<void()>& fill) override {
+    prefix_ = NewPrefix();
+    fill();
   }
   // The second is more than one transaction holds.
   [[nodiscard]] std::vector<Kills> kills() const override {
@@ -156,6 +155,10 @@ class EtcdFaultBed final : public LedgerFaultBed {
   }
 
  private:
+  static std::string NewPrefix() {
+    static int logs = 0;
+    return fmt::format("/vmattest/ledger/faults-{}/", logs++);
+  }
   void Connect() {
     client_ = Server().Client();
     etcd_ = GrpcKeyValues::Create(client_).value();
@@ -175,7 +178,7 @@ class EtcdFaultBed final : public LedgerFaultBed {
         IsOk());
   }
 
-  std::string prefix_;
+  std::string prefix_ = NewPrefix();
   GrpcKeyValues::Options client_;
   std::unique_ptr<GrpcKeyValues> etcd_;
 };

@@ -91,16 +91,15 @@ void LedgerFaults::KillEverywhere(const LedgerFaultBed::Kills& kills, Cut cut) {
   long met = 0;
   for (long write = 1;; write += kills.step, ++met) {
     SCOPED_TRACE(::testing::Message() << "write " << write);
-    bed_->Empty();
-    std::unique_ptr<LogStore> store = Lead();
-    ASSERT_NE(store, nullptr);
-    ASSERT_THAT(Grow(*store, kBefore, 100), IsOk());
-    store.reset();
-
+    bed_->Begin([this] {
+      const std::unique_ptr<LogStore> store = Lead();
+      ASSERT_NE(store, nullptr);
+      ASSERT_THAT(Grow(*store, kBefore, 100), IsOk());
+    });
     const LedgerFaultBed::Death death = bed_->Append(work, write, cut);
     ASSERT_TRUE(death.killed || death.exit_code == 0) << death.exit_code;
     // Nothing that was acknowledged is lost, nothing is half there.
-    store = Open();
+    const std::unique_ptr<LogStore> store = Open();
     ASSERT_NE(store, nullptr);
     ASSERT_OK_AND_ASSIGN(const LogHead head, store->Head());
     EXPECT_GE(head.size, kBefore + death.acknowledged * work.records);

@@ -31,8 +31,9 @@ class LedgerFaultBed {
   virtual ~LedgerFaultBed() = default;
   // As a node that starts, once the lease of one that died has run out.
   virtual absl::StatusOr<std::unique_ptr<ledger::LogStore>> Open() = 0;
-  // None is open: the log is empty again.
-  virtual void Empty() = 0;
+  // None is open: the log is what `fill`, always the same, makes of an empty
+  // one; it may have been called before.
+  virtual void Begin(const std::function<void()>& fill) = 0;
 
   // What is appended while it is killed at every `step`-th write, and how many
   // of its writes are met at least in each way to die.

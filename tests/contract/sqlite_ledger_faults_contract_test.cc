@@ -95,7 +95,13 @@ class SqliteFaultBed final : public LedgerFaultBed {
                      SqliteLogStore::Open(path_));
     return store;
   }
-  void Empty() override { Copy({}, path_); }
+  void Begin(const std::function<void()>& fill) override {
+    if (!fs::exists(begun_)) {
+      fill();
+      Copy(path_, begun_);
+    }
+    Copy(begun_, path_);
+  }
   // The second is long enough that SQLite moves its log into the file
   // meanwhile.
   [[nodiscard]] std::vector<Kills> kills() const override {
@@ -168,11 +174,10 @@ class SqliteFaultBed final : public LedgerFaultBed {
   }
 
  private:
-  // Nothing: of no file.
   static void Copy(const fs::path& from, const fs::path& to) {
     for (const char* suffix : {"", "-wal", "-shm"}) {
       fs::remove(to.string() + suffix);
-      if (!from.empty() && fs::exists(from.string() + suffix)) {
+      if (fs::exists(from.string() + suffix)) {
         fs::copy_file(from.string() + suffix, to.string() + suffix);
       }
     }
@@ -202,6 +207,7 @@ class SqliteFaultBed final : public LedgerFaultBed {
 
   TempDir dir_;
   const fs::path path_ = dir_.path() / "ledger.db";
+  const fs::path begun_ = dir_.path() / "begun.db";
   const fs::path saved_ = dir_.path() / "saved.db";
 };
 
