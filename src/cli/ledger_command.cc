@@ -90,6 +90,11 @@ nlohmann::json ToJson(const ledger::AuditReport& report) {
                            {"fails", vm.fails},
                            {"silences", vm.silences}});
   }
+  if (report.scores) {
+    json["scores"] = {{"compared", report.scores->compared},
+                      {"not_compared", report.scores->not_compared},
+                      {"why", Printable(report.scores->why)}};
+  }
   for (const ledger::Finding& finding : report.findings) {
     json["findings"].push_back(
         {{"element", finding.element},
@@ -114,6 +119,15 @@ void Print(const ledger::AuditReport& report, std::ostream& out) {
         vm.uuid, vm.milli / trust::kPoint, vm.milli % trust::kPoint, vm.band,
         vm.passes, vm.fails, vm.silences,
         vm.home.empty() ? "no host" : Printable(vm.home));
+  }
+  if (report.scores) {
+    out << fmt::format("scores of {} VMs compared with the node's\n",
+                       report.scores->compared);
+  }
+  if (report.scores && report.scores->not_compared > 0) {
+    out << fmt::format("scores of {} VMs not compared: {}\n",
+                       report.scores->not_compared,
+                       Printable(report.scores->why));
   }
   for (const std::string& host : report.compromised_hosts) {
     out << fmt::format("host {} is compromised\n", Printable(host));

@@ -9,6 +9,8 @@ namespace {
 using Stub = v1::Ledger::Stub;
 
 constexpr uint64_t kMost = 1'024;  // records of a call
+// Of a node that says anything.
+constexpr size_t kLongestBand = 32;
 
 }  // namespace
 
@@ -40,6 +42,23 @@ absl::StatusOr<std::optional<tlog::ForkProof>> LiveLedgerSource::KnownFork() {
   ASSIGN_OR_RETURN(tlog::ForkProof proof,
                    tlog::ParseForkProof(got.fork_proof()));
   return proof;
+}
+
+absl::StatusOr<ledger::ToldTrust> LiveLedgerSource::Trust(const Uuid& vm) {
+  v1::GetTrustRequest request;
+  request.set_vm_uuid(ToString(vm));
+  ASSIGN_OR_RETURN(const v1::GetTrustResponse got,
+                   CallVerifier(args_, &Stub::GetTrust, request, *stub_));
+  return ledger::ToldTrust{.time_unix_ms = got.time_unix_ms(),
+                           .size = got.size(),
+                           .witnessed = got.witnessed(),
+                           .milli = got.score_milli(),
+                           .band = got.band().substr(0, kLongestBand),
+                           .witnessed_milli = got.witnessed_milli(),
+                           .passes = got.passes(),
+                           .fails = got.fails(),
+                           .silences = got.silences(),
+                           .host_compromised = got.host_compromised()};
 }
 
 absl::StatusOr<std::vector<Bytes>> LiveLedgerSource::Records(uint64_t begin,

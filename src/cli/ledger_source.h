@@ -17,6 +17,9 @@ class LiveLedgerSource final : public ledger::AuditSource {
       const ConnectionArgs& args);
 
   [[nodiscard]] bool has_tiles() const override { return false; }
+  [[nodiscard]] bool has_trust() const override { return true; }
+  // Without its proof being looked at.
+  absl::StatusOr<ledger::ToldTrust> Trust(const Uuid& vm) override;
   // FAILED_PRECONDITION: there is none yet.
   absl::StatusOr<std::string> CheckpointNote() override;
   absl::StatusOr<std::optional<tlog::ForkProof>> KnownFork() override;

@@ -25,6 +25,22 @@ constexpr std::string_view kCheckpoint = "ledger-checkpoint";
 constexpr std::string_view kTile = "ledger-tile";
 constexpr std::string_view kRoot = "ledger-root";
 constexpr std::string_view kFork = "ledger-fork";
+constexpr std::string_view kScore = "ledger-score";
+
+// Of one audit: VMs that are not as they are told, and records after the
+// checkpoint that readings went on to.
+constexpr size_t kMostScoreFindings = 1'000;
+constexpr uint64_t kMostLater = 100'000;
+
+std::string Told(int64_t milli, std::string_view band, int64_t witnessed_milli,
+                 uint64_t passes, uint64_t fails, uint64_t silences,
+                 bool host_compromised) {
+  return fmt::format(
+      "{}.{:03} ({}), witnessed {}.{:03}, {} passes, {} failures, {} silent{}",
+      milli / trust::kPoint, milli % trust::kPoint, band,
+      witnessed_milli / trust::kPoint, witnessed_milli % trust::kPoint, passes,
+      fails, silences, host_compromised ? ", on a compromised host" : "");
+}
 
 // An entry whose signature is still to be checked.
 struct Signed {
@@ -52,6 +68,7 @@ class Auditor {
     const tlog::Checkpoint& checkpoint = accepted->checkpoint;
     report_.origin = checkpoint.origin;
     report_.size = checkpoint.size;
+    witnessed_ = checkpoint.size;
     report_.root = checkpoint.root;
     report_.witnessed_unix_s = accepted->witnessed_unix_s;
     report_.unwitnessed = options_.witnesses.threshold() == 0;
@@ -64,6 +81,7 @@ class Auditor {
     RETURN_IF_ERROR(Replay());
     CheckEnd();
     Summarise();
+    CompareScores();
     return std::move(report_);
   }
 
@@ -333,6 +351,144 @@ class Auditor {
     }
   }
 
+  void CompareScores() {
+    if (!source_.has_trust()) {
+      return;
+    }
+    AuditReport::Scores& scores = report_.scores.emplace();
+    if (!good_ || state_->size() != report_.size) {
+      scores = {.not_compared = report_.vms.size(),
+                .why = "the records are not good"};
+      return;
+    }
+    std::vector<Uuid> vms;
+    for (const auto& [id, vm] : state_->fold().vms()) {
+      vms.push_back(id);
+    }
+    // Records after the checkpoint are in nobody's count.
+    const std::map<std::string, uint64_t> types = report_.types;
+    const size_t before = report_.findings.size();
+    for (size_t i = 0; i < vms.size(); ++i) {
+      const bool too_many =
+          i >= options_.max_compared ||
+          report_.findings.size() - before >= kMostScoreFindings;
+      if (too_many) {
+        scores.why = "there are too many";
+      }
+      if (too_many || !CompareScore(vms[i], scores)) {
+        scores.not_compared = vms.size() - scores.compared;
+        break;
+      }
+    }
+    report_.types = types;
+  }
+
+  // False: it is of no use to ask about others.
+  bool CompareScore(const Uuid& id, AuditReport::Scores& scores) {
+    const std::string element = "vm " + vmattest::ToString(id);
+    const auto skip = [&scores](std::string why, bool goes_on) {
+      ++scores.not_compared;
+      scores.why = std::move(why);
+      return goes_on;
+    };
+    const absl::StatusOr<ToldTrust> told = source_.Trust(id);
+    if (absl::IsNotFound(told.status())) {
+      ++scores.compared;
+      Find(element, kScore, "what its records give", "no such VM");
+      return true;
+    }
+    if (!told.ok()) {
+      return skip(std::string(told.status().message()), false);
+    }
+    if (told->size == 0) {
+      return skip("the node does not say which records it reads", false);
+    }
+    if (told->size < state_->size() ||
+        told->witnessed < state_->fold().witnessed()) {
+      return skip("the node read fewer records than it gave", true);
+    }
+    const absl::Status later = GoOnTo(told->size);
+    if (!later.ok()) {
+      return skip(std::string(later.message()), false);
+    }
+    if (const uint64_t most = MostWitnessed(told->witnessed);
+        told->witnessed > most) {
+      // Passes that no quorum saw would count.
+      ++scores.compared;
+      Find(element, kScore, fmt::format("{} witnessed records at most", most),
+           fmt::format("{}", told->witnessed));
+      return true;
+    }
+    state_->Witnessed(std::min(told->witnessed, told->size));
+    ++scores.compared;
+    const trust::Reading reading = *state_->Read(id, told->time_unix_ms);
+    const std::string given =
+        Told(reading.milli, ToString(reading.band), reading.witnessed_milli,
+             reading.vm.passes, reading.vm.fails, reading.silences,
+             reading.host_compromised);
+    const std::string found =
+        Told(told->milli, told->band, told->witnessed_milli, told->passes,
+             told->fails, told->silences, told->host_compromised);
+    if (given != found) {
+      Find(element, kScore, given, found);
+    } else if (told->time_unix_ms <
+               std::max(state_->time_ms(),
+                        options_.now_unix_ms - options_.log.max_skew_ms)) {
+      // Neither decay nor silence would show.
+      Find(element, kScore, "as of now",
+           fmt::format("as of {} ms", told->time_unix_ms));
+    }
+    return true;
+  }
+
+  // What a quorum cosigned by now; asks only if that is less than `wanted`.
+  uint64_t MostWitnessed(uint64_t wanted) {
+    if (wanted > witnessed_) {
+      const absl::StatusOr<std::string> note = source_.CheckpointNote();
+      const absl::StatusOr<tlog::AcceptedCheckpoint> accepted =
+          note.ok() ? tlog::OpenCheckpoint(*note, options_.witnesses)
+                    : note.status();
+      if (accepted.ok() && accepted->checkpoint.origin == options_.log.origin) {
+        witnessed_ = std::max(witnessed_, accepted->checkpoint.size);
+      }
+    }
+    return witnessed_;
+  }
+
+  // Takes in what came after the checkpoint: readings went on to it.
+  absl::Status GoOnTo(uint64_t size) {
+    if (size - report_.size > kMostLater) {
+      return absl::OutOfRangeError("the node went on too far meanwhile");
+    }
+    while (state_->size() < size) {
+      ASSIGN_OR_RETURN(
+          const std::vector<Bytes> page,
+          source_.Records(state_->size(),
+                          std::min<uint64_t>(kPage, size - state_->size()),
+                          size));
+      if (page.empty()) {
+        Find(fmt::format("record {}", state_->size()), kScore,
+             "what scores rest on", "no such record");
+        return absl::DataLossError("the node does not give what it read");
+      }
+      pending_.clear();
+      for (const Bytes& record : page) {
+        if (!TakeRecord(record)) {
+          return absl::DataLossError("the newer records are not good");
+        }
+      }
+      (void)edge_.TakeChanged();
+      if (const size_t bad = Verify(pending_); bad < pending_.size()) {
+        report_.findings.push_back(
+            {.element = fmt::format("record {}", pending_[bad].index),
+             .reason = *CheckSignature(options_.log, pending_[bad].entry,
+                                       pending_[bad].key)});
+        return absl::DataLossError("the newer records are not good");
+      }
+    }
+    return absl::OkStatus();
+  }
+
   AuditSource& source_;
   const AuditOptions& options_;
   std::unique_ptr<LogState> state_;
@@ -341,6 +497,7 @@ class Auditor {
   std::string note_;
   std::optional<tlog::Checkpoint> known_;
   std::vector<Signed> pending_;  // signatures of the newest page
+  uint64_t witnessed_ = 0;       // as far as a quorum is known to have cosigned
   bool good_ = true;
   AuditReport report_;
 };

@@ -14,7 +14,8 @@
 
 namespace vmattest::ledger {
 
-// Replays a log from record 0, believing nobody but the keys it is given.
+// Replays a log from record 0, believing nobody but the keys it is given, and
+// compares what follows from it with what its keeper says.
 
 struct AuditOptions {
   LogPolicy log;
@@ -24,12 +25,15 @@ struct AuditOptions {
   int64_t now_unix_ms = 0;  // scores are as of then
   size_t threads = 1;       // that check signatures, beside the caller's
   std::function<void(uint64_t done, uint64_t of)> progress;
+  // VMs that the log's keeper is asked about, one by one.
+  uint64_t max_compared = 100'000;
 };
 
 // One thing that is not as it must be. An audit ends at the first bad record:
 // what follows it rests on it.
 struct Finding {
-  // "checkpoint", "record 17", "tile 0/3", "root", "known-checkpoint".
+  // "checkpoint", "record 17", "tile 0/3", "root", "known-checkpoint",
+  // "vm UUID".
   std::string element;
   Reason reason;
 };
@@ -54,6 +58,14 @@ struct AuditReport {
   };
   std::vector<Vm> vms;
   std::vector<std::string> compromised_hosts;
+  // What the keeper of the log says of VMs, against what its records give at
+  // the time of its reading and as far as that reading went.
+  struct Scores {
+    uint64_t compared = 0;
+    uint64_t not_compared = 0;
+    std::string why;  // of the newest that was not
+  };
+  std::optional<Scores> scores;  // none: there is nobody to ask
   Bytes state_root;
   std::vector<Finding> findings;
   std::optional<tlog::ForkProof> fork;

@@ -67,6 +67,10 @@ bool IsByDocument(const v1::LedgerEntryBody& body) {
   }
 }
 
+bool IsHostId(const std::string& id) {
+  return !id.empty() && id.size() <= 128 && !id.starts_with("key/");
+}
+
 // Rule S33: an authority that saw no evidence names no key.
 std::optional<Reason> CheckVouched(const std::string& evidence_hash) {
   return evidence_hash.size() == DigestSize(kSha256)
@@ -310,6 +314,12 @@ std::optional<Reason> LogState::CheckDocument(const Entry& entry) const {
                  : std::nullopt;
     case v1::LedgerEntryBody::kVmRegister:
       return CheckRegister(entry);
+    case v1::LedgerEntryBody::kHostCompromise:
+      return IsHostId(body.host_compromise().host_id())
+                 ? std::nullopt
+                 : Refusal(Refuse(reason::kMalformed, "host_compromise.host_id",
+                                  "a host's id",
+                                  body.host_compromise().host_id()));
     case v1::LedgerEntryBody::kPolicy:
       return AreRules(body.policy().score())
                  ? std::nullopt
@@ -334,8 +344,7 @@ std::optional<Reason> LogState::CheckDocument(const Entry& entry) const {
 
 std::optional<Reason> LogState::CheckAuthorise(const Entry& entry) const {
   const v1::LedgerHostAuthorise& message = entry.body.host_authorise();
-  if (message.host_id().empty() || message.host_id().size() > 128 ||
-      message.host_id().starts_with("key/") ||
+  if (!IsHostId(message.host_id()) ||
       ImportWriterKey(message.key_spki()) == nullptr) {
     return Refuse(reason::kMalformed, "host_authorise");
   }

@@ -243,6 +243,8 @@ absl::StatusOr<LedgerNode::Trust> LedgerNode::GetScore(const Uuid& vm) const {
     }
     return Trust{.reading = *std::move(reading),
                  .time_unix_ms = now,
+                 .size = state.size(),
+                 .witnessed = state.fold().witnessed(),
                  .newest_hash = state.NewestOf(vm)};
   });
 }

@@ -78,6 +78,9 @@ class LedgerNode {
   struct Trust {
     trust::Reading reading;
     int64_t time_unix_ms = 0;
+    // Of the records that it follows from.
+    uint64_t size = 0;
+    uint64_t witnessed = 0;
     Bytes newest_hash;
     std::optional<Proven> newest;  // none is witnessed yet
   };

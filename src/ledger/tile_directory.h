@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/uuid.h"
 #include "ledger/log_store.h"
 #include "tlog/checkpoint.h"
 #include "tlog/witness.h"
@@ -31,6 +32,21 @@ absl::Status ExportLog(LogStore& store, const std::string& checkpoint_note,
                        const std::filesystem::path& folder,
                        const ExportProgress& progress = {});
 
+// How a VM stands, in the words of whoever keeps the log.
+struct ToldTrust {
+  int64_t time_unix_ms = 0;  // what it is as of
+  // Of the records that it follows from; 0: it does not say.
+  uint64_t size = 0;
+  uint64_t witnessed = 0;
+  int64_t milli = 0;
+  std::string band;
+  int64_t witnessed_milli = 0;
+  uint64_t passes = 0;
+  uint64_t fails = 0;
+  uint64_t silences = 0;
+  bool host_compromised = false;
+};
+
 // What an audit reads.
 class AuditSource {
  public:
@@ -40,6 +56,12 @@ class AuditSource {
   // A proof that whoever keeps the log was shown; it is checked.
   virtual absl::StatusOr<std::optional<tlog::ForkProof>> KnownFork() {
     return std::nullopt;
+  }
+  // Whether somebody keeps the log who says how VMs stand.
+  [[nodiscard]] virtual bool has_trust() const { return false; }
+  // NOT_FOUND: that it knows no such VM.
+  virtual absl::StatusOr<ToldTrust> Trust(const Uuid& /*vm*/) {
+    return absl::UnimplementedError("nobody keeps it");
   }
   virtual absl::StatusOr<std::string> CheckpointNote() = 0;
   // At least one for begin < the checkpoint's size, at most `limit`.

@@ -50,6 +50,8 @@ v1::GetTrustResponse ToWire(const Uuid& vm,
   wire.set_newest_hash(Field(trust.newest_hash));
   wire.set_time_unix_ms(trust.time_unix_ms);
   wire.set_unwitnessed_ledger(unwitnessed_ledger);
+  wire.set_size(trust.size);
+  wire.set_witnessed(trust.witnessed);
   if (trust.newest) {
     v1::ProvenRecord& newest = *wire.mutable_newest();
     newest.set_index(trust.newest->index);

@@ -22,4 +22,22 @@ if(TARGET vmattest::test_etcd)
   # gRPC's macros differ from those of the precompiled header.
   set_target_properties(etcd_servers_contract_test PROPERTIES
     DISABLE_PRECOMPILE_HEADERS ON)
+
+  # Faults, with a server of their own and a client to be killed.
+  add_executable(etcd_fault_writer ${CMAKE_CURRENT_LIST_DIR}/etcd_fault_writer.cc
+                                   ${CMAKE_CURRENT_LIST_DIR}/fault_writer.cc)
+  target_link_libraries(etcd_fault_writer PRIVATE vmattest::options
+    vmattest::test_support vmattest::ledger vmattest::ledger_etcd vmattest::merkle
+    vmattest::etcd_grpc vmattest::rpc_channel)
+  vmattest_test(etcd_ledger_faults_contract_test
+    SOURCES ${ledger_fault_source}
+            ${CMAKE_CURRENT_LIST_DIR}/etcd_ledger_faults_contract_test.cc
+    LIBS vmattest::ledger vmattest::ledger_etcd vmattest::merkle
+         vmattest::test_etcd vmattest::rpc_channel fmt::fmt
+    LABELS contract integration rpc COST 30)
+  add_dependencies(etcd_ledger_faults_contract_test etcd_fault_writer)
+  target_compile_definitions(etcd_ledger_faults_contract_test PRIVATE
+    VMATTEST_ETCD_FAULT_WRITER="$<TARGET_FILE:etcd_fault_writer>")
+  set_target_properties(etcd_fault_writer etcd_ledger_faults_contract_test PROPERTIES
+    DISABLE_PRECOMPILE_HEADERS ON)
 endif()

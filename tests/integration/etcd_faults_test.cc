@@ -1,5 +1,5 @@
-// The stores over three real etcd servers that get killed, stopped, filled and
-// rolled back.
+// The stores over three real etcd servers that get killed, stopped and rolled
+// back. What holds over every store is in tests/contract/ledger_fault_suite.h.
 #include <atomic>
 #include <thread>
 
@@ -290,29 +290,6 @@ TEST_F(EtcdFaults, OnlyItsUsersAndNewServersAreTrusted) {
   GrpcKeyValues::Options server = Options();
   server.ca = stranger.ca();
   EXPECT_THAT(open(server), StatusIs(kUnavailable));
-}
-
-TEST(EtcdFull, IsAnAnswerAndNothingIsHalfWritten) {
-  rpc::DemandTls13();
-  EtcdCluster cluster(
-      {.nodes = 1, .arguments = {"--quota-backend-bytes=4000000"}});
-  Node node(cluster.Client());
-  ASSERT_TRUE(node.store->Lead("node")->mine);
-  LogHead head = node.store->Head().value();
-  absl::Status last;
-  for (uint64_t number = 1; number < 200; ++number) {
-    LogBatch batch = Batch(head, number);
-    batch.records[0] = Bytes(60'000, 1);
-    last = node.store->Append(batch);
-    if (!last.ok()) {
-      break;
-    }
-    head = batch.after;
-  }
-  EXPECT_THAT(
-      last, StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("space")));
-  EXPECT_EQ(node.store->Head().value(), head);
-  EXPECT_EQ(All(*node.store).size(), head.size);
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 vmattest_test(ledger_node_test
   SOURCES ${CMAKE_CURRENT_LIST_DIR}/ledger_node_test.cc
   LIBS vmattest::ledger vmattest::cli_client vmattest::proto_grpc
-       gRPC::grpc++ fmt::fmt
+       gRPC::grpc++ nlohmann_json::nlohmann_json fmt::fmt
   LABELS integration rpc)
 add_dependencies(ledger_node_test vmattest-verifierd)
 target_compile_definitions(ledger_node_test PRIVATE

@@ -2,13 +2,17 @@
 // from its export.
 #include <sstream>
 #include <thread>
+#include <utility>
 
 #include "base/clock.h"
+#include "cli/exit_code.h"
 #include "cli/ledger_command.h"
 #include "cli/ledger_source.h"
 #include "document/key_files.h"
 #include "fmt/format.h"
 #include "gmock/gmock.h"
+#include "grpcpp/server_builder.h"
+#include "nlohmann/json.hpp"
 #include "support/ledger_node_process.h"
 #include "support/ledger_rig.h"
 #include "support/vectors.h"
@@ -24,7 +28,49 @@ using testing::IsOk;
 using testing::LedgerNodeProcess;
 using testing::LedgerRig;
 using testing::LedgerVm;
+using ::testing::Not;
 using testing::TempDir;
+
+// Between a client and a node: what the node says, but for one VM's score.
+class LyingProxy final : public v1::Ledger::Service {
+ public:
+  LyingProxy(v1::Ledger::Stub& node, std::string vm_uuid,
+             const std::string& socket)
+      : node_(node), vm_uuid_(std::move(vm_uuid)) {
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("unix:" + socket,
+                             grpc::InsecureServerCredentials());
+    builder.RegisterService(this);
+    server_ = builder.BuildAndStart();
+  }
+  grpc::Status GetCheckpoint(grpc::ServerContext*,
+                             const v1::GetCheckpointRequest* request,
+                             v1::GetCheckpointResponse* response) override {
+    grpc::ClientContext context;
+    return node_.GetCheckpoint(&context, *request, response);
+  }
+  grpc::Status ListRecords(grpc::ServerContext*,
+                           const v1::ListRecordsRequest* request,
+                           v1::ListRecordsResponse* response) override {
+    grpc::ClientContext context;
+    return node_.ListRecords(&context, *request, response);
+  }
+  grpc::Status GetTrust(grpc::ServerContext*,
+                        const v1::GetTrustRequest* request,
+                        v1::GetTrustResponse* response) override {
+    grpc::ClientContext context;
+    const grpc::Status status = node_.GetTrust(&context, *request, response);
+    if (request->vm_uuid() == vm_uuid_) {
+      response->set_score_milli(response->score_milli() + 20'000);
+    }
+    return status;
+  }
+
+ private:
+  v1::Ledger::Stub& node_;
+  const std::string vm_uuid_;
+  std::unique_ptr<grpc::Server> server_;
+};
 
 class LedgerNodeTest : public ::testing::Test {
  protected:
@@ -83,6 +129,26 @@ class LedgerNodeTest : public ::testing::Test {
   }
   std::filesystem::path PolicyFile() {
     return dir_.path() / "state" / "ledger.policy";
+  }
+
+  // Who lies about VM 1 is caught by the same audit.
+  void ExpectALieIsCaught(cli::LedgerAuditArgs audit) {
+    cli::VerifierArgs where;
+    where.socket = dir_.path() / "lies.sock";
+    const LyingProxy proxy(node_.stub(), ToString(LedgerVm(1)), where.socket);
+    ASSERT_OK_AND_ASSIGN(const auto live, cli::LiveLedgerSource::Open(where));
+    std::ostringstream out;
+    std::ostringstream err;
+    audit.json = true;
+    EXPECT_EQ(cli::RunLedgerAudit(audit, out, err, live.get()),
+              cli::kExitNotTrustworthy)
+        << err.str();
+    const auto json = nlohmann::json::parse(out.str());
+    EXPECT_EQ(json["scores"]["compared"], 2);
+    EXPECT_EQ(json["scores"]["not_compared"], 0);
+    ASSERT_EQ(json["findings"].size(), 1u) << out.str();
+    EXPECT_EQ(json["findings"][0]["code"], "ledger-score");
+    EXPECT_EQ(json["findings"][0]["element"], "vm " + ToString(LedgerVm(1)));
   }
 
   LedgerNodeProcess node_;
@@ -154,6 +220,9 @@ TEST_F(LedgerNodeTest, KeepsTrustThroughKill9AndStandsAnAudit) {
   ASSERT_OK_AND_ASSIGN(const auto live, cli::LiveLedgerSource::Open(where));
   EXPECT_EQ(cli::RunLedgerAudit(audit, out, err, live.get()), 0) << out.str();
   EXPECT_THAT(out.str(), HasSubstr("8 of 8 records are good"));
+  EXPECT_THAT(out.str(), HasSubstr("scores of 2 VMs compared with the node's"));
+  EXPECT_THAT(out.str(), Not(HasSubstr("not compared")));
+  ExpectALieIsCaught(audit);
   cli::LedgerExportArgs exported{.folder = folder, .quiet = true};
   ASSERT_EQ(cli::RunLedgerExport(exported, out, err, live.get()), 0)
       << err.str();

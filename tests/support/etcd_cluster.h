@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "etcd/grpc/grpc_key_values.h"
@@ -38,6 +39,10 @@ class EtcdCluster {
   void Continue(size_t node);  // SIGCONT
   // After Kill().
   void Start(size_t node);
+  // Of those that start from now on, instead of Options::arguments.
+  void SetArguments(std::vector<std::string> arguments) {
+    options_.arguments = std::move(arguments);
+  }
   // Until each node answers, or those given.
   void AwaitHealthy();
   // Which node leads.
@@ -73,7 +78,7 @@ class EtcdCluster {
 
   TempDir dir_;
   TestPki pki_;
-  const Options options_;
+  Options options_;
   std::filesystem::path data_;
   CertificateFiles server_;
   CertificateFiles root_;

@@ -1,6 +1,7 @@
 #include "ledger/audit.h"
 
 #include <fstream>
+#include <functional>
 
 #include "base/file.h"
 #include "fakes/fake_log_store.h"
@@ -23,6 +24,7 @@ using ::testing::SizeIs;
 using vmattest::testing::FakeLogStore;
 using vmattest::testing::IsOk;
 using vmattest::testing::LedgerRig;
+using vmattest::testing::LedgerVm;
 using vmattest::testing::StatusIs;
 using vmattest::testing::TempDir;
 
@@ -180,6 +182,206 @@ TEST_F(AuditTest, ARecordOfALogThatNobodyWroteShowsByItsRoot) {
   EXPECT_THAT(Run(folder).findings,
               ElementsAre(Field(&Finding::element, "tile 0/0"),
                           Field(&Finding::element, "root")));
+}
+
+// A running node over the log of the test, that can lie about its VMs.
+class LyingNode final : public AuditSource {
+ public:
+  LyingNode(Log& log, std::string newest, int64_t time_ms)
+      : note(std::move(newest)), log_(log), time_ms_(time_ms) {}
+  [[nodiscard]] bool has_tiles() const override { return false; }
+  [[nodiscard]] bool has_trust() const override { return true; }
+  absl::StatusOr<std::string> CheckpointNote() override { return note; }
+  absl::StatusOr<std::vector<Bytes>> Records(uint64_t begin, size_t limit,
+                                             uint64_t /*size*/) override {
+    return log_.store().Records(begin, limit);
+  }
+  absl::StatusOr<Bytes> Tile(uint32_t, uint64_t, uint64_t) override {
+    return absl::UnimplementedError("");
+  }
+  absl::StatusOr<ToldTrust> Trust(const Uuid& vm) override {
+    ++asked;
+    if (before_asked) {
+      before_asked();
+    }
+    ToldTrust told = log_.With([&](const LogState& state) {
+      const trust::Reading reading = *state.Read(vm, time_ms_);
+      return ToldTrust{.time_unix_ms = time_ms_,
+                       .size = state.size(),
+                       .witnessed = state.fold().witnessed(),
+                       .milli = reading.milli,
+                       .band = std::string(ToString(reading.band)),
+                       .witnessed_milli = reading.witnessed_milli,
+                       .passes = reading.vm.passes,
+                       .fails = reading.vm.fails,
+                       .silences = reading.silences,
+                       .host_compromised = reading.host_compromised};
+    });
+    return lie ? lie(vm, told) : told;
+  }
+
+  std::function<absl::StatusOr<ToldTrust>(const Uuid& vm, ToldTrust told)> lie;
+  std::function<void()> before_asked;
+  int asked = 0;
+  std::string note;
+
+ private:
+  Log& log_;
+  const int64_t time_ms_;
+};
+
+class AuditOfANodeTest : public AuditTest {
+ protected:
+  AuditOfANodeTest() {
+    EXPECT_EQ(rig_.Submit(*log_, rig_.Result("h1", 2, false)), "");
+    Grow(20);
+    log_->Witnessed(20);
+  }
+  // A minute and a half later: decay and a silence count.
+  LyingNode Node() { return {*log_, Note(20), rig_.time_ms + 90'000}; }
+  AuditReport Ask(LyingNode& node, uint64_t max_compared = 100) {
+    absl::StatusOr<AuditReport> report =
+        Audit(node, {.log = rig_.Policy(),
+                     .witnesses = policy_,
+                     .now_unix_ms = rig_.time_ms + 90'000,
+                     .max_compared = max_compared});
+    EXPECT_THAT(report, IsOk());
+    return report.ok() ? *std::move(report) : AuditReport();
+  }
+  // That it lies about VM 2 alone.
+  void ExpectCaught(const std::function<void(ToldTrust&)>& how) {
+    LyingNode node = Node();
+    node.lie = [&how](const Uuid& vm, ToldTrust told) {
+      if (vm == LedgerVm(2)) {
+        how(told);
+      }
+      return told;
+    };
+    const AuditReport report = Ask(node);
+    ASSERT_THAT(report.findings, SizeIs(1));
+    EXPECT_EQ(report.findings[0].element, "vm " + ToString(LedgerVm(2)));
+    EXPECT_EQ(report.findings[0].reason.code, "ledger-score");
+    EXPECT_EQ(report.scores->compared, 3u);
+    EXPECT_EQ(report.scores->not_compared, 0u);
+  }
+};
+
+TEST_F(AuditOfANodeTest, ScoresThatItTellsAreThoseThatItsRecordsGive) {
+  LyingNode node = Node();
+  const AuditReport report = Ask(node);
+  EXPECT_THAT(report.findings, IsEmpty());
+  ASSERT_TRUE(report.scores.has_value());
+  EXPECT_EQ(report.scores->compared, 3u);
+  EXPECT_EQ(report.scores->not_compared, 0u);
+  EXPECT_LT(report.vms[1].milli, 80'000);
+  EXPECT_FALSE(Run(Export(20)).scores.has_value());  // nobody is asked
+}
+
+TEST_F(AuditOfANodeTest, ALieAboutAVmIsNamed) {
+  ExpectCaught([](ToldTrust& told) { told.milli += 1; });
+  ExpectCaught([](ToldTrust& told) { told.witnessed_milli += 1; });
+  ExpectCaught([](ToldTrust& told) { told.band = "free!"; });
+  ExpectCaught([](ToldTrust& told) { told.fails = 0; });
+  ExpectCaught([](ToldTrust& told) { told.passes += 1; });
+  ExpectCaught([](ToldTrust& told) { told.silences = 77; });
+  ExpectCaught([](ToldTrust& told) { told.host_compromised = true; });
+}
+
+TEST_F(AuditOfANodeTest, AReadingOfLongAgoHidesNothing) {
+  const int64_t then = rig_.time_ms;
+  const auto as_of_then = [this, then](ToldTrust& told) {
+    const trust::Reading reading = *log_->With(
+        [&](const LogState& state) { return state.Read(LedgerVm(2), then); });
+    told.time_unix_ms = then;
+    told.milli = reading.milli;
+    told.witnessed_milli = reading.witnessed_milli;
+    told.silences = reading.silences;
+    told.band = ToString(reading.band);
+  };
+  ExpectCaught(as_of_then);
+}
+
+TEST_F(AuditOfANodeTest, PassesThatNoQuorumSawDoNotCount) {
+  ASSERT_EQ(rig_.Submit(*log_, rig_.Result("h1", 2, true)), "");
+  LogState all(rig_.Policy());
+  const std::vector<Bytes> records = store_.Records(0, 21).value();
+  for (const Bytes& bytes : records) {
+    const Record record = *ParseRecord(bytes);
+    all.Apply(*ParseEntry(record.entry), record.time_unix_ms);
+  }
+  all.Witnessed(21);
+  ExpectCaught([&all](ToldTrust& told) {
+    const trust::Reading reading = *all.Read(LedgerVm(2), told.time_unix_ms);
+    EXPECT_GT(reading.milli, told.milli);
+    told.milli = reading.milli;
+    told.witnessed_milli = reading.witnessed_milli;
+    told.band = ToString(reading.band);
+    told.witnessed = 21;
+  });
+}
+
+TEST_F(AuditOfANodeTest, AVmThatItDeniesIsNamed) {
+  LyingNode node = Node();
+  node.lie = [](const Uuid& vm, ToldTrust told) {
+    return vm == LedgerVm(3)
+               ? absl::StatusOr<ToldTrust>(absl::NotFoundError("no such VM"))
+               : told;
+  };
+  EXPECT_THAT(
+      Ask(node).findings,
+      ElementsAre(Field(&Finding::element, "vm " + ToString(LedgerVm(3)))));
+}
+
+TEST_F(AuditOfANodeTest, WhatItReadsAfterTheCheckpointIsReadToo) {
+  LyingNode node = Node();
+  node.before_asked = [this, &node] {
+    ASSERT_EQ(rig_.Submit(*log_, rig_.Result("h1", 1, true)), "");
+    ASSERT_EQ(rig_.Submit(*log_, rig_.Result("h1", 3, false)), "");
+    log_->Witnessed(log_->head().size - 1);
+    node.note = Note(log_->head().size - 1);
+  };
+  const AuditReport report = Ask(node);
+  EXPECT_THAT(report.findings, IsEmpty());
+  EXPECT_EQ(report.scores->compared, 3u);
+  EXPECT_EQ(report.checked, 20u);
+  EXPECT_EQ(report.types.at("attest-result"), 11u);
+  // Records that it read and does not give, or that nobody wrote.
+  node.before_asked = {};
+  node.lie = [](const Uuid&, ToldTrust told) {
+    told.size += 1;
+    return told;
+  };
+  const AuditReport more = Ask(node);
+  ASSERT_THAT(more.findings, SizeIs(1)) << more.scores->why;
+  EXPECT_EQ(more.findings[0].reason.code, "ledger-score");
+  EXPECT_EQ(more.scores->not_compared, 3u);
+}
+
+TEST_F(AuditOfANodeTest, WhatIsNotComparedIsSaid) {
+  LyingNode node = Node();
+  const auto expect_skipped = [&](uint64_t skipped, const char* why) {
+    const AuditReport report = Ask(node, 2);
+    EXPECT_THAT(report.findings, IsEmpty());
+    EXPECT_EQ(report.scores->compared + report.scores->not_compared, 3u);
+    EXPECT_EQ(report.scores->not_compared, skipped);
+    EXPECT_THAT(report.scores->why, HasSubstr(why));
+  };
+  expect_skipped(1, "too many");
+  EXPECT_EQ(node.asked, 2);
+  node.lie = [](const Uuid& vm, ToldTrust told) {
+    told.size -= vm == LedgerVm(1) ? 1 : 0;
+    return told;
+  };
+  expect_skipped(2, "too many");
+  node.lie = [](const Uuid&, ToldTrust told) {
+    told.size = 0;
+    return told;
+  };
+  expect_skipped(3, "does not say");
+  node.lie = [](const Uuid&, ToldTrust) {
+    return absl::StatusOr<ToldTrust>(absl::DataLossError("forked"));
+  };
+  expect_skipped(3, "forked");
 }
 
 TEST_F(AuditTest, AForkedLogIsCaughtWithProof) {

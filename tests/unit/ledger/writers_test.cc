@@ -1,20 +1,28 @@
 // Who may write what: docs/formats/ledger.md, "type, by, means", line by line.
 #include <functional>
+#include <utility>
 
+#include "contract/fault_writer.h"
 #include "fakes/fake_log_store.h"
+#include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "ledger/log.h"
 #include "ledger/score_rules.h"
+#include "merkle/tree.h"
 #include "support/ledger_rig.h"
 
 namespace vmattest::ledger {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using vmattest::testing::FakeLogStore;
+using vmattest::testing::IsOk;
 using vmattest::testing::LedgerRig;
 using vmattest::testing::LedgerVm;
 using vmattest::testing::LedgerVmField;
+using vmattest::testing::StatusIs;
+using vmattest::testing::TreeOf;
 
 constexpr char kNo[] = "ledger-not-permitted";
 // Of an owner's document that is no vm-register: no authority signed it.
@@ -274,6 +282,143 @@ TEST(WritersTest, WhatIsRefusedOnWriteIsRefusedOnRead) {
     EXPECT_EQ(refused(world.rig.ByHost("h1", fill)), line.by_host[0] != '\0');
     EXPECT_EQ(refused(world.rig.ByAuthority(fill)),
               line.by_authority[0] != '\0');
+  }
+}
+
+// An id that a type cannot do without, taken out of an entry that fits.
+struct Needed {
+  const char* name;
+  bool by_host;
+  std::function<void(const World&, v1::LedgerEntryBody&)> fill;
+  const char* code;
+};
+
+std::vector<Needed> NeededIds() {
+  return {
+      {"host-authorise: host_id", false,
+       [](const World& world, auto& body) {
+         Key(world, *body.mutable_host_authorise());
+       },
+       "ledger-malformed"},
+      {"key-delegate: host_id", false,
+       [](const World& world, auto& body) {
+         Key(world, *body.mutable_key_delegate());
+       },
+       "ledger-host"},
+      {"host-revoke: host_id", false,
+       [](const World&, auto& body) {
+         body.mutable_host_revoke()->set_reason("told");
+       },
+       "ledger-host"},
+      {"host-compromise: host_id", false,
+       [](const World&, auto& body) {
+         body.mutable_host_compromise()->set_reason("told");
+       },
+       "ledger-malformed"},
+      {"host-compromise that is over: host_id", false,
+       [](const World&, auto& body) {
+         body.mutable_host_compromise()->set_cleared(true);
+       },
+       "ledger-malformed"},
+      {"host-compromise: a document's signer is no host", false,
+       [](const World&, auto& body) {
+         body.mutable_host_compromise()->set_host_id("key/00");
+       },
+       "ledger-malformed"},
+      {"host-compromise: a host_id that is too long", false,
+       [](const World&, auto& body) {
+         body.mutable_host_compromise()->set_host_id(std::string(129, 'h'));
+       },
+       "ledger-malformed"},
+      {"vm-register: vm_id", false,
+       [](const World&, auto& body) {
+         body.mutable_vm_register()->set_owner("alice");
+       },
+       "ledger-malformed"},
+      {"vm-register: owner", false,
+       [](const World&, auto& body) {
+         body.mutable_vm_register()->set_vm_id(LedgerVmField(9));
+       },
+       "ledger-malformed"},
+      {"launch-decision: vm_id", true,
+       [](const World&, auto& body) {
+         body.mutable_launch_decision()->set_allowed(true);
+       },
+       "ledger-malformed"},
+      {"attest-result: vm_id", true,
+       [](const World&, auto& body) {
+         body.mutable_attest_result()->set_outcome(v1::LEDGER_OUTCOME_PASS);
+       },
+       "ledger-malformed"},
+      {"attest-batch: vm_id of a change", true,
+       [](const World&, auto& body) {
+         v1::LedgerAttestBatch& batch = *body.mutable_attest_batch();
+         batch.set_tick(1);
+         batch.set_results_root(std::string(32, 'r'));
+         batch.add_changes()->set_outcome(v1::LEDGER_OUTCOME_PASS);
+       },
+       "ledger-malformed"},
+      {"migrate-out: vm_id", true,
+       [](const World&, auto& body) {
+         body.mutable_migrate_out()->set_to_host("h2");
+         body.mutable_migrate_out()->set_epoch(1);
+       },
+       "ledger-malformed"},
+      {"migrate-out: to_host", true,
+       [](const World& world, auto& body) {
+         body.mutable_migrate_out()->set_epoch(1);
+         About1(world, *body.mutable_migrate_out());
+       },
+       "ledger-host"},
+      {"migrate-in: vm_id", true,
+       [](const World&, auto& body) {
+         body.mutable_migrate_in()->set_from_host("h1");
+         body.mutable_migrate_in()->set_epoch(1);
+       },
+       "ledger-malformed"},
+      {"migrate-in: from_host", true,
+       [](const World& world, auto& body) {
+         body.mutable_migrate_in()->set_epoch(1);
+         About1(world, *body.mutable_migrate_in());
+       },
+       "ledger-vm-home"},
+      {"any by a host: host_id", true,
+       [](const World& world, auto& body) {
+         Notice(v1::LedgerNotice::KIND_HOST_EVENT)(world, body);
+         body.clear_host_id();
+       },
+       "ledger-malformed"},
+  };
+}
+
+TEST(WritersTest, AnEntryWithoutAnIdThatItNeedsIsRefusedOnWriteAndOnRead) {
+  for (const Needed& needed : NeededIds()) {
+    SCOPED_TRACE(needed.name);
+    World world;
+    const auto fill = [&](auto& body) { needed.fill(world, body); };
+    const Bytes bytes = needed.by_host ? world.rig.ByHost("h1", fill)
+                                       : world.rig.ByAuthority(fill);
+    const LogHead before = world.log->head();
+    EXPECT_EQ(world.rig.Submit(*world.log, bytes), needed.code);
+    EXPECT_EQ(world.log->head(), before);
+    // Somebody put it into the store all the same.
+    LogBatch batch{.before = before,
+                   .after = before,
+                   .records = {EncodeRecord(world.rig.time_ms, bytes)}};
+    tlog::TreeEdge edge = *TreeOf(world.log->store());
+    (void)edge.TakeChanged();
+    edge.Append(
+        merkle::LeafHash(HashAlgorithm::kSha256, batch.records.front()));
+    for (auto& tile : edge.TakeChanged()) {
+      batch.tiles.push_back({tile.level, tile.index, std::move(tile.hashes)});
+    }
+    batch.after.size += 1;
+    batch.after.root = edge.Root();
+    ASSERT_THAT(world.log->store().Append(batch), IsOk());
+    EXPECT_THAT(Log::Open(world.log->store(), world.rig.Policy(), {}),
+                StatusIs(absl::StatusCode::kDataLoss,
+                         HasSubstr(fmt::format("record {} of the ledger",
+                                               before.size))));
   }
 }
 
