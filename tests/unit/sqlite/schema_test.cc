@@ -48,6 +48,7 @@ TEST_F(SchemaTest, WhereTheWriteAheadLogDoesNotHoldIsRefused) {
                     {.application_id = 7, .steps = kOne, .name = "thing"}),
       StatusIs(absl::StatusCode::kFailedPrecondition,
                HasSubstr("journal_mode=memory where WAL is needed")));
+  std::filesystem::remove(":memory:");  // Open() made a file of that name
 }
 
 TEST_F(SchemaTest, StepsAreTakenOnceAndAllOrNone) {
