@@ -1,5 +1,7 @@
 #include "sqlite/schema.h"
 
+#include <filesystem>
+
 #include "gmock/gmock.h"
 #include "support/matchers.h"
 #include "support/temp_dir.h"
