@@ -161,6 +161,9 @@ absl::Status WaitABit(const MeasureCall& call) {
 
 std::vector<std::string> OpenGuest::notes() const {
   std::vector<std::string> notes = notes_;
+  for (const std::string& other : mappers_) {
+    notes.push_back(fmt::format("also-mapped: {}", other));
+  }
   for (const std::string& left : layout_.left_out) {
     notes.push_back(fmt::format("left-out: {}", left));
   }
@@ -168,6 +171,10 @@ std::vector<std::string> OpenGuest::notes() const {
     notes.push_back(fmt::format("device-access: {}", file));
   }
   return notes;
+}
+
+void OpenGuest::LookForMappers() {
+  mappers_ = OtherMappers(process_, files_, limits_.proc);
 }
 
 absl::Status OpenGuest::CheckAlive() const {

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -58,6 +59,9 @@ class OpenGuest final : public MeasuredGuest {
   absl::StatusOr<std::vector<MeasuredRegion>> Measure(
       const MeasurePlan& plan, const MeasureCall& call) override;
 
+  // Names the other processes that have its memory mapped now; until it is
+  // called again notes() has these.
+  void LookForMappers();
   // Gives the memory of a saved moment back.
   void ForgetMoment();
   // OK while it is the same process and its memory is where it was.
@@ -93,6 +97,8 @@ class OpenGuest final : public MeasuredGuest {
   std::vector<std::string> notes_;
   std::vector<RamSource> blocks_;  // in the layout's order, until attached
   std::vector<MappedRam> mapped_;  // in the layout's order
+  std::set<FileId> files_;         // that are its memory
+  std::vector<std::string> mappers_;
   size_t regions_looked_at_ = 0;
   // Of the last look.
   std::string release_;

@@ -150,6 +150,7 @@ absl::StatusOr<std::unique_ptr<MeasuredGuest>> WorkerMeasurer::Open(
   if (open == nullptr) {
     ASSIGN_OR_RETURN(open, Find(guest, call));
   }
+  open->LookForMappers();
   return std::unique_ptr<MeasuredGuest>(
       std::make_unique<Lease>(*this, std::move(open)));
 }
@@ -228,10 +229,7 @@ absl::Status WorkerMeasurer::OpenDirectly(OpenGuest& open) {
   open.reader_ = shared ? "shared-memory" : "process-memory";
   open.proof_ = fmt::format("{} of {} sections, {} empty", proof.proven,
                             proof.proven + proof.empty, proof.empty);
-  for (const std::string& other :
-       OtherMappers(open.process_, open.blocks_, options_.proc)) {
-    open.notes_.push_back(fmt::format("also-mapped: {}", other));
-  }
+  open.files_ = FilesOf(open.blocks_);
   return absl::OkStatus();
 }
 

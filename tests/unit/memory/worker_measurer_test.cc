@@ -1,0 +1,228 @@
+// Workers that are kept between measurements, of a process that has memory as a
+// guest's QEMU does.
+
+#include "memory/worker/worker_measurer.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <string>
+
+#include "fakes/fake_hypervisor.h"
+#include "fmt/format.h"
+#include "gmock/gmock.h"
+#include "inspection/worker/worker_pool.h"
+#include "support/matchers.h"
+#include "support/temp_dir.h"
+
+namespace vmattest::memory {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using testing::FakeHypervisor;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using testing::IsOk;
+using testing::StatusIs;
+
+constexpr uint64_t kMiB = uint64_t{1} << 20;
+constexpr uint64_t kDimmAt = uint64_t{1} << 32;
+
+struct FileCloser {
+  void operator()(FILE* file) const noexcept { fclose(file); }
+};
+using File = std::unique_ptr<FILE, FileCloser>;
+
+// The process, with 4 MiB at 0 and 3 MiB at kDimmAt.
+class StandIn {
+ public:
+  explicit StandIn(const Uuid& uuid) {
+    int in[2];
+    int out[2];
+    EXPECT_EQ(pipe2(in, O_CLOEXEC), 0);
+    EXPECT_EQ(pipe2(out, O_CLOEXEC), 0);
+    const std::string id = ToString(uuid);
+    const std::string dimm = fmt::format("{}@{}", 3 * kMiB, kDimmAt);
+    const std::string boot = fmt::format("{}@0", 4 * kMiB);
+    pid_ = fork();
+    if (pid_ == 0) {
+      dup2(in[0], 0);
+      dup2(out[1], 1);
+      execl(VMATTEST_STAND_IN_GUEST, VMATTEST_STAND_IN_GUEST, "-uuid",
+            id.c_str(), boot.c_str(), dimm.c_str(), nullptr);
+      _exit(127);
+    }
+    close(in[0]);
+    close(out[1]);
+    to_.reset(fdopen(in[1], "w"));
+    from_.reset(fdopen(out[0], "r"));
+    EXPECT_EQ(Line(), "ready\n");
+  }
+  StandIn(const StandIn&) = delete;
+  StandIn& operator=(const StandIn&) = delete;
+  ~StandIn() { End(); }
+
+  [[nodiscard]] pid_t pid() const { return pid_; }
+  void Drop(int block) {
+    fmt::print(to_.get(), "drop {}\n", block);
+    fflush(to_.get());
+    EXPECT_EQ(Line(), "dropped\n");
+  }
+  void End() {
+    if (pid_ > 0) {
+      to_.reset();
+      waitpid(pid_, nullptr, 0);
+      pid_ = 0;
+    }
+  }
+  // One of its two files.
+  [[nodiscard]] UniqueFd OpenBlock(int block) const {
+    return UniqueFd(
+        open(fmt::format("/proc/{}/fd/{}", pid_, 3 + block).c_str(), O_RDWR));
+  }
+
+ private:
+  std::string Line() {
+    char line[64] = "";
+    (void)fgets(line, sizeof line, from_.get());
+    return line;
+  }
+
+  pid_t pid_ = 0;
+  File to_, from_;
+};
+
+// Another process, not of ours, that has a file mapped and no longer open, as
+// vhost-user's programs do. Until it is destroyed.
+class Mapper {
+ public:
+  explicit Mapper(const UniqueFd& file) {
+    int told[2];
+    EXPECT_EQ(pipe2(told, O_CLOEXEC), 0);
+    const pid_t between = fork();
+    if (between == 0) {
+      pid_ = fork();
+      if (pid_ == 0) {
+        void* const memory = mmap(nullptr, kMiB, PROT_READ | PROT_WRITE,
+                                  MAP_SHARED, file.get(), kMiB);
+        close(file.get());
+        const pid_t me = memory == MAP_FAILED ? 0 : getpid();
+        (void)!write(told[1], &me, sizeof me);
+        while (true) {
+          pause();
+        }
+      }
+      _exit(0);
+    }
+    waitpid(between, nullptr, 0);
+    EXPECT_EQ(read(told[0], &pid_, sizeof pid_),
+              static_cast<ssize_t>(sizeof pid_));
+    EXPECT_GT(pid_, 0);
+    close(told[0]);
+    close(told[1]);
+  }
+  Mapper(const Mapper&) = delete;
+  Mapper& operator=(const Mapper&) = delete;
+  ~Mapper() {
+    kill(pid_, SIGKILL);
+    // Somebody else waits for it.
+    while (access(fmt::format("/proc/{}/fd/0", pid_).c_str(), F_OK) == 0) {
+      usleep(1000);
+    }
+  }
+  [[nodiscard]] pid_t pid() const { return pid_; }
+
+ private:
+  pid_t pid_ = 0;
+};
+
+class WorkerMeasurerTest : public ::testing::Test {
+ protected:
+  WorkerMeasurerTest()
+      : pool_(ForMemory(
+            {.program = VMATTEST_MEMORY_WORKER, .user = "", .max_workers = 4},
+            512 * kMiB)) {
+    hypervisor_.Start(nullptr);
+    guest_.name = "web";
+    guest_.uuid = hypervisor_.Define(
+        "web", FakeHypervisor::Xml("web", FakeHypervisor::UuidOf("web")));
+    hypervisor_.Start(guest_.uuid);
+    guest_.memory = {.machine = "pc-q35-7.2",
+                     .arch = "x86_64",
+                     .boot_bytes = 4 * kMiB,
+                     .cells = {},
+                     .devices = {{"dimm0", "dimm", 3 * kMiB, kDimmAt}},
+                     .launch_security = {},
+                     .own_arguments = false};
+    process_ = std::make_unique<StandIn>(guest_.uuid);
+    run_.Write("web.pid", std::to_string(process_->pid()));
+  }
+
+  WorkerMeasurer::Options Options() {
+    WorkerMeasurer::Options options;
+    options.libvirt_run_dir = run_.path();
+    return options;
+  }
+  static MeasureCall Call() {
+    return {std::chrono::steady_clock::now() + std::chrono::minutes(1), {}, {}};
+  }
+  static MeasurePlan All(const MeasuredGuest& guest) {
+    MeasurePlan plan;
+    plan.regions = {guest.ram(true)};
+    plan.incremental = true;
+    return plan;
+  }
+  // Of one measurement, of all that there is.
+  struct Measured {
+    std::vector<std::string> notes;
+    MeasuredRegion region;
+  };
+  absl::StatusOr<Measured> Measure(WorkerMeasurer& measurer) {
+    ASSIGN_OR_RETURN(const auto open, measurer.Open(guest_, Call()));
+    EXPECT_EQ(open->reader(), "shared-memory")
+        << ::testing::PrintToString(open->notes());
+    ASSIGN_OR_RETURN(auto regions, open->Measure(All(*open), Call()));
+    return Measured{open->notes(), std::move(regions[0])};
+  }
+
+  testing::TempDir run_;
+  FakeHypervisor hypervisor_;
+  Guest guest_;
+  std::unique_ptr<StandIn> process_;
+  inspection::WorkerPool pool_;
+};
+
+// The kept worker, too, has the memory mapped, and is not named.
+TEST_F(WorkerMeasurerTest, NamesWhoMapsTheGuestAtEachMeasurementAnew) {
+  WorkerMeasurer measurer(pool_, hypervisor_, Options());
+  ASSERT_OK_AND_ASSIGN(const Measured first, Measure(measurer));
+  EXPECT_THAT(first.notes, IsEmpty());
+  {
+    const Mapper mapper(process_->OpenBlock(1));
+    ASSERT_OK_AND_ASSIGN(const Measured second, Measure(measurer));
+    EXPECT_EQ(second.region.unchanged, second.region.pages)
+        << "by the worker that was kept";
+    EXPECT_THAT(second.notes, ElementsAre(fmt::format("also-mapped: process {}",
+                                                      mapper.pid())));
+  }
+  ASSERT_OK_AND_ASSIGN(const Measured third, Measure(measurer));
+  EXPECT_EQ(third.region.unchanged, third.region.pages);
+  EXPECT_THAT(third.notes, IsEmpty());
+}
+
+// Two policies may be measured at one time.
+TEST_F(WorkerMeasurerTest, NamesNoOtherWorkerOfTheSameGuest) {
+  WorkerMeasurer measurer(pool_, hypervisor_, Options());
+  ASSERT_OK_AND_ASSIGN(const auto one, measurer.Open(guest_, Call()));
+  ASSERT_THAT(one->Measure(All(*one), Call()), IsOk());
+  ASSERT_OK_AND_ASSIGN(const auto other, measurer.Open(guest_, Call()));
+  EXPECT_THAT(other->notes(), IsEmpty());
+}
+
+}  // namespace
+}  // namespace vmattest::memory
