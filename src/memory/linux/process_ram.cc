@@ -252,20 +252,25 @@ class FileHolders {
   }
 
   [[nodiscard]] bool IsIn(std::string_view lines) const {
-    return std::any_of(
-        names_.begin(), names_.end(), [&](const std::string& name) {
-          // Most lines need no closer look.
-          for (size_t at = lines.find(name); at != std::string_view::npos;
-               at = lines.find(name, at + 1)) {
-            const size_t begin = lines.rfind('\n', at) + 1;
-            const auto mapping =
-                ParseLine(lines.substr(begin, lines.find('\n', at) - begin));
-            if (mapping && name == NameOf(mapping->device, mapping->inode)) {
-              return true;
-            }
-          }
+    return std::any_of(names_.begin(), names_.end(), [&](const auto& name) {
+      // Most lines need no closer look.
+      for (std::string_view rest = lines; !rest.empty();) {
+        const auto* const hit = static_cast<const char*>(
+            memmem(rest.data(), rest.size(), name.data(), name.size()));
+        if (hit == nullptr) {
           return false;
-        });
+        }
+        const size_t at = hit - lines.data();
+        const size_t begin = lines.rfind('\n', at) + 1;
+        const size_t end = lines.find('\n', at);
+        const auto mapping = ParseLine(lines.substr(begin, end - begin));
+        if (mapping && name == NameOf(mapping->device, mapping->inode)) {
+          return true;
+        }
+        rest = lines.substr(end);
+      }
+      return false;
+    });
   }
 
   const std::set<FileId>& files_;

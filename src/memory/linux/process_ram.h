@@ -74,7 +74,7 @@ inline constexpr std::chrono::milliseconds kLookAtProcesses{250};
 // write to the guest's memory while its vCPUs are paused (rule S23:
 // vhost-user). Not those that this process started: they are its workers. If
 // there are more processes than can be looked at in `limit`, the last one says
-// so. Some 20 microseconds a process.
+// so. Some 30 microseconds a process.
 std::vector<std::string> OtherMappers(
     const kvm::ProcessId& process, const std::set<FileId>& files,
     const std::filesystem::path& proc = "/proc",
