@@ -125,7 +125,8 @@ absl::StatusOr<std::unique_ptr<MemoryHost>> MemoryHost::Make(
 MemoryHost::MemoryHost(const config::DaemonConfig& config, Parts parts,
                        const Programs& programs,
                        std::vector<snapshot::Policy> policies)
-    : requests_(parts.requests),
+    : next_(parts.next),
+      requests_(parts.requests),
       clock_(parts.clock),
       pool_(PoolOptions(config.memory, parts.workers.user, programs.worker)),
       measurer_(pool_, parts.libvirt, MeasurerOptions(config)),
@@ -197,6 +198,28 @@ void MemoryHost::Stop() {
   pool_.Stop();
   threads_.Shutdown();
   compare_.Shutdown();
+}
+
+void MemoryHost::OnConnected() {
+  measurer_.MissedEvents();
+  next_.OnConnected();
+}
+
+void MemoryHost::OnDisconnected(const absl::Status& why) {
+  next_.OnDisconnected(why);
+}
+
+void MemoryHost::OnLifecycle(const hypervisor::LifecycleEvent& event) {
+  if (event.kind == hypervisor::LifecycleKind::kStopped ||
+      event.kind == hypervisor::LifecycleKind::kCrashed) {
+    measurer_.Ended(event.uuid);
+  }
+  next_.OnLifecycle(event);
+}
+
+void MemoryHost::OnChange(const Uuid& uuid) {
+  measurer_.Changed(uuid);
+  next_.OnChange(uuid);
 }
 
 std::vector<ops::Metric> MemoryHost::Metrics() const {

@@ -4,12 +4,17 @@
 #include "memory/worker/worker_measurer.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <fstream>
+#include <iterator>
 #include <string>
 
 #include "fakes/fake_hypervisor.h"
@@ -80,13 +85,20 @@ class StandIn {
       pid_ = 0;
     }
   }
+  [[nodiscard]] ino_t InodeOf(int block) const {
+    struct stat info {};
+    EXPECT_EQ(stat(PathOf(block).c_str(), &info), 0);
+    return info.st_ino;
+  }
   // One of its two files.
   [[nodiscard]] UniqueFd OpenBlock(int block) const {
-    return UniqueFd(
-        open(fmt::format("/proc/{}/fd/{}", pid_, 3 + block).c_str(), O_RDWR));
+    return UniqueFd(open(PathOf(block).c_str(), O_RDWR));
   }
 
  private:
+  [[nodiscard]] std::string PathOf(int block) const {
+    return fmt::format("/proc/{}/fd/{}", pid_, 3 + block);
+  }
   std::string Line() {
     char line[64] = "";
     (void)fgets(line, sizeof line, from_.get());
@@ -132,7 +144,7 @@ class Mapper {
     kill(pid_, SIGKILL);
     // Somebody else waits for it.
     while (access(fmt::format("/proc/{}/fd/0", pid_).c_str(), F_OK) == 0) {
-      usleep(1000);
+      (void)poll(nullptr, 0, 1);
     }
   }
   [[nodiscard]] pid_t pid() const { return pid_; }
@@ -140,6 +152,32 @@ class Mapper {
  private:
   pid_t pid_ = 0;
 };
+
+// How many processes have a stand-in's file mapped.
+int CountMappers(ino_t inode) {
+  int count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    std::ifstream file(entry.path() / "maps");
+    const std::string text((std::istreambuf_iterator<char>(file)), {});
+    const auto mappings = ParseMappings(text);
+    count += std::any_of(mappings.begin(), mappings.end(),
+                         [&](const ProcessMapping& mapping) {
+                           return mapping.inode == inode &&
+                                  mapping.path.rfind("/memfd:stand-in", 0) == 0;
+                         })
+                 ? 1
+                 : 0;
+  }
+  return count;
+}
+
+// A worker that was killed takes a moment.
+bool AwaitNoMapper(ino_t inode) {
+  for (int i = 0; i < 1000 && CountMappers(inode) != 0; ++i) {
+    (void)poll(nullptr, 0, 10);
+  }
+  return CountMappers(inode) == 0;
+}
 
 class WorkerMeasurerTest : public ::testing::Test {
  protected:
@@ -222,6 +260,63 @@ TEST_F(WorkerMeasurerTest, NamesNoOtherWorkerOfTheSameGuest) {
   ASSERT_THAT(one->Measure(All(*one), Call()), IsOk());
   ASSERT_OK_AND_ASSIGN(const auto other, measurer.Open(guest_, Call()));
   EXPECT_THAT(other->notes(), IsEmpty());
+}
+
+TEST_F(WorkerMeasurerTest, GivesBackWhatTheGuestLostOnceItIsTold) {
+  WorkerMeasurer measurer(pool_, hypervisor_, Options());
+  ASSERT_THAT(Measure(measurer).status(), IsOk());
+  const ino_t dimm = process_->InodeOf(1);
+  process_->Drop(1);
+  EXPECT_EQ(CountMappers(dimm), 1) << "the worker that was kept";
+  measurer.Changed(FakeHypervisor::UuidOf("another"));
+  EXPECT_EQ(CountMappers(dimm), 1);
+  measurer.Changed(guest_.uuid);
+  EXPECT_TRUE(AwaitNoMapper(dimm));
+  guest_.memory.devices.clear();
+  EXPECT_THAT(Measure(measurer).status(), IsOk());
+}
+
+TEST_F(WorkerMeasurerTest, GivesBackWhatTheGuestLostAfterWhoMeasuresIt) {
+  WorkerMeasurer measurer(pool_, hypervisor_, Options());
+  ASSERT_OK_AND_ASSIGN(auto open, measurer.Open(guest_, Call()));
+  ASSERT_THAT(open->Measure(All(*open), Call()), IsOk());
+  const ino_t dimm = process_->InodeOf(1);
+  process_->Drop(1);
+  measurer.Changed(guest_.uuid);
+  EXPECT_EQ(CountMappers(dimm), 1);
+  open.reset();
+  EXPECT_TRUE(AwaitNoMapper(dimm));
+}
+
+// All of its memory is a file, which does not end with QEMU.
+TEST_F(WorkerMeasurerTest, GivesBackTheMemoryOfAGuestThatEnded) {
+  WorkerMeasurer measurer(pool_, hypervisor_, Options());
+  guest_.memory.devices.clear();
+  ASSERT_THAT(Measure(measurer).status(), IsOk());
+  const ino_t ram = process_->InodeOf(0);
+  process_->End();
+  EXPECT_EQ(CountMappers(ram), 1) << "the worker that was kept";
+  measurer.Ended(guest_.uuid);
+  EXPECT_TRUE(AwaitNoMapper(ram));
+}
+
+TEST_F(WorkerMeasurerTest, GivesAllBackOnceEventsMayHaveBeenLost) {
+  WorkerMeasurer measurer(pool_, hypervisor_, Options());
+  ASSERT_THAT(Measure(measurer).status(), IsOk());
+  const ino_t ram = process_->InodeOf(0);
+  process_->End();
+  measurer.MissedEvents();
+  EXPECT_TRUE(AwaitNoMapper(ram));
+}
+
+// Media are changed often, and to hash all anew takes long.
+TEST_F(WorkerMeasurerTest, KeepsTheDigestsOfAGuestThatHasNothingToLose) {
+  WorkerMeasurer measurer(pool_, hypervisor_, Options());
+  guest_.memory.devices.clear();
+  ASSERT_THAT(Measure(measurer).status(), IsOk());
+  measurer.Changed(guest_.uuid);
+  ASSERT_OK_AND_ASSIGN(const Measured again, Measure(measurer));
+  EXPECT_EQ(again.region.unchanged, again.region.pages);
 }
 
 }  // namespace
