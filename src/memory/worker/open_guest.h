@@ -2,6 +2,7 @@
 #define VMATTEST_MEMORY_WORKER_OPEN_GUEST_H_
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <set>
 #include <string>
@@ -18,6 +19,11 @@
 
 namespace vmattest::memory {
 
+// What the definition of a VM that runs says of its memory now. NOT_FOUND: it
+// does not run.
+using DescribeMemory =
+    std::function<absl::StatusOr<DomainMemory>(const Uuid& vm)>;
+
 // A guest and the worker that reads it. One thread.
 class OpenGuest final : public MeasuredGuest {
  public:
@@ -31,6 +37,8 @@ class OpenGuest final : public MeasuredGuest {
     uint64_t max_saved_bytes = 0;
     std::filesystem::path
         modules;  // CollectModuleFiles'; empty: there are none
+    // For peeking; may be empty if the guest has no memory devices.
+    DescribeMemory describe;
   };
   OpenGuest(Guest guest, hypervisor::GuestControl& control, Limits limits)
       : guest_(std::move(guest)),
@@ -64,7 +72,8 @@ class OpenGuest final : public MeasuredGuest {
   void LookForMappers();
   // Gives the memory of a saved moment back.
   void ForgetMoment();
-  // OK while it is the same process and its memory is where it was.
+  // OK while it is the same process and its memory is where it was. Of who
+  // peeks this asks nothing.
   [[nodiscard]] absl::Status CheckAlive() const;
 
  private:
@@ -85,6 +94,8 @@ class OpenGuest final : public MeasuredGuest {
   // Into `peeked_`, until `until`: whether all of it.
   absl::StatusOr<bool> Peek(const MeasurePlan& plan, MonotonicTime until,
                             const MeasureCall& call);
+  // By its definition: UNAVAILABLE if it lacks a device that was peeked at.
+  [[nodiscard]] absl::Status CheckPeeked() const;
 
   const Guest guest_;
   hypervisor::GuestControl& control_;

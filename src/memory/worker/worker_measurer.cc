@@ -198,7 +198,8 @@ absl::StatusOr<std::unique_ptr<OpenGuest>> WorkerMeasurer::Find(
       guest, control_,
       OpenGuest::Limits{options_.proc, options_.threads,
                         options_.max_peek_bytes, options_.streams,
-                        options_.max_saved_bytes, options_.modules});
+                        options_.max_saved_bytes, options_.modules,
+                        options_.describe});
   ASSIGN_OR_RETURN(open->layout_, LayOut(guest.memory));
   absl::Status direct = options_.only_peek
                             ? absl::FailedPreconditionError("configured")
@@ -209,6 +210,9 @@ absl::StatusOr<std::unique_ptr<OpenGuest>> WorkerMeasurer::Find(
   if (!direct.ok()) {
     // A layout that QEMU contradicts is no better when it is peeked at.
     if (direct.message().substr(0, 17) == "layout-disproved:") {
+      return direct;
+    }
+    if (!options_.describe && !guest.memory.devices.empty()) {
       return direct;
     }
     open->reader_ = "peek";

@@ -41,6 +41,9 @@ class WorkerMeasurer final : public GuestMeasurer {
     uint64_t max_saved_bytes = uint64_t{1} << 30;
     // Files of guests' modules, as /lib/modules; empty: there are none.
     std::filesystem::path modules;
+    // Whether a guest that is peeked at lost memory meanwhile; without it one
+    // that could is not peeked at.
+    DescribeMemory describe;
     bool only_peek = false;  // for tests, and where ptrace is not allowed
   };
   // `pool` runs vmattest-memory-worker. Both outlive the object.

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <fstream>
 #include <iterator>
@@ -317,6 +318,103 @@ TEST_F(WorkerMeasurerTest, KeepsTheDigestsOfAGuestThatHasNothingToLose) {
   measurer.Changed(guest_.uuid);
   ASSERT_OK_AND_ASSIGN(const Measured again, Measure(measurer));
   EXPECT_EQ(again.region.unchanged, again.region.pages);
+}
+
+// By a hypervisor that shows it, page by page.
+class PeekedGuestTest : public WorkerMeasurerTest {
+ protected:
+  PeekedGuestTest() : now_(guest_.memory) {}
+
+  WorkerMeasurer::Options Peeking() {
+    WorkerMeasurer::Options options = Options();
+    options.only_peek = true;
+    options.describe = [this](const Uuid&) { return now_; };
+    return options;
+  }
+  absl::StatusOr<MeasuredRegion> Peek(WorkerMeasurer& measurer) {
+    ASSIGN_OR_RETURN(const auto open, measurer.Open(guest_, Call()));
+    EXPECT_EQ(open->reader(), "peek");
+    ASSIGN_OR_RETURN(auto regions, open->Measure(All(*open), Call()));
+    return std::move(regions[0]);
+  }
+
+  absl::StatusOr<DomainMemory> now_;  // what its definition says
+};
+
+TEST_F(PeekedGuestTest, IsTheSameAsItsOwnMemory) {
+  WorkerMeasurer measurer(pool_, hypervisor_, Peeking());
+  ASSERT_OK_AND_ASSIGN(const MeasuredRegion peeked, Peek(measurer));
+  WorkerMeasurer direct(pool_, hypervisor_, Options());
+  ASSERT_OK_AND_ASSIGN(const Measured measured, Measure(direct));
+  EXPECT_EQ(peeked.digests, measured.region.digests);
+  EXPECT_EQ(peeked.unreadable, 0U);
+}
+
+// What QEMU shows of it from then on are zeros.
+TEST_F(PeekedGuestTest, ThatLosesADimmMeanwhileIsNamedAsTheDirectReaderDoes) {
+  WorkerMeasurer measurer(pool_, hypervisor_, Peeking());
+  hypervisor_.OnPeek([&](uint64_t address) {
+    if (address >= kDimmAt + kMiB) {
+      now_->devices.clear();
+    }
+  });
+  EXPECT_THAT(Peek(measurer),
+              StatusIs(absl::StatusCode::kUnavailable,
+                       HasSubstr("ram-gone: the VM lost dimm0 meanwhile")));
+  process_->Drop(1);
+  WorkerMeasurer direct(pool_, hypervisor_, Options());
+  guest_.memory = *now_;
+  // The next one is without it.
+  ASSERT_OK_AND_ASSIGN(const MeasuredRegion left, Peek(measurer));
+  ASSERT_OK_AND_ASSIGN(const Measured measured, Measure(direct));
+  EXPECT_EQ(left.digests, measured.region.digests);
+}
+
+// libvirt takes a moment to say what QEMU did.
+TEST_F(PeekedGuestTest, ThatLostADimmJustBeforeTheEndIsNamed) {
+  WorkerMeasurer::Options options = Peeking();
+  auto gone = std::chrono::steady_clock::time_point::max();
+  options.describe = [&](const Uuid&) -> absl::StatusOr<DomainMemory> {
+    DomainMemory memory = guest_.memory;
+    if (std::chrono::steady_clock::now() >= gone) {
+      memory.devices.clear();
+    }
+    return memory;
+  };
+  WorkerMeasurer measurer(pool_, hypervisor_, options);
+  hypervisor_.OnPeek([&](uint64_t) {
+    gone = std::chrono::steady_clock::now() + std::chrono::milliseconds(300);
+  });
+  EXPECT_THAT(Peek(measurer),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("ram-gone")));
+}
+
+TEST_F(PeekedGuestTest, ThatHasAnotherDimmInItsPlaceIsNamed) {
+  WorkerMeasurer measurer(pool_, hypervisor_, Peeking());
+  now_->devices[0].alias = "dimm1";
+  EXPECT_THAT(Peek(measurer),
+              StatusIs(absl::StatusCode::kUnavailable,
+                       HasSubstr("ram-gone: the VM lost dimm0")));
+}
+
+TEST_F(PeekedGuestTest, ThatEndsMeanwhileIsNamedAsGone) {
+  WorkerMeasurer measurer(pool_, hypervisor_, Peeking());
+  hypervisor_.OnPeek([&](uint64_t) {
+    now_ = absl::NotFoundError("it does not run");
+    hypervisor_.Stop(guest_.uuid);
+  });
+  EXPECT_THAT(Peek(measurer), StatusIs(absl::StatusCode::kUnavailable,
+                                       HasSubstr("guest-gone")));
+}
+
+TEST_F(PeekedGuestTest, IsNotReadIfNobodySaysWhetherItsDimmsStay) {
+  WorkerMeasurer::Options options = Peeking();
+  options.describe = nullptr;
+  WorkerMeasurer measurer(pool_, hypervisor_, options);
+  EXPECT_THAT(measurer.Open(guest_, Call()).status(),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
+  guest_.memory.devices.clear();
+  EXPECT_THAT(Peek(measurer).status(), IsOk());
 }
 
 }  // namespace
