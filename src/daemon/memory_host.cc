@@ -215,6 +215,8 @@ void MemoryHost::OnConnected() {
 }
 
 void MemoryHost::OnDisconnected(const absl::Status& why) {
+  // Nobody tells what happens until it is connected again.
+  measurer_.MissedEvents();
   next_.OnDisconnected(why);
 }
 

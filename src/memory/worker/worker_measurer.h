@@ -56,9 +56,9 @@ class WorkerMeasurer final : public GuestMeasurer {
       EXCLUDES_LOCK(mutex_);
 
   // What the hypervisor tells of a VM: it changed, and may have lost memory
-  // that can be unplugged; it ended; or nobody knows what all of them did
-  // meanwhile. Workers that may have mapped what is gone end: those that are
-  // kept now, those that measure when they have measured. Never blocks.
+  // that can be unplugged; it ended; or nobody tells what all of them do, or
+  // did for a while. Workers that may have mapped what is gone end: those that
+  // are kept now, those that measure when they have measured. Never blocks.
   void Changed(const Uuid& vm) EXCLUDES_LOCK(mutex_);
   void Ended(const Uuid& vm) EXCLUDES_LOCK(mutex_);
   void MissedEvents() EXCLUDES_LOCK(mutex_);

@@ -237,7 +237,7 @@ class WorkerMeasurerTest : public ::testing::Test {
 };
 
 // The kept worker, too, has the memory mapped, and is not named.
-TEST_F(WorkerMeasurerTest, NamesWhoMapsTheGuestAtEachMeasurementAnew) {
+TEST_F(WorkerMeasurerTest, S23_NamesWhoMapsTheGuestAtEachMeasurementAnew) {
   WorkerMeasurer measurer(pool_, hypervisor_, Options());
   ASSERT_OK_AND_ASSIGN(const Measured first, Measure(measurer));
   EXPECT_THAT(first.notes, IsEmpty());
