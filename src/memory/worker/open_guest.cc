@@ -492,6 +492,9 @@ absl::StatusOr<std::vector<MeasuredRegion>> OpenGuest::Measure(
   // QEMU shows zeros where memory was.
   if (from == From::kPeeked && !guest_.memory.devices.empty()) {
     RETURN_IF_ERROR(WaitABit(kDefinitionIsLate, call));
+    if (std::chrono::steady_clock::now() >= call.deadline) {
+      return absl::DeadlineExceededError("peeking took too long");
+    }
     RETURN_IF_ERROR(CheckPeeked());
   }
   return regions;

@@ -389,6 +389,22 @@ TEST_F(PeekedGuestTest, ThatLostADimmJustBeforeTheEndIsNamed) {
               StatusIs(absl::StatusCode::kUnavailable, HasSubstr("ram-gone")));
 }
 
+// What there was no time to ask about is not said to be there.
+TEST_F(PeekedGuestTest,
+       WhoseTimeIsOverBeforeItsDefinitionIsAskedIsNotMeasured) {
+  WorkerMeasurer measurer(pool_, hypervisor_, Peeking());
+  ASSERT_OK_AND_ASSIGN(const auto open, measurer.Open(guest_, Call()));
+  MeasureCall call = Call();
+  hypervisor_.OnPeek([&](uint64_t address) {
+    if (address >= kDimmAt) {
+      call.deadline =
+          std::chrono::steady_clock::now() + std::chrono::milliseconds(400);
+    }
+  });
+  EXPECT_THAT(open->Measure(All(*open), call).status(),
+              StatusIs(absl::StatusCode::kDeadlineExceeded));
+}
+
 TEST_F(PeekedGuestTest, ThatHasAnotherDimmInItsPlaceIsNamed) {
   WorkerMeasurer measurer(pool_, hypervisor_, Peeking());
   now_->devices[0].alias = "dimm1";
