@@ -460,7 +460,13 @@ absl::StatusOr<std::vector<MeasuredRegion>> OpenGuest::Measure(
   measure.set_incremental(plan.incremental);
   measure.set_from_copy(from == From::kBlocks);
   measure.set_from_saved(from == From::kSaved);
-  ASSIGN_OR_RETURN(const WorkerReply reply, Ask(request, call));
+  const absl::StatusOr<WorkerReply> told_all = Ask(request, call);
+  if (absl::IsUnavailable(told_all.status()) && from == From::kBlocks) {
+    // By its name, if the guest went and not the worker.
+    RETURN_IF_ERROR(CheckAlive());
+  }
+  RETURN_IF_ERROR(told_all.status());
+  const WorkerReply& reply = *told_all;
   if (static_cast<size_t>(reply.measured().regions_size()) !=
       plan.regions.size()) {
     return Lies("regions");
