@@ -319,6 +319,7 @@ absl::Status Daemon::Owners::MakeMemory() {
   }
   ASSIGN_OR_RETURN(
       memory, MemoryHost::Make(config, {.libvirt = libvirt,
+                                        .next = lifecycle,
                                         .signer = signer,
                                         .attestor = attestor,
                                         .requests = requests,
@@ -335,6 +336,20 @@ absl::Status Daemon::Owners::MakeMemory() {
   return absl::OkStatus();
 }
 
+hypervisor::HypervisorObserver& Daemon::Owners::ObserverAfterGate() {
+  if (memory) {
+    return *memory;
+  }
+  return lifecycle;
+}
+
+hypervisor::HypervisorObserver& Daemon::Owners::FirstObserver() {
+  if (gate) {
+    return *gate;
+  }
+  return ObserverAfterGate();
+}
+
 absl::Status Daemon::Owners::MakeGate() {
   if (!config.gate.enabled) {
     health.Set("gate", absl::OkStatus());
@@ -347,7 +362,7 @@ absl::Status Daemon::Owners::MakeGate() {
   ASSIGN_OR_RETURN(
       gate,
       GateHost::Make(config, {.hypervisor = libvirt,
-                              .next = lifecycle,
+                              .next = ObserverAfterGate(),
                               .digester = digester,
                               .hashing = measure,
                               .inspector = &inspector,
@@ -524,8 +539,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(
   RETURN_IF_ERROR(owners.MakeMemory());
   RETURN_IF_ERROR(owners.Listen());
   RETURN_IF_ERROR(owners.MakeGate());
-  hypervisor::HypervisorObserver* observer = &owners.lifecycle;
-  RETURN_IF_ERROR(owners.libvirt.Start(owners.gate ? *owners.gate : *observer));
+  RETURN_IF_ERROR(owners.libvirt.Start(owners.FirstObserver()));
   return daemon;
 }
 

@@ -12,6 +12,7 @@
 #include "gate/running_view.h"
 #include "ipc/program_path.h"
 #include "kvm/linux/process_scan.h"
+#include "measurement/domain_memory.h"
 
 namespace vmattest::daemon {
 namespace {
@@ -76,7 +77,7 @@ fs::path StreamsOf(const config::DaemonConfig& config) {
 }
 
 memory::WorkerMeasurer::Options MeasurerOptions(
-    const config::DaemonConfig& config) {
+    const config::DaemonConfig& config, hypervisor::Hypervisor& libvirt) {
   memory::WorkerMeasurer::Options options;
   options.libvirt_run_dir = config.libvirt_run_dir;
   options.max_kept = config.memory.max_workers;
@@ -85,6 +86,14 @@ memory::WorkerMeasurer::Options MeasurerOptions(
   options.streams = StreamsOf(config);
   options.max_saved_bytes = uint64_t{config.memory.max_moment_mib} << 20;
   options.modules = config.memory.modules;
+  options.describe =
+      [&libvirt](const Uuid& vm) -> absl::StatusOr<memory::DomainMemory> {
+    ASSIGN_OR_RETURN(const hypervisor::DomainXml xml, libvirt.GetXml(vm));
+    if (!xml.live) {
+      return absl::NotFoundError("it does not run");
+    }
+    return measurement::ParseDomainMemory(xml.xml);
+  };
   return options;
 }
 
@@ -125,10 +134,11 @@ absl::StatusOr<std::unique_ptr<MemoryHost>> MemoryHost::Make(
 MemoryHost::MemoryHost(const config::DaemonConfig& config, Parts parts,
                        const Programs& programs,
                        std::vector<snapshot::Policy> policies)
-    : requests_(parts.requests),
+    : next_(parts.next),
+      requests_(parts.requests),
       clock_(parts.clock),
       pool_(PoolOptions(config.memory, parts.workers.user, programs.worker)),
-      measurer_(pool_, parts.libvirt, MeasurerOptions(config)),
+      measurer_(pool_, parts.libvirt, MeasurerOptions(config, parts.libvirt)),
       store_(config.state_dir / "snapshots", config.memory.keep),
       verifier_(std::move(parts.verifier)),
       reactor_(
@@ -197,6 +207,30 @@ void MemoryHost::Stop() {
   pool_.Stop();
   threads_.Shutdown();
   compare_.Shutdown();
+}
+
+void MemoryHost::OnConnected() {
+  measurer_.MissedEvents();
+  next_.OnConnected();
+}
+
+void MemoryHost::OnDisconnected(const absl::Status& why) {
+  // Nobody tells what happens until it is connected again.
+  measurer_.MissedEvents();
+  next_.OnDisconnected(why);
+}
+
+void MemoryHost::OnLifecycle(const hypervisor::LifecycleEvent& event) {
+  if (event.kind == hypervisor::LifecycleKind::kStopped ||
+      event.kind == hypervisor::LifecycleKind::kCrashed) {
+    measurer_.Ended(event.uuid);
+  }
+  next_.OnLifecycle(event);
+}
+
+void MemoryHost::OnChange(const Uuid& uuid) {
+  measurer_.Changed(uuid);
+  next_.OnChange(uuid);
 }
 
 std::vector<ops::Metric> MemoryHost::Metrics() const {

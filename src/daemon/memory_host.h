@@ -25,11 +25,12 @@ namespace vmattest::daemon {
 // Everything that measures guests' memory in one daemon, has it compared, and
 // reacts. Owns the threads `snapshot` and `compare`. Main thread, but for what
 // is said.
-class MemoryHost {
+class MemoryHost final : public hypervisor::HypervisorObserver {
  public:
   // All outlive it.
   struct Parts {
     hypervisor::LibvirtHypervisor& libvirt;
+    hypervisor::HypervisorObserver& next;  // is told all that this one is
     signing::Signer& signer;
     attestor::Attestor& attestor;
     Executor& requests;
@@ -47,7 +48,7 @@ class MemoryHost {
   MemoryHost(const MemoryHost&) = delete;
   MemoryHost& operator=(const MemoryHost&) = delete;
   // After Stop(), and while the signer answers.
-  ~MemoryHost() = default;
+  ~MemoryHost() override = default;
 
   [[nodiscard]] rpc::ServiceMaker Services();
   void Tick() { scheduler_.Tick(); }
@@ -55,6 +56,11 @@ class MemoryHost {
   void Stop();
   // Any thread.
   [[nodiscard]] std::vector<ops::Metric> Metrics() const;
+
+  void OnConnected() override;
+  void OnDisconnected(const absl::Status& why) override;
+  void OnLifecycle(const hypervisor::LifecycleEvent& event) override;
+  void OnChange(const Uuid& uuid) override;
 
  private:
   struct Programs {
@@ -65,6 +71,7 @@ class MemoryHost {
              const Programs& programs, std::vector<snapshot::Policy> policies);
   std::unique_ptr<capture::Comparer> MakeComparer(LedgerHost* ledger);
 
+  hypervisor::HypervisorObserver& next_;
   Executor& requests_;
   const Clock& clock_;
   inspection::WorkerPool pool_;

@@ -59,7 +59,9 @@ namespace vmattest::daemon {
 //     process watch -> journal                   `kvm-watch`
 //   ledger -> outbox, or a node of its own       `outbox`, `ledger`...
 //   launch gate -> measurer's parts, signer      `gate`, `gate-accept`,
-//     (also libvirt's events, on to lifecycle)   `gate-look`, `gate-refuse`
+//     (also libvirt's events, on to memory)      `gate-look`, `gate-refuse`
+//   memory -> libvirt, workers, signer           `snapshot`, `compare`
+//     (also libvirt's events, on to lifecycle)
 struct Daemon::Owners {
   Owners(const config::DaemonConfig& config_in, process::StateDir state_in,
          signing::SignerConnector connect, const WorkerSetup& workers,
@@ -76,6 +78,9 @@ struct Daemon::Owners {
   absl::Status MakeGate();
   std::unique_ptr<capture::StateVerifier> SnapshotVerifier();
   absl::Status MakeMemory();
+  // Whom libvirt's events reach first, and who has them after the gate.
+  hypervisor::HypervisorObserver& FirstObserver();
+  hypervisor::HypervisorObserver& ObserverAfterGate();
   absl::Status OpenVerification();
   absl::Status OpenLedger();
   [[nodiscard]] rpc::ServiceMaker Services();

@@ -52,12 +52,25 @@ absl::Status FakeHypervisor::PeekMemory(const Uuid& uuid, uint64_t address,
   if (buffer.empty() || buffer.size() > kMaxPeek) {
     return absl::InvalidArgumentError("too much at a time");
   }
+  std::function<void(uint64_t address)> hook;
+  {
+    const MutexLock lock(mutex_);
+    hook = on_peek_;
+  }
+  if (hook) {
+    hook(address);
+  }
   const MutexLock lock(mutex_);
   RETURN_IF_ERROR(Active(uuid).status());
   for (size_t i = 0; i < buffer.size(); ++i) {
     buffer[i] = static_cast<uint8_t>((address + i) >> 12);
   }
   return absl::OkStatus();
+}
+
+void FakeHypervisor::OnPeek(std::function<void(uint64_t address)> hook) {
+  const MutexLock lock(mutex_);
+  on_peek_ = std::move(hook);
 }
 
 absl::Status FakeHypervisor::CheckMemoryIsHere(const Uuid& uuid) {

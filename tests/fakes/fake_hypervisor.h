@@ -65,6 +65,8 @@ class FakeHypervisor final : public hypervisor::Hypervisor,
 
   absl::StatusOr<bool> BeginPause(const Uuid& uuid) override;
   absl::Status EndPause(const Uuid& uuid) override;
+  // Runs within each PeekMemory, before it answers.
+  void OnPeek(std::function<void(uint64_t address)> hook);
   // Every byte is the low byte of its page's number.
   absl::Status PeekMemory(const Uuid& uuid, uint64_t address,
                           std::span<uint8_t> buffer) override;
@@ -108,6 +110,7 @@ class FakeHypervisor final : public hypervisor::Hypervisor,
   std::map<Uuid, Entry> entries_ GUARDED_BY(mutex_);
   std::function<absl::Status()> on_start_paused_ GUARDED_BY(mutex_);
   std::function<void()> on_get_xml_ GUARDED_BY(mutex_);
+  std::function<void(uint64_t address)> on_peek_ GUARDED_BY(mutex_);
   int xml_reads_ GUARDED_BY(mutex_) = 0;
   absl::StatusOr<std::string> start_command_ GUARDED_BY(mutex_) =
       absl::FailedPreconditionError("there are no command lines here");

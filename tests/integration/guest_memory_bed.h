@@ -51,6 +51,11 @@ class GuestMemoryBed : public ::testing::Test {
     options.libvirt_run_dir = host_->folder() / "host" / "run" / "qemu";
     options.streams = host_->folder() / "streams";
     std::filesystem::create_directories(options.streams);
+    options.describe = [](const Uuid& vm) -> absl::StatusOr<DomainMemory> {
+      ASSIGN_OR_RETURN(const auto xml, hypervisor_->GetXml(vm));
+      return xml.live ? measurement::ParseDomainMemory(xml.xml)
+                      : absl::NotFoundError("it does not run");
+    };
     return options;
   }
   static MeasureCall Call() {

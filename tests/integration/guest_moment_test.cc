@@ -204,6 +204,7 @@ TEST_F(GuestMomentTest, EndsEarlyAndLeavesTheGuestAsItWas) {
   ASSERT_OK_AND_ASSIGN(open, off.Open(guest, Call()));
   EXPECT_THAT(open->SaveMoment(Call()),
               StatusIs(absl::StatusCode::kFailedPrecondition));
+  open.reset();  // not for longer than its measurer
   ASSERT_THAT(host_->Virsh({"destroy", "early"}), IsOk());
 }
 

@@ -15,6 +15,7 @@
 #include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "kvm/linux/process_scan.h"
+#include "memory/linux/process_ram.h"
 #include "nlohmann/json.hpp"
 #include "support/daemon_process.h"
 #include "support/kernel_attacks.h"
@@ -39,6 +40,7 @@ using testing::KernelAttack;
 using testing::KernelView;
 using testing::LibvirtHost;
 using testing::MemfdGuestMemory;
+using ::testing::Not;
 using testing::Ran;
 using testing::Swtpm;
 
@@ -249,6 +251,39 @@ class SemanticSnapshotTest : public ::testing::TestWithParam<Kernel> {
     ASSERT_THAT(memory.status(), IsOk());
     memory_ = *std::move(memory);
   }
+  static std::vector<memory::ProcessMapping> MappingsOf(
+      const std::filesystem::path& process) {
+    std::ifstream file(process / "maps");
+    const std::string text((std::istreambuf_iterator<char>(file)), {});
+    return memory::ParseMappings(text);
+  }
+  [[nodiscard]] uint64_t InodeOfRam() const {
+    const auto process = kvm::FindDomainProcess(
+        name_, Uuid(), host_->folder() / "host" / "run" / "qemu", "/proc");
+    for (const auto& mapping :
+         MappingsOf(fmt::format("/proc/{}", process->pid))) {
+      if (mapping.path.rfind("/memfd:", 0) == 0) {
+        return mapping.inode;
+      }
+    }
+    return 0;
+  }
+  // Whether a worker of the daemon has a guest's memory mapped.
+  static bool WorkerMaps(uint64_t inode) {
+    for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+      std::string name;
+      std::ifstream(entry.path() / "comm") >> name;
+      const auto mappings = name.rfind("vmattest-memory", 0) == 0
+                                ? MappingsOf(entry.path())
+                                : std::vector<memory::ProcessMapping>();
+      for (const auto& mapping : mappings) {
+        if (mapping.inode == inode && mapping.path.rfind("/memfd:", 0) == 0) {
+          return true;
+        }
+      }
+    }
+    return false;
+  }
   // In the same QEMU; until Boot() no line can be run any more.
   void RebootInPlace() {
     const UniqueFd console = Type("reboot -f");
@@ -261,7 +296,7 @@ class SemanticSnapshotTest : public ::testing::TestWithParam<Kernel> {
   void Run(const std::string& line) {
     const UniqueFd console = Type(line);
     const std::string done =
-        fmt::format("CONSOLE-DONE-{}.", ++Started()[name_]);
+        fmt::format("CONSOLE-DONE-{}.\r\n", ++Started()[name_]);
     ASSERT_TRUE(host_->AwaitConsole(name_, done)) << host_->Console(name_);
   }
   // As the kernel's debugging module allows it: of the second processor, on
@@ -524,6 +559,11 @@ TEST_P(SemanticSnapshotTest, HealthyGuestIsNamedWholeAndHasNoFindings) {
   EXPECT_THAT(records["process/1"], HasSubstr("comm=init uid=0"));
   MakeBaseline();
   EXPECT_THAT(told_, HasSubstr("not in it: region none: not-found"));
+  // The next one, by the same worker, sees that this test has it no more.
+  memory_.reset();
+  const Snapshot alone = Take();
+  EXPECT_EQ(alone.state["consistency"], "paused") << alone.state["notes"];
+  EXPECT_THAT(alone.state["notes"].dump(), Not(HasSubstr("also-mapped")));
 }
 
 // What an operator knows of a kernel beforehand.
@@ -695,7 +735,13 @@ TEST_P(SemanticSnapshotTest, OrdinaryLifeAndARebootRaiseNoAlarm) {
   RebootInPlace();  // its pages are compared, too
   ExpectNoAlarm(shipped);
 
+  // The worker that is kept for the next snapshot does not keep what the guest
+  // had of the host.
+  const uint64_t ram = InodeOfRam();
+  memory_.reset();
+  EXPECT_TRUE(WorkerMaps(ram));
   ASSERT_THAT(host_->Virsh({"destroy", name_}), IsOk());
+  EXPECT_TRUE(Eventually([&] { return !WorkerMaps(ram); }));
   Boot();
   Started()[name_] = 0;
   const Snapshot rebooted = Take();
@@ -712,12 +758,16 @@ TEST_P(SemanticSnapshotTest, OrdinaryLifeAndARebootRaiseNoAlarm) {
 }
 
 TEST_P(SemanticSnapshotTest, WhatTheGuestTellsIsComparedWithItsMemory) {
-  Run("sleep 7001 & sleep 7002 & sleep 7003 & rmmod qemu_fw_cfg; sleep 1");
+  Run("sleep 7001 & sleep 7002 & sleep 7003 & gone=$!; rmmod qemu_fw_cfg; "
+      "sleep 1");
   Take();
   const std::string first = kept_;
   const std::string first_pages = kept_pages_;
   // Processes and modules come and go between the looks.
-  Run("kill $(pgrep -f 'sleep 7003'); sleep 7004 & rmmod virtio_rng");
+  Run("kill $gone && wait $gone; test -e /proc/$gone || echo "
+      "CAME-AND-\"WENT\"; "
+      "sleep 7004 & rmmod virtio_rng");
+  EXPECT_THAT(host_->Console(name_), HasSubstr("CAME-AND-WENT"));
   const std::string nonce = Report("report-1");
   Run("insmod /lib/modules/qemu_fw_cfg.ko; sleep 7005 & sleep 1");
   Take(nonce);

@@ -1,5 +1,6 @@
 #include "memory/linux/process_ram.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/stat.h>
@@ -10,10 +11,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <cstring>
+#include <memory>
 #include <optional>
-#include <set>
 #include <utility>
 
+#include "base/clock.h"
 #include "fmt/format.h"
 #include "kvm/linux/process_scan.h"
 
@@ -23,6 +26,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kMaxMaps = 32u << 20;
+constexpr size_t kMaxStat = 1u << 16;
 
 // What proc(5) has no size for.
 absl::StatusOr<std::string> ReadAll(const fs::path& path, size_t most) {
@@ -164,7 +168,133 @@ bool IsMapped(const std::vector<ProcessMapping>& mappings,
   return at >= block.range.end;
 }
 
-using FileId = std::pair<dev_t, ino_t>;
+// Closes it, too.
+struct FolderCloser {
+  void operator()(DIR* folder) const noexcept { closedir(folder); }
+};
+using Folder = std::unique_ptr<DIR, FolderCloser>;
+
+Folder OpenFolder(int parent, const char* path) {
+  UniqueFd fd(openat(parent, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  Folder folder(fd.valid() ? fdopendir(fd.get()) : nullptr);
+  if (folder != nullptr) {
+    [[maybe_unused]] const int its = fd.Release();
+  }
+  return folder;
+}
+
+// Where a process is asked for the files that it has.
+class FileHolders {
+ public:
+  FileHolders(const std::set<FileId>& files, MonotonicTime until)
+      : files_(files), until_(until) {
+    for (const FileId& file : files) {
+      names_.push_back(NameOf(
+          fmt::format("{:02x}:{:02x}", major(file.device), minor(file.device)),
+          file.inode));
+    }
+  }
+
+  // Whether all that was asked for until now was looked at to its end.
+  [[nodiscard]] bool InTime() {
+    in_time_ = in_time_ && std::chrono::steady_clock::now() < until_;
+    return in_time_;
+  }
+  // `process`: its folder in proc.
+  [[nodiscard]] bool Holds(int proc, const std::string& process) {
+    return Opened(proc, process) || Mapped(proc, process);
+  }
+
+ private:
+  static std::string NameOf(std::string_view device, uint64_t inode) {
+    return fmt::format(" {} {} ", device, inode);
+  }
+
+  [[nodiscard]] bool Opened(int proc, const std::string& process) {
+    const Folder fds = OpenFolder(proc, (process + "/fd").c_str());
+    if (fds == nullptr) {
+      return false;
+    }
+    while (const dirent* const entry = readdir(fds.get())) {
+      struct stat info {};
+      if (!InTime()) {
+        return false;
+      }
+      if (fstatat(dirfd(fds.get()), entry->d_name, &info, 0) == 0 &&
+          files_.contains({info.st_dev, info.st_ino})) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  // Who has mapped a file needs it open no more: so do vhost-user's programs.
+  [[nodiscard]] bool Mapped(int proc, const std::string& process) {
+    const UniqueFd maps(
+        openat(proc, (process + "/maps").c_str(), O_RDONLY | O_CLOEXEC));
+    size_t kept = 0;  // of a line that is not all there
+    while (maps.valid() && InTime()) {
+      const ssize_t got =
+          read(maps.get(), buffer_.data() + kept, buffer_.size() - kept);
+      if (got <= 0) {
+        return false;
+      }
+      const std::string_view text(buffer_.data(),
+                                  kept + static_cast<size_t>(got));
+      const size_t whole = text.rfind('\n') + 1;
+      if (IsIn(text.substr(0, whole))) {
+        return true;
+      }
+      kept = text.size() - whole;
+      std::memmove(buffer_.data(), text.data() + whole, kept);
+    }
+    return false;
+  }
+
+  [[nodiscard]] bool IsIn(std::string_view lines) const {
+    return std::any_of(names_.begin(), names_.end(), [&](const auto& name) {
+      // Most lines need no closer look.
+      for (std::string_view rest = lines; !rest.empty();) {
+        const auto* const hit = static_cast<const char*>(
+            memmem(rest.data(), rest.size(), name.data(), name.size()));
+        if (hit == nullptr) {
+          return false;
+        }
+        const size_t at = hit - lines.data();
+        const size_t begin = lines.rfind('\n', at) + 1;
+        const size_t end = lines.find('\n', at);
+        const auto mapping = ParseLine(lines.substr(begin, end - begin));
+        if (mapping && name == NameOf(mapping->device, mapping->inode)) {
+          return true;
+        }
+        rest = lines.substr(end);
+      }
+      return false;
+    });
+  }
+
+  const std::set<FileId>& files_;
+  const MonotonicTime until_;
+  bool in_time_ = true;
+  // As maps has them, between the offset and the path.
+  std::vector<std::string> names_;
+  std::vector<char> buffer_ = std::vector<char>(size_t{1} << 16);
+};
+
+// Of `process`, a folder in proc; none: it is gone.
+std::optional<uint64_t> ParentOf(const fs::path& process) {
+  const std::string text =
+      ReadAll(process / "stat", kMaxStat).value_or(std::string());
+  // Behind the name, which may hold anything, and the state.
+  const size_t name_end = text.rfind(')');
+  if (name_end == std::string::npos) {
+    return std::nullopt;
+  }
+  std::string_view rest = std::string_view(text).substr(name_end + 1);
+  (void)Word(rest);
+  uint64_t parent = 0;
+  return Number(Word(rest), 10, parent) ? std::optional(parent) : std::nullopt;
+}
 
 }  // namespace
 
@@ -219,9 +349,7 @@ absl::StatusOr<std::optional<size_t>> FirstUnmapped(
                               : std::optional<size_t>(gone - blocks.begin());
 }
 
-std::vector<std::string> OtherMappers(const kvm::ProcessId& process,
-                                      const std::vector<RamSource>& blocks,
-                                      const fs::path& proc) {
+std::set<FileId> FilesOf(const std::vector<RamSource>& blocks) {
   std::set<FileId> files;
   for (const RamSource& block : blocks) {
     struct stat info {};
@@ -230,28 +358,39 @@ std::vector<std::string> OtherMappers(const kvm::ProcessId& process,
       files.insert({info.st_dev, info.st_ino});
     }
   }
+  return files;
+}
+
+std::vector<std::string> OtherMappers(const kvm::ProcessId& process,
+                                      const std::set<FileId>& files,
+                                      const fs::path& proc,
+                                      std::chrono::milliseconds limit) {
   std::vector<std::string> found;
-  if (files.empty()) {
+  const Folder processes =
+      files.empty() ? nullptr : OpenFolder(AT_FDCWD, proc.c_str());
+  if (processes == nullptr) {
     return found;
   }
-  std::error_code error;
-  for (fs::directory_iterator entries(proc, error), end;
-       !error && entries != end; entries.increment(error)) {
+  const auto me = static_cast<uint64_t>(getpid());
+  FileHolders holders(files, std::chrono::steady_clock::now() + limit);
+  while (const dirent* const entry = readdir(processes.get())) {
+    const std::string name = entry->d_name;
     uint64_t pid = 0;
-    if (!Number(entries->path().filename().string(), 10, pid) ||
-        pid == process.pid || pid == static_cast<uint64_t>(getpid())) {
+    if (!Number(name, 10, pid) || pid == process.pid || pid == me) {
       continue;
     }
-    std::error_code inner;
-    for (fs::directory_iterator fds(entries->path() / "fd", inner), last;
-         !inner && fds != last; fds.increment(inner)) {
-      struct stat info {};
-      if (stat(fds->path().c_str(), &info) == 0 &&
-          files.contains({info.st_dev, info.st_ino})) {
-        found.push_back(fmt::format("process {}", pid));
-        break;
-      }
+    if (!holders.InTime()) {
+      break;
     }
+    const std::optional<uint64_t> parent =
+        holders.Holds(dirfd(processes.get()), name) ? ParentOf(proc / name)
+                                                    : std::nullopt;
+    if (parent && *parent != me) {
+      found.push_back(fmt::format("process {}", pid));
+    }
+  }
+  if (!holders.InTime()) {
+    found.emplace_back("not all processes could be looked at");
   }
   return found;
 }

@@ -1,9 +1,12 @@
 #ifndef VMATTEST_MEMORY_LINUX_PROCESS_RAM_H_
 #define VMATTEST_MEMORY_LINUX_PROCESS_RAM_H_
 
+#include <chrono>
+#include <compare>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -54,11 +57,28 @@ absl::StatusOr<std::optional<size_t>> FirstUnmapped(
     const kvm::ProcessId& process, const std::vector<MappedRam>& blocks,
     const std::filesystem::path& proc = "/proc");
 
-// Other processes that have one of the files of `blocks` open: they may write
-// to the guest's memory while its vCPUs are paused (rule S23: vhost-user).
+// A file, however it is reached.
+struct FileId {
+  uint64_t device = 0;  // as stat(2)
+  uint64_t inode = 0;
+  friend auto operator<=>(const FileId&, const FileId&) = default;
+};
+
+// The files that are the memory of `blocks`; of anonymous memory there is none.
+std::set<FileId> FilesOf(const std::vector<RamSource>& blocks);
+
+// How long a look at all processes may take.
+inline constexpr std::chrono::milliseconds kLookAtProcesses{250};
+
+// Other processes that have one of `files` open or mapped, by pid: they may
+// write to the guest's memory while its vCPUs are paused (rule S23:
+// vhost-user). Not those that this process started: they are its workers. If
+// there are more processes than can be looked at in `limit`, the last one says
+// so. Some 30 microseconds a process.
 std::vector<std::string> OtherMappers(
-    const kvm::ProcessId& process, const std::vector<RamSource>& blocks,
-    const std::filesystem::path& proc = "/proc");
+    const kvm::ProcessId& process, const std::set<FileId>& files,
+    const std::filesystem::path& proc = "/proc",
+    std::chrono::milliseconds limit = kLookAtProcesses);
 
 // Files of the process that let devices write to its memory by themselves,
 // whatever its vCPUs do (VFIO), as they are named. Empty: none.

@@ -23,6 +23,8 @@ using internal::WorkerRequest;
 constexpr uint64_t kFetchPages = 65536;
 // What the kernel has in hand at one moment is done at the next.
 constexpr std::chrono::seconds kBetweenLooks{1};
+// A definition loses a device somewhat later than QEMU does.
+constexpr std::chrono::milliseconds kDefinitionIsLate{500};
 constexpr std::chrono::milliseconds kOftenEnough{50};
 constexpr std::chrono::milliseconds kLongestLook{20000};
 constexpr size_t kMaxReason = 200;
@@ -144,9 +146,9 @@ std::vector<std::string> ModulesOf(const GuestMeaning& meaning) {
   return names;
 }
 
-absl::Status WaitABit(const MeasureCall& call) {
+absl::Status WaitABit(std::chrono::milliseconds time, const MeasureCall& call) {
   const MonotonicTime until =
-      std::min(call.deadline, std::chrono::steady_clock::now() + kBetweenLooks);
+      std::min(call.deadline, std::chrono::steady_clock::now() + time);
   while (std::chrono::steady_clock::now() < until) {
     if (call.cancelled && call.cancelled()) {
       return absl::CancelledError("cancelled");
@@ -157,10 +159,18 @@ absl::Status WaitABit(const MeasureCall& call) {
   return absl::OkStatus();
 }
 
+absl::Status RamGone(std::string_view block) {
+  return absl::UnavailableError(
+      fmt::format("ram-gone: the VM lost {} meanwhile", block));
+}
+
 }  // namespace
 
 std::vector<std::string> OpenGuest::notes() const {
   std::vector<std::string> notes = notes_;
+  for (const std::string& other : mappers_) {
+    notes.push_back(fmt::format("also-mapped: {}", other));
+  }
   for (const std::string& left : layout_.left_out) {
     notes.push_back(fmt::format("left-out: {}", left));
   }
@@ -168,6 +178,10 @@ std::vector<std::string> OpenGuest::notes() const {
     notes.push_back(fmt::format("device-access: {}", file));
   }
   return notes;
+}
+
+void OpenGuest::LookForMappers() {
+  mappers_ = OtherMappers(process_, files_, limits_.proc);
 }
 
 absl::Status OpenGuest::CheckAlive() const {
@@ -180,10 +194,31 @@ absl::Status OpenGuest::CheckAlive() const {
     return absl::UnavailableError(
         fmt::format("guest-gone: {}", std::string(gone.status().message())));
   }
-  return *gone ? absl::UnavailableError(
-                     fmt::format("ram-gone: the VM lost {} meanwhile",
-                                 layout_.blocks[**gone].name))
-               : absl::OkStatus();
+  return *gone ? RamGone(layout_.blocks[**gone].name) : absl::OkStatus();
+}
+
+absl::Status OpenGuest::CheckPeeked() const {
+  if (!limits_.describe) {
+    return absl::OkStatus();
+  }
+  const absl::StatusOr<DomainMemory> now = limits_.describe(guest_.uuid);
+  if (absl::IsNotFound(now.status())) {
+    return absl::UnavailableError(
+        fmt::format("guest-gone: {}", std::string(now.status().message())));
+  }
+  RETURN_IF_ERROR_WITH(now.status(), "whether its memory is all there");
+  for (const DomainMemory::Device& had : guest_.memory.devices) {
+    const bool there = std::any_of(now->devices.begin(), now->devices.end(),
+                                   [&](const DomainMemory::Device& has) {
+                                     return has.alias == had.alias &&
+                                            has.bytes == had.bytes &&
+                                            has.address == had.address;
+                                   });
+    if (!there) {
+      return RamGone(had.alias);
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<WorkerReply> OpenGuest::Ask(const WorkerRequest& request,
@@ -224,7 +259,12 @@ absl::StatusOr<bool> OpenGuest::Peek(const MeasurePlan& plan,
           return absl::CancelledError("cancelled");
         }
         const std::span<uint8_t> part(buffer.data(), size);
-        RETURN_IF_ERROR(control_.PeekMemory(guest_.uuid, piece.begin, part));
+        const absl::Status shown =
+            control_.PeekMemory(guest_.uuid, piece.begin, part);
+        if (!shown.ok()) {
+          RETURN_IF_ERROR(CheckPeeked());
+          return shown;
+        }
         RETURN_IF_ERROR(WriteUsedPages(peeked_.get(), part, piece.begin));
         peeked_ranges_.push_back(piece);
         if (call.progress) {
@@ -331,7 +371,7 @@ absl::StatusOr<GuestMeaning> OpenGuest::Understand(
   if (first.findings.empty() || saved_.valid()) {
     return first;
   }
-  RETURN_IF_ERROR(WaitABit(call));
+  RETURN_IF_ERROR(WaitABit(kBetweenLooks, call));
   ASSIGN_OR_RETURN(GuestMeaning second, LookWithModules(request, call));
   return Confirmed(first, std::move(second));
 }
@@ -420,7 +460,13 @@ absl::StatusOr<std::vector<MeasuredRegion>> OpenGuest::Measure(
   measure.set_incremental(plan.incremental);
   measure.set_from_copy(from == From::kBlocks);
   measure.set_from_saved(from == From::kSaved);
-  ASSIGN_OR_RETURN(const WorkerReply reply, Ask(request, call));
+  const absl::StatusOr<WorkerReply> told_all = Ask(request, call);
+  if (absl::IsUnavailable(told_all.status()) && from == From::kBlocks) {
+    // By its name, if the guest went and not the worker.
+    RETURN_IF_ERROR(CheckAlive());
+  }
+  RETURN_IF_ERROR(told_all.status());
+  const WorkerReply& reply = *told_all;
   if (static_cast<size_t>(reply.measured().regions_size()) !=
       plan.regions.size()) {
     return Lies("regions");
@@ -446,8 +492,16 @@ absl::StatusOr<std::vector<MeasuredRegion>> OpenGuest::Measure(
     return ErrnoStatus(errno, "forgetting what was peeked at");
   }
   // A file outlives its process: what was read may be what it left.
-  if (from != From::kSaved) {
+  if (from == From::kBlocks) {
     RETURN_IF_ERROR(CheckAlive());
+  }
+  // QEMU shows zeros where memory was.
+  if (from == From::kPeeked && !guest_.memory.devices.empty()) {
+    RETURN_IF_ERROR(WaitABit(kDefinitionIsLate, call));
+    if (std::chrono::steady_clock::now() >= call.deadline) {
+      return absl::DeadlineExceededError("peeking took too long");
+    }
+    RETURN_IF_ERROR(CheckPeeked());
   }
   return regions;
 }

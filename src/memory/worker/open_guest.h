@@ -2,7 +2,9 @@
 #define VMATTEST_MEMORY_WORKER_OPEN_GUEST_H_
 
 #include <filesystem>
+#include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -17,6 +19,11 @@
 
 namespace vmattest::memory {
 
+// What the definition of a VM that runs says of its memory now. NOT_FOUND: it
+// does not run.
+using DescribeMemory =
+    std::function<absl::StatusOr<DomainMemory>(const Uuid& vm)>;
+
 // A guest and the worker that reads it. One thread.
 class OpenGuest final : public MeasuredGuest {
  public:
@@ -30,6 +37,8 @@ class OpenGuest final : public MeasuredGuest {
     uint64_t max_saved_bytes = 0;
     std::filesystem::path
         modules;  // CollectModuleFiles'; empty: there are none
+    // For peeking; may be empty if the guest has no memory devices.
+    DescribeMemory describe;
   };
   OpenGuest(Guest guest, hypervisor::GuestControl& control, Limits limits)
       : guest_(std::move(guest)),
@@ -58,9 +67,13 @@ class OpenGuest final : public MeasuredGuest {
   absl::StatusOr<std::vector<MeasuredRegion>> Measure(
       const MeasurePlan& plan, const MeasureCall& call) override;
 
+  // Names the other processes that have its memory mapped now; until it is
+  // called again notes() has these.
+  void LookForMappers();
   // Gives the memory of a saved moment back.
   void ForgetMoment();
-  // OK while it is the same process and its memory is where it was.
+  // OK while it is the same process and its memory is where it was. Of who
+  // peeks this asks nothing.
   [[nodiscard]] absl::Status CheckAlive() const;
 
  private:
@@ -81,6 +94,8 @@ class OpenGuest final : public MeasuredGuest {
   // Into `peeked_`, until `until`: whether all of it.
   absl::StatusOr<bool> Peek(const MeasurePlan& plan, MonotonicTime until,
                             const MeasureCall& call);
+  // By its definition: UNAVAILABLE if it lacks a device that was peeked at.
+  [[nodiscard]] absl::Status CheckPeeked() const;
 
   const Guest guest_;
   hypervisor::GuestControl& control_;
@@ -93,6 +108,8 @@ class OpenGuest final : public MeasuredGuest {
   std::vector<std::string> notes_;
   std::vector<RamSource> blocks_;  // in the layout's order, until attached
   std::vector<MappedRam> mapped_;  // in the layout's order
+  std::set<FileId> files_;         // that are its memory
+  std::vector<std::string> mappers_;
   size_t regions_looked_at_ = 0;
   // Of the last look.
   std::string release_;

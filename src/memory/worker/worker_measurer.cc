@@ -47,15 +47,14 @@ absl::StatusOr<UniqueFd> MakePeekFile(uint64_t size) {
 // Gives the guest back, unless its worker is dead.
 class WorkerMeasurer::Lease final : public MeasuredGuest {
  public:
-  Lease(WorkerMeasurer& owner, std::unique_ptr<OpenGuest> guest)
-      : owner_(owner), guest_(std::move(guest)) {}
+  Lease(WorkerMeasurer& owner, Uses::iterator use,
+        std::unique_ptr<OpenGuest> guest)
+      : owner_(owner), use_(use), guest_(std::move(guest)) {}
   Lease(const Lease&) = delete;
   Lease& operator=(const Lease&) = delete;
   ~Lease() override {
     guest_->ForgetMoment();
-    if (good_) {
-      owner_.Keep(std::move(guest_));
-    }
+    owner_.End(use_, good_ ? std::move(guest_) : nullptr);
   }
 
   [[nodiscard]] std::vector<AddressRange> ram(bool rom_shadow) const override {
@@ -110,6 +109,7 @@ class WorkerMeasurer::Lease final : public MeasuredGuest {
 
  private:
   WorkerMeasurer& owner_;
+  const Uses::iterator use_;
   std::unique_ptr<OpenGuest> guest_;
   bool good_ = true;
 };
@@ -136,22 +136,60 @@ std::unique_ptr<OpenGuest> WorkerMeasurer::TakeKept(const Guest& guest) {
   return nullptr;
 }
 
-void WorkerMeasurer::Keep(std::unique_ptr<OpenGuest> guest) {
+WorkerMeasurer::Uses::iterator WorkerMeasurer::Begin(const Guest& guest) {
   const MutexLock lock(mutex_);
-  kept_.push_front(std::move(guest));
+  return uses_.insert(uses_.end(), Use{guest});
+}
+
+void WorkerMeasurer::End(Uses::iterator use,
+                         std::unique_ptr<OpenGuest> worker) {
+  const MutexLock lock(mutex_);
+  if (use->keep && worker != nullptr) {
+    kept_.push_front(std::move(worker));
+  }
+  uses_.erase(use);
   while (kept_.size() > options_.max_kept) {
     kept_.pop_back();
   }
 }
 
+void WorkerMeasurer::Forget(const std::function<bool(const Guest&)>& which) {
+  const MutexLock lock(mutex_);
+  kept_.remove_if([&](const auto& kept) { return which(kept->guest_); });
+  for (Use& use : uses_) {
+    use.keep = use.keep && !which(use.guest);
+  }
+}
+
+void WorkerMeasurer::Changed(const Uuid& vm) {
+  // What it was started with stays until it ends.
+  Forget([&](const Guest& guest) {
+    return guest.uuid == vm && !guest.memory.devices.empty();
+  });
+}
+
+void WorkerMeasurer::Ended(const Uuid& vm) {
+  Forget([&](const Guest& guest) { return guest.uuid == vm; });
+}
+
+void WorkerMeasurer::MissedEvents() {
+  Forget([](const Guest&) { return true; });
+}
+
 absl::StatusOr<std::unique_ptr<MeasuredGuest>> WorkerMeasurer::Open(
     const Guest& guest, const MeasureCall& call) {
-  std::unique_ptr<OpenGuest> open = TakeKept(guest);
-  if (open == nullptr) {
-    ASSIGN_OR_RETURN(open, Find(guest, call));
+  const Uses::iterator use = Begin(guest);
+  absl::StatusOr<std::unique_ptr<OpenGuest>> open = TakeKept(guest);
+  if (*open == nullptr) {
+    open = Find(guest, call);
   }
+  if (!open.ok()) {
+    End(use, nullptr);
+    return open.status();
+  }
+  (*open)->LookForMappers();
   return std::unique_ptr<MeasuredGuest>(
-      std::make_unique<Lease>(*this, std::move(open)));
+      std::make_unique<Lease>(*this, use, *std::move(open)));
 }
 
 absl::StatusOr<std::unique_ptr<OpenGuest>> WorkerMeasurer::Find(
@@ -160,7 +198,8 @@ absl::StatusOr<std::unique_ptr<OpenGuest>> WorkerMeasurer::Find(
       guest, control_,
       OpenGuest::Limits{options_.proc, options_.threads,
                         options_.max_peek_bytes, options_.streams,
-                        options_.max_saved_bytes, options_.modules});
+                        options_.max_saved_bytes, options_.modules,
+                        options_.describe});
   ASSIGN_OR_RETURN(open->layout_, LayOut(guest.memory));
   absl::Status direct = options_.only_peek
                             ? absl::FailedPreconditionError("configured")
@@ -171,6 +210,9 @@ absl::StatusOr<std::unique_ptr<OpenGuest>> WorkerMeasurer::Find(
   if (!direct.ok()) {
     // A layout that QEMU contradicts is no better when it is peeked at.
     if (direct.message().substr(0, 17) == "layout-disproved:") {
+      return direct;
+    }
+    if (!options_.describe && !guest.memory.devices.empty()) {
       return direct;
     }
     open->reader_ = "peek";
@@ -228,10 +270,7 @@ absl::Status WorkerMeasurer::OpenDirectly(OpenGuest& open) {
   open.reader_ = shared ? "shared-memory" : "process-memory";
   open.proof_ = fmt::format("{} of {} sections, {} empty", proof.proven,
                             proof.proven + proof.empty, proof.empty);
-  for (const std::string& other :
-       OtherMappers(open.process_, open.blocks_, options_.proc)) {
-    open.notes_.push_back(fmt::format("also-mapped: {}", other));
-  }
+  open.files_ = FilesOf(open.blocks_);
   return absl::OkStatus();
 }
 

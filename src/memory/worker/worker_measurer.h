@@ -2,6 +2,7 @@
 #define VMATTEST_MEMORY_WORKER_WORKER_MEASURER_H_
 
 #include <filesystem>
+#include <functional>
 #include <list>
 #include <memory>
 
@@ -22,7 +23,9 @@ namespace vmattest::memory {
 //   where RAM is
 //
 // A worker is kept for the next measurement of its guest, with its mappings and
-// digests, while at most `max_kept` others were used since.
+// digests, while at most `max_kept` others were used since, and as long as the
+// guest has what is mapped: a file that somebody has mapped keeps the host's
+// memory, also when the guest gave it back.
 class WorkerMeasurer final : public GuestMeasurer {
  public:
   struct Options {
@@ -38,6 +41,9 @@ class WorkerMeasurer final : public GuestMeasurer {
     uint64_t max_saved_bytes = uint64_t{1} << 30;
     // Files of guests' modules, as /lib/modules; empty: there are none.
     std::filesystem::path modules;
+    // Whether a guest that is peeked at lost memory meanwhile; without it one
+    // that could is not peeked at.
+    DescribeMemory describe;
     bool only_peek = false;  // for tests, and where ptrace is not allowed
   };
   // `pool` runs vmattest-memory-worker. Both outlive the object.
@@ -49,10 +55,29 @@ class WorkerMeasurer final : public GuestMeasurer {
       const Guest& guest, const MeasureCall& call) override
       EXCLUDES_LOCK(mutex_);
 
+  // What the hypervisor tells of a VM: it changed, and may have lost memory
+  // that can be unplugged; it ended; or nobody tells what all of them do, or
+  // did for a while. Workers that may have mapped what is gone end: those that
+  // are kept now, those that measure when they have measured. Never blocks.
+  void Changed(const Uuid& vm) EXCLUDES_LOCK(mutex_);
+  void Ended(const Uuid& vm) EXCLUDES_LOCK(mutex_);
+  void MissedEvents() EXCLUDES_LOCK(mutex_);
+
  private:
   class Lease;
+  // A measurement, from before its guest is looked for.
+  struct Use {
+    Guest guest;
+    bool keep = true;
+  };
+  using Uses = std::list<Use>;
+  Uses::iterator Begin(const Guest& guest) EXCLUDES_LOCK(mutex_);
+  // Keeps `worker` for the next one if there is one, and may be.
+  void End(Uses::iterator use, std::unique_ptr<OpenGuest> worker)
+      EXCLUDES_LOCK(mutex_);
+  void Forget(const std::function<bool(const Guest&)>& which)
+      EXCLUDES_LOCK(mutex_);
   std::unique_ptr<OpenGuest> TakeKept(const Guest& guest) EXCLUDES_LOCK(mutex_);
-  void Keep(std::unique_ptr<OpenGuest> guest) EXCLUDES_LOCK(mutex_);
   absl::StatusOr<std::unique_ptr<OpenGuest>> Find(const Guest& guest,
                                                   const MeasureCall& call);
   // Sections, blocks and their proof. FAILED_PRECONDITION: by name, why not.
@@ -64,6 +89,7 @@ class WorkerMeasurer final : public GuestMeasurer {
   const Options options_;
   Mutex mutex_;
   std::list<std::unique_ptr<OpenGuest>> kept_ GUARDED_BY(mutex_);
+  Uses uses_ GUARDED_BY(mutex_);
 };
 
 // `options` for vmattest-memory-worker; the caller names program and user.

@@ -15,6 +15,7 @@
 namespace vmattest::memory {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using testing::IsOk;
 using ::testing::SizeIs;
@@ -75,10 +76,24 @@ TEST(OpenRam, FindsSharedAndAnonymousMemoryByItsSize) {
   // For reading alone: a worker that was taken over changes no guest.
   EXPECT_LT(write(by_file.memory.get(), "x", 1), 0);
   EXPECT_LT(write(by_process.memory.get(), "x", 1), 0);
-  EXPECT_THAT(OtherMappers(Me(), sources), IsEmpty());
+  EXPECT_THAT(OtherMappers(Me(), FilesOf(sources)), IsEmpty());
   munmap(shared, kOdd);
   munmap(room, kOdd + 16384);
   EXPECT_THAT(*OpenRam(Me(), {kOdd}), IsEmpty());
+}
+
+TEST(OtherMappers, SaysThatItHadNoTimeForAllProcesses) {
+  const UniqueFd file(memfd_create("guest", MFD_CLOEXEC));
+  ASSERT_EQ(ftruncate(file.get(), kOdd), 0);
+  void* const shared =
+      mmap(nullptr, kOdd, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
+  ASSERT_OK_AND_ASSIGN(const auto sources, OpenRam(Me(), {kOdd}));
+  EXPECT_THAT(OtherMappers(Me(), FilesOf(sources), "/proc",
+                           std::chrono::milliseconds(0)),
+              ElementsAre("not all processes could be looked at"));
+  EXPECT_THAT(OtherMappers(Me(), {}, "/proc", std::chrono::milliseconds(0)),
+              IsEmpty());
+  munmap(shared, kOdd);
 }
 
 TEST(FirstUnmapped, NamesWhatWasTakenAwayWhateverLiesThereNow) {
