@@ -104,7 +104,7 @@ TEST_F(PortTest, SaysWhetherTheHostSaidAnything) {
 }
 
 TEST(FindPortTest, TakesUdevsLinkOrWhatSysfsSays) {
-  const TempDir root;
+  TempDir root;
   EXPECT_THAT(FindPort(root.path(), "org.x"),
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("org.x")));
   std::filesystem::create_directories(root.path() /

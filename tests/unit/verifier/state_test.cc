@@ -74,7 +74,7 @@ TEST_F(StateTest, SaysWhoAskedForIt) {
     EXPECT_EQ(appraisal.state.cause, cause);
   }
   statement.cause = "guests";
-  EXPECT_EQ(Code(Appraise()), reason::kMalformed);
+  EXPECT_EQ(Code(Appraise()), reason::kStatementField);
 }
 
 TEST_F(StateTest, S2_OnlyTheStateKeySignsIt) {
