@@ -251,16 +251,14 @@ void Channels::Handle(Event event, MonotonicTime now) {
     return;
   }
   if (event.socket.valid()) {
-    Connection& made = connections_[event.guest.uuid];
-    // What it spent it spent, whatever becomes of its connection.
-    made = {.guest = event.guest,
-            .number = ++numbers_,
-            .socket = std::move(event.socket),
-            .reader = {},
-            .out = {},
-            .in_hand = false,
-            .spent = std::max(made.spent, now),
-            .since = now};
+    connections_[event.guest.uuid] = {.guest = event.guest,
+                                      .number = ++numbers_,
+                                      .socket = std::move(event.socket),
+                                      .reader = {},
+                                      .out = {},
+                                      .in_hand = false,
+                                      .spent = now,
+                                      .since = now};
     return;
   }
   const auto found = connections_.find(event.guest.uuid);

@@ -39,9 +39,9 @@ class Channels {
     std::chrono::milliseconds frame{5000};  // from its first byte to its last
     std::chrono::milliseconds unread{30'000};   // an answer
     std::chrono::milliseconds penalty{10'000};  // for what is no request
-    std::chrono::milliseconds per_frame{1000};
+    std::chrono::milliseconds per_frame{5000};
     std::chrono::milliseconds per_kib{62};
-    std::chrono::milliseconds burst{4000};
+    std::chrono::milliseconds burst{20'000};
   };
   // All outlive it. `take` is Desk::Take.
   struct Parts {

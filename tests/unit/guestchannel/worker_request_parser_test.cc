@@ -35,7 +35,7 @@ TEST(WorkerRequestParserTest, GarbageIsNoRequest) {
               StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
-TEST(WorkerRequestParserTest, AWorkerThatWasTakenOverIsNotBelieved) {
+TEST(WorkerRequestParserTest, S25_AWorkerThatWasTakenOverIsNotBelieved) {
   inspection::WorkerPool pool(Program(VMATTEST_HOSTILE_WORKER));
   WorkerRequestParser parser(pool, std::chrono::seconds(2));
   const absl::StatusOr<Request> parsed = parser.Parse(
