@@ -159,7 +159,8 @@ void Capturer::Keep(const WorkPtr& work, attestor::SealedStatement sealed) {
   captured.record.statement = work->state.statement;
   absl::StatusOr<std::string> id = parts_.store.Add(
       work->domain->uuid, work->state.statement.header.time_unix_ms,
-      captured.evidence, wire::EncodeSnapshotPages(work->state.pages));
+      captured.evidence, wire::EncodeSnapshotPages(work->state.pages),
+      work->request.cause == kGuest);
   if (!id.ok()) {
     Finish(work, Annotate(id.status(), "keeping the snapshot"));
     return;

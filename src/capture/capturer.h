@@ -20,6 +20,8 @@ namespace vmattest::capture {
 
 // The cause of a snapshot that nobody asked for.
 inline constexpr std::string_view kScheduled = "schedule";
+// Of one that the VM itself asked for.
+inline constexpr std::string_view kGuest = "guest";
 
 struct CaptureRequest {
   std::string vm;      // UUID or name

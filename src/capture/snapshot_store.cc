@@ -14,6 +14,8 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kEvidence = ".evidence";
 constexpr std::string_view kPages = ".pages";
+constexpr std::string_view kOfGuest = "-g";
+constexpr size_t kGuestShare = 4;
 constexpr size_t kSuffixBytes = 4;
 constexpr mode_t kMode = 0600;
 
@@ -21,7 +23,7 @@ constexpr mode_t kMode = 0600;
 bool IsId(std::string_view id) {
   return !id.empty() && id.size() <= 64 &&
          std::all_of(id.begin(), id.end(), [](char c) {
-           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || c == '-';
+           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'g') || c == '-';
          });
 }
 
@@ -50,7 +52,8 @@ std::vector<std::string> SnapshotStore::Ids(const Uuid& vm) const {
 absl::StatusOr<std::string> SnapshotStore::Add(const Uuid& vm,
                                                int64_t time_unix_ms,
                                                ByteView evidence,
-                                               ByteView pages) {
+                                               ByteView pages,
+                                               bool asked_by_guest) {
   const fs::path folder = folder_ / ToString(vm);
   std::error_code error;
   fs::create_directories(folder, error);
@@ -58,15 +61,21 @@ absl::StatusOr<std::string> SnapshotStore::Add(const Uuid& vm,
     return ErrnoStatus(error.value(), folder.string());
   }
   const std::string id =
-      fmt::format("{:016}-{}", time_unix_ms, ToHex(RandomBytes(kSuffixBytes)));
+      fmt::format("{:016}-{}{}", time_unix_ms, ToHex(RandomBytes(kSuffixBytes)),
+                  asked_by_guest ? kOfGuest : "");
   const MutexLock lock(mutex_);
   // The pages first: a snapshot is there when its evidence is.
   RETURN_IF_ERROR(
       WriteFileAtomic(folder / (id + std::string(kPages)), pages, kMode));
   RETURN_IF_ERROR(
       WriteFileAtomic(folder / (id + std::string(kEvidence)), evidence, kMode));
-  const std::vector<std::string> ids = Ids(vm);
-  for (size_t i = keep_; i < ids.size(); ++i) {
+  std::vector<std::string> ids = Ids(vm);
+  std::erase_if(ids, [asked_by_guest](const std::string& kept) {
+    return kept.ends_with(kOfGuest) != asked_by_guest;
+  });
+  const size_t keep =
+      asked_by_guest ? std::max<size_t>(1, keep_ / kGuestShare) : keep_;
+  for (size_t i = keep; i < ids.size(); ++i) {
     fs::remove(folder / (ids[i] + std::string(kEvidence)), error);
     fs::remove(folder / (ids[i] + std::string(kPages)), error);
   }

@@ -20,11 +20,14 @@ struct SnapshotRecord {
 };
 
 // Snapshots as files, two for each, written so that a crash leaves all or
-// nothing of them; the newest `keep` of each VM. Any thread; blocks on the
-// disk.
+// nothing of them; the newest `keep` of each VM, and besides those the newest
+// quarter as many that the VM asked for itself: it must not push out the
+// others. Any thread; blocks on the disk.
 //
 //   FOLDER/UUID/ID.evidence   a serialised Evidence
 //   FOLDER/UUID/ID.pages      a serialised SnapshotPages
+//
+// The ids of those that the VM asked for end in "-g".
 class SnapshotStore {
  public:
   SnapshotStore(std::filesystem::path folder, size_t keep)
@@ -32,7 +35,8 @@ class SnapshotStore {
 
   // Returns the id.
   absl::StatusOr<std::string> Add(const Uuid& vm, int64_t time_unix_ms,
-                                  ByteView evidence, ByteView pages)
+                                  ByteView evidence, ByteView pages,
+                                  bool asked_by_guest = false)
       EXCLUDES_LOCK(mutex_);
   // The newest first, at most `limit`. A file that does not parse is left out.
   absl::StatusOr<std::vector<SnapshotRecord>> List(const Uuid& vm,

@@ -79,12 +79,13 @@ std::string Time(int64_t unix_ms) {
 
 std::string Line(const v1::SnapshotSummary& summary) {
   return fmt::format(
-      "{}  {}  {}@{}  {}  {}  {} pages, {} unreadable, {} torn, pause {} us",
+      "{}  {}  {}@{}  {}  {}  {} pages, {} unreadable, {} torn, pause {} us, "
+      "cause {}",
       Printable(summary.id()), Time(summary.time_unix_ms()),
       Printable(summary.policy_id()), summary.policy_version(),
       Printable(summary.consistency()), Printable(summary.reader()),
       summary.pages(), summary.unreadable_pages(), summary.torn_pages(),
-      summary.pause_us());
+      summary.pause_us(), Printable(summary.cause()));
 }
 
 // Evidence, and with `pages` the page digests beside it.

@@ -88,6 +88,13 @@ struct MemoryConfig {
   uint32_t max_peek_mib = 0;
   uint32_t max_moment_mib = 0;
   std::filesystem::path modules;  // empty: there are none
+  // Snapshots that guests ask for.
+  struct GuestRequests {
+    bool enabled = false;
+    uint32_t min_interval_seconds = 0;
+    std::vector<std::string> policies;  // ids; not empty if it is enabled
+  };
+  GuestRequests guest_requests;
 };
 
 // Immutable once loaded: hand it around as const.

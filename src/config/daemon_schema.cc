@@ -366,7 +366,39 @@ class Checker : private KeyChecks {
                           64, 1'048'576));
     RETURN_IF_ERROR(
         Range("memory.max_peek_mib", in.max_peek_mib(), 1, 1'048'576));
-    return Range("memory.max_moment_mib", in.max_moment_mib(), 0, 1'048'576);
+    RETURN_IF_ERROR(
+        Range("memory.max_moment_mib", in.max_moment_mib(), 0, 1'048'576));
+    return GuestRequests(in.guest_requests(), to);
+  }
+
+  absl::Status GuestRequests(const v1::GuestRequestsConfig& in,
+                             MemoryConfig& memory) const {
+    MemoryConfig::GuestRequests& to = memory.guest_requests;
+    to.enabled = in.enabled();
+    to.min_interval_seconds = in.min_interval_seconds();
+    RETURN_IF_ERROR(Range("memory.guest_requests.min_interval_seconds",
+                          in.min_interval_seconds(), 1, 86'400));
+    for (int i = 0; i < in.policies_size(); ++i) {
+      const std::string key =
+          fmt::format("memory.guest_requests.policies[{}]", i);
+      const std::string& id = in.policies(i);
+      if (id.empty()) {
+        return Error(key, "must not be empty");
+      }
+      if (std::find(to.policies.begin(), to.policies.end(), id) !=
+          to.policies.end()) {
+        return Error(key, fmt::format("'{}' is named twice", id));
+      }
+      to.policies.push_back(id);
+    }
+    if (to.enabled && to.policies.empty()) {
+      return Error("memory.guest_requests.policies",
+                   "must name what guests may ask for");
+    }
+    if (to.enabled && !memory.enabled) {
+      return Error("memory.guest_requests.enabled", "needs memory.enabled");
+    }
+    return absl::OkStatus();
   }
 
   absl::Status Watching() {
@@ -514,6 +546,7 @@ v1::DaemonConfig DefaultMessage() {
   memory.set_worker_memory_mib(1024);
   memory.set_max_peek_mib(512);
   memory.set_max_moment_mib(1024);
+  memory.mutable_guest_requests()->set_min_interval_seconds(60);
   message.mutable_kvm()->set_libvirt_run_dir("/run/libvirt/qemu");
   SetVerificationDefaults(*message.mutable_verification());
   SetHostLedgerDefaults(*message.mutable_ledger());

@@ -126,9 +126,22 @@ absl::StatusOr<std::unique_ptr<MemoryHost>> MemoryHost::Make(
   if (error) {
     return ErrnoStatus(error.value(), StreamsOf(config).string());
   }
-  return std::unique_ptr<MemoryHost>(
+  ASSIGN_OR_RETURN_WITH(const fs::path header_worker,
+                        find("vmattest-header-worker"), "memory.enabled");
+  const GuestHost::Parts guests = {
+      .libvirt = parts.libvirt, .clock = parts.clock, .journal = parts.journal};
+  inspection::WorkerPoolOptions workers = parts.workers;
+  workers.program = header_worker.string();
+  std::unique_ptr<MemoryHost> host(
       new MemoryHost(config, std::move(parts),
                      {worker.string(), guard.string()}, std::move(policies)));
+  if (config.memory.guest_requests.enabled) {
+    ASSIGN_OR_RETURN_WITH(host->guests_,
+                          GuestHost::Make(config.memory.guest_requests, guests,
+                                          std::move(workers), host->capturer_),
+                          "memory.guest_requests");
+  }
+  return host;
 }
 
 MemoryHost::MemoryHost(const config::DaemonConfig& config, Parts parts,
@@ -201,6 +214,9 @@ std::unique_ptr<capture::Comparer> MemoryHost::MakeComparer(
 }
 
 void MemoryHost::Stop() {
+  if (guests_ != nullptr) {
+    guests_->Stop();
+  }
   if (comparer_ != nullptr) {
     comparer_->Stop();
   }
@@ -246,7 +262,7 @@ std::vector<ops::Metric> MemoryHost::Metrics() const {
   const capture::Comparer::Counters compared =
       comparer_ == nullptr ? capture::Comparer::Counters()
                            : comparer_->counters();
-  return {
+  std::vector<ops::Metric> all = {
       value("vmattest_snapshots_trusted_total",
             "Memory snapshots that the verifier trusted.", compared.trusted),
       value("vmattest_snapshots_refused_total",
@@ -274,6 +290,11 @@ std::vector<ops::Metric> MemoryHost::Metrics() const {
             counters.pages),
       value("vmattest_snapshot_pause_microseconds_total",
             "Time that guests stood for snapshots.", counters.pause_us)};
+  if (guests_ != nullptr) {
+    const std::vector<ops::Metric> more = guests_->Metrics();
+    all.insert(all.end(), more.begin(), more.end());
+  }
+  return all;
 }
 
 }  // namespace vmattest::daemon

@@ -13,6 +13,7 @@
 #include "capture/comparer.h"
 #include "capture/scheduler.h"
 #include "config/daemon_config.h"
+#include "daemon/guest_host.h"
 #include "daemon/ledger_host.h"
 #include "hypervisor/libvirt/libvirt_hypervisor.h"
 #include "inspection/worker/worker_pool.h"
@@ -23,8 +24,8 @@
 namespace vmattest::daemon {
 
 // Everything that measures guests' memory in one daemon, has it compared, and
-// reacts. Owns the threads `snapshot` and `compare`. Main thread, but for what
-// is said.
+// reacts; also when guests ask for it. Owns the threads `snapshot` and
+// `compare`. Main thread, but for what is said.
 class MemoryHost final : public hypervisor::HypervisorObserver {
  public:
   // All outlive it.
@@ -82,6 +83,7 @@ class MemoryHost final : public hypervisor::HypervisorObserver {
   ThreadPool compare_;
   std::unique_ptr<capture::Comparer> comparer_;  // null: no verifier
   ThreadPool threads_;
+  std::unique_ptr<GuestHost> guests_;  // null: they may not ask
   capture::Capturer capturer_;
   capture::Scheduler scheduler_;
 };

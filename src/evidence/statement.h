@@ -122,7 +122,7 @@ struct StateStatement {
   std::string policy_id;
   uint64_t policy_version = 0;
   DigestBytes policy_digest;  // SHA-256
-  std::string cause;          // "request", "schedule"
+  std::string cause;          // "request", "schedule", "guest"
   std::string vm_state;
   std::string consistency_requested;  // "live", "paused", "point-in-time"
   std::string consistency;            // what was reached

@@ -6,7 +6,10 @@ int main(int argc, char** argv) {
   program.serves_many = true;
   program.handle = [](const auto& request, auto descriptors,
                       const auto& /*progress*/) {
-    return vmattest::worker::HandleParseHeader(request, std::move(descriptors));
+    return request.has_parse_guest_request()
+               ? vmattest::worker::HandleParseGuestRequest(request)
+               : vmattest::worker::HandleParseHeader(request,
+                                                     std::move(descriptors));
   };
   return vmattest::worker::RunWorker(argc, argv, program);
 }

@@ -43,6 +43,9 @@ int RunWorker(int argc, char** argv, const WorkerProgram& program);
 // vmattest-header-worker's work: ParseHeader.
 absl::StatusOr<internal::WorkerReply> HandleParseHeader(
     const internal::WorkerRequest& request, std::vector<UniqueFd> descriptors);
+// And what a guest sent, of a process of its own: ParseGuestRequest.
+absl::StatusOr<internal::WorkerReply> HandleParseGuestRequest(
+    const internal::WorkerRequest& request);
 
 // vmattest-worker's work: InspectDisk, and ParseHeader too.
 void PrepareInspectDisk();

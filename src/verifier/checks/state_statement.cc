@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::string_view kConsistencies[] = {"live", "paused",
                                                "point-in-time"};
-constexpr std::string_view kCauses[] = {"request", "schedule"};
+constexpr std::string_view kCauses[] = {"request", "schedule", "guest"};
 constexpr std::string_view kReaders[] = {"shared-memory", "process-memory",
                                          "peek", "saved-state"};
 constexpr std::string_view kSeverities[] = {"info", "low", "medium", "high",

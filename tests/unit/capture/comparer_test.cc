@@ -186,11 +186,13 @@ TEST_F(ComparerTest, AGuestsReportGoesToTheVerifierAsItCame) {
 }
 
 TEST_F(ComparerTest, APassThatSomebodyAskedForRaisesNoScore) {
-  snapshot_.statement.cause = "request";
-  verifier_.verdicts = {Trusted()};
-  Take();
-  EXPECT_THAT(results_, IsEmpty());
-  EXPECT_EQ(comparer_.counters().trusted, 1U);
+  for (const std::string_view cause : {std::string_view("request"), kGuest}) {
+    snapshot_.statement.cause = cause;
+    verifier_.verdicts = {Trusted()};
+    Take();
+    EXPECT_THAT(results_, IsEmpty());
+  }
+  EXPECT_EQ(comparer_.counters().trusted, 2U);
 }
 
 TEST_F(ComparerTest, ARefusalIsAFailureAndAnAlertWhoeverAskedForIt) {

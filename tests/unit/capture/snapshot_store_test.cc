@@ -52,6 +52,21 @@ TEST_F(SnapshotStoreTest, KeepsTheNewestOfEachVm) {
   EXPECT_THAT(*store_.List(Uuid(), 10), IsEmpty());
 }
 
+TEST_F(SnapshotStoreTest, ThoseThatAVmAskedForPushOutNoOthers) {
+  ASSERT_OK_AND_ASSIGN(const std::string ours,
+                       store_.Add(vm_, 1000, Evidence("one"), Bytes(3)));
+  std::string last;
+  for (int64_t time = 2000; time < 8000; time += 1000) {
+    ASSERT_OK_AND_ASSIGN(
+        last, store_.Add(vm_, time, Evidence("asked"), Bytes(3), true));
+  }
+  ASSERT_OK_AND_ASSIGN(const auto records, store_.List(vm_, 10));
+  ASSERT_THAT(records, SizeIs(2));
+  EXPECT_EQ(records[0].id, last);
+  EXPECT_EQ(records[1].id, ours);
+  EXPECT_THAT(store_.Evidence(vm_, last).status(), IsOk());
+}
+
 TEST_F(SnapshotStoreTest, TakesNoPathForAnId) {
   for (const std::string id : {"../x", "", "a/b", "nothing", "0-0"}) {
     EXPECT_THAT(store_.Evidence(vm_, id),

@@ -42,6 +42,37 @@ TEST_F(DaemonConfigTest, EmptyFileGivesTheDefaults) {
   EXPECT_EQ(config.content, Content::kChain);
 }
 
+TEST_F(DaemonConfigTest, GuestsMayAskForNothingUntilTheOperatorSaysSo) {
+  ASSERT_OK_AND_ASSIGN(const DaemonConfig none, Load(""));
+  EXPECT_FALSE(none.memory.guest_requests.enabled);
+  EXPECT_THAT(none.memory.guest_requests.policies, ::testing::IsEmpty());
+  ASSERT_OK_AND_ASSIGN(
+      const DaemonConfig config,
+      Load("memory: {enabled: true, guest_requests: {enabled: true, "
+           "policies: [linux-kernel, low]}}\n"));
+  EXPECT_TRUE(config.memory.guest_requests.enabled);
+  EXPECT_EQ(config.memory.guest_requests.min_interval_seconds, 60U);
+  EXPECT_THAT(config.memory.guest_requests.policies,
+              ElementsAre("linux-kernel", "low"));
+}
+
+TEST_F(DaemonConfigTest, RulesForGuestsRequestsThatAreNoneAreNamed) {
+  const auto refused = [this](std::string_view memory, const char* what) {
+    EXPECT_THAT(Load(fmt::format("memory: {{{}}}\n", memory)),
+                StatusIs(kInvalid, HasSubstr(what)));
+  };
+  refused("enabled: true, guest_requests: {enabled: true}",
+          "memory.guest_requests.policies: must name");
+  refused("guest_requests: {enabled: true, policies: [a]}",
+          "memory.guest_requests.enabled: needs memory.enabled");
+  refused("guest_requests: {policies: [a, b, a]}",
+          "memory.guest_requests.policies[2]: 'a' is named twice");
+  refused("guest_requests: {policies: [\"\"]}",
+          "memory.guest_requests.policies[0]");
+  refused("guest_requests: {min_interval_seconds: 0}",
+          "memory.guest_requests.min_interval_seconds");
+}
+
 constexpr std::string_view kRemote =
     "verifier: {certificate: /c, private_key: /k, ca: /a, server_name: v}\n";
 

@@ -66,6 +66,17 @@ TEST_F(StateTest, IsTrustedAndSaysWhatWasMeasured) {
   EXPECT_EQ(appraisal.state.regions[1].unavailable, "not-resolved");
 }
 
+TEST_F(StateTest, SaysWhoAskedForIt) {
+  for (const std::string cause : {"request", "schedule", "guest"}) {
+    statement.cause = cause;
+    const StateAppraisal appraisal = Appraise();
+    EXPECT_EQ(Code(appraisal), "trusted");
+    EXPECT_EQ(appraisal.state.cause, cause);
+  }
+  statement.cause = "guests";
+  EXPECT_EQ(Code(Appraise()), reason::kStatementField);
+}
+
 TEST_F(StateTest, S2_OnlyTheStateKeySignsIt) {
   builder.key = KeyPurpose::kConfig;
   EXPECT_EQ(Code(Appraise()), reason::kKeyPurpose);
