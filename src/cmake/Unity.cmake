@@ -1,13 +1,13 @@
-# Sources of one library compiled together, up to sixteen at a time: what they
-# include is parsed once, which makes a build from scratch quicker (docs/adr).
-# Sources that use one name at file scope are kept apart, so nobody has to mind
-# when writing them.
+# Sources of one library, or program, compiled together, up to sixteen at a time:
+# what they include is parsed once, which makes a build from scratch quicker
+# (docs/adr). Sources that use one name at file scope are kept apart, so nobody has
+# to mind when writing them.
 
 # The names that a source defines at file scope, as our format lays them out: at
-# the beginning of a line, before the first bracket or `=`; macros (TEST) define
-# none that another source could have. `own` are those of
-# unnamed namespaces; `all` has every word of the source, since a name in an unnamed
-# namespace hides, or makes ambiguous, what a header has.
+# the beginning of a line, before the first bracket or `=`; not macros (TEST), whose
+# names no other source can have. `own` are those of unnamed namespaces; `all` has
+# every word of the source, since a name in an unnamed namespace hides, or makes
+# ambiguous, what a header has.
 function(vmattest_names_in file all own)
   file(STRINGS ${file} lines REGEX "^([A-Za-z]|}  // namespace$)" ENCODING UTF-8)
   set(inside FALSE)
