@@ -355,7 +355,7 @@ class Auditor {
     if (!source_.has_trust()) {
       return;
     }
-    AuditReport::Scores& scores = report_.scores.emplace();
+    AuditedScores& scores = report_.scores.emplace();
     if (!good_ || state_->size() != report_.size) {
       scores = {.not_compared = report_.vms.size(),
                 .why = "the records are not good"};
@@ -384,7 +384,7 @@ class Auditor {
   }
 
   // False: it is of no use to ask about others.
-  bool CompareScore(const Uuid& id, AuditReport::Scores& scores) {
+  bool CompareScore(const Uuid& id, AuditedScores& scores) {
     const std::string element = "vm " + vmattest::ToString(id);
     const auto skip = [&scores](std::string why, bool goes_on) {
       ++scores.not_compared;

@@ -38,6 +38,14 @@ struct Finding {
   Reason reason;
 };
 
+// What the keeper of the log says of VMs, against what its records give at the
+// time of its reading and as far as that reading went.
+struct AuditedScores {
+  uint64_t compared = 0;
+  uint64_t not_compared = 0;
+  std::string why;  // of the newest that was not
+};
+
 struct AuditReport {
   std::string origin;
   uint64_t size = 0;  // of the checkpoint
@@ -58,14 +66,7 @@ struct AuditReport {
   };
   std::vector<Vm> vms;
   std::vector<std::string> compromised_hosts;
-  // What the keeper of the log says of VMs, against what its records give at
-  // the time of its reading and as far as that reading went.
-  struct Scores {
-    uint64_t compared = 0;
-    uint64_t not_compared = 0;
-    std::string why;  // of the newest that was not
-  };
-  std::optional<Scores> scores;  // none: there is nobody to ask
+  std::optional<AuditedScores> scores;  // none: there is nobody to ask
   Bytes state_root;
   std::vector<Finding> findings;
   std::optional<tlog::ForkProof> fork;
