@@ -1,5 +1,5 @@
 #include "agent/program.h"
 
 int main(int argc, char** argv) {
-  return vmattest::agent::RunAgent({argv + 1, argv + argc}, stdout, stderr);
+  return vmattest::agent::RunAgent(argc, argv, stdout, stderr);
 }

@@ -2,10 +2,16 @@
 
 #include <sys/random.h>
 
-#include <charconv>
 #include <chrono>
 #include <ctime>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
 
+#include "CLI/App.hpp"
+#include "CLI/Config.hpp"
+#include "CLI/Formatter.hpp"
 #include "agent/port.h"
 #include "fmt/format.h"
 #include "nlohmann/json.hpp"
@@ -16,32 +22,16 @@ namespace {
 using guestchannel::Refusal;
 using guestchannel::SnapshotTaken;
 
-constexpr char kHelp[] =
-    R"(vmattest-agent: what a guest says to the vmattestd of its host
-
-usage: vmattest-agent request-snapshot [OPTION...]
-
-Asks the host to measure this machine's memory, seal what it finds with its TPM,
-and keep that. What was found is told to the verifier and not here.
-
-  --policy NAME   which of those that the host offers; else its usual one
-  --nonce HEX     16 to 64 bytes that will be in the evidence; else random ones
-  --port PATH     the device; else the port org.vmattest.agent.0
-  --timeout S     how long to wait for the answer, 1 to 86400; 300
-  --json          the answer as JSON
-
-  --help, --version
-
-exit status: 0 done, 1 refused, 2 usage or no such port, 3 no answer,
-4 refused for now (retry_after_ms says how long)
-)";
+constexpr char kExitCodes[] =
+    "Exit codes: 0 done, 1 refused, 2 usage or no such port, 3 no answer, "
+    "4 refused for now (retry_after_ms says how long).";
 constexpr size_t kNonceSize = 32;
 
 struct Options {
   std::string policy;
-  Bytes nonce;
+  std::string nonce;  // in hexadecimal digits
   std::string port;
-  std::chrono::seconds timeout{300};
+  int64_t timeout_s = 300;
   bool json = false;
 };
 
@@ -55,57 +45,31 @@ Bytes Random(size_t size) {
   return bytes;
 }
 
-absl::Status Set(const std::string& option, const std::string& value,
-                 Options& options) {
-  if (option == "--policy") {
-    options.policy = value;
-    return absl::OkStatus();
-  }
-  if (option == "--port") {
-    options.port = value;
-    return absl::OkStatus();
-  }
-  if (option == "--nonce") {
-    ASSIGN_OR_RETURN_WITH(options.nonce, ParseHex(value), option);
-    return absl::OkStatus();
-  }
-  if (option == "--timeout") {
-    int seconds = 0;
-    const char* const end = value.data() + value.size();
-    const auto parsed = std::from_chars(value.data(), end, seconds);
-    if (parsed.ec != std::errc() || parsed.ptr != end || seconds < 1 ||
-        seconds > 86'400) {
-      return absl::InvalidArgumentError("--timeout: 1 to 86400 seconds");
-    }
-    options.timeout = std::chrono::seconds(seconds);
-    return absl::OkStatus();
-  }
-  return absl::InvalidArgumentError(fmt::format("unknown option {}", option));
-}
-
-absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& words) {
-  Options options;
-  for (size_t i = 1; i < words.size(); ++i) {
-    if (words[i] == "--json") {
-      options.json = true;
-      continue;
-    }
-    const size_t equals = words[i].find('=');
-    if (equals != std::string::npos) {
-      RETURN_IF_ERROR(Set(words[i].substr(0, equals),
-                          words[i].substr(equals + 1), options));
-    } else if (i + 1 < words.size()) {
-      RETURN_IF_ERROR(Set(words[i], words[i + 1], options));
-      ++i;
-    } else {
-      return absl::InvalidArgumentError(
-          fmt::format("{}: unknown, or without its value", words[i]));
-    }
-  }
-  if (options.nonce.empty()) {
-    options.nonce = Random(kNonceSize);
-  }
-  return options;
+void Describe(CLI::App& app, Options& options) {
+  app.set_version_flag("--version", "vmattest-agent " VMATTEST_VERSION);
+  app.require_subcommand(1);
+  app.footer(kExitCodes);
+  CLI::App* const request = app.add_subcommand(
+      "request-snapshot",
+      "Asks the host to measure this machine's memory, seal what it finds with "
+      "its TPM, and keep that. What was found is told to the verifier, not "
+      "here.");
+  request->add_option("--policy", options.policy,
+                      "which of those that the host offers; else its usual "
+                      "one");
+  request->add_option("--nonce", options.nonce,
+                      "16 to 64 bytes that will be in the evidence, in "
+                      "hexadecimal digits; else random ones");
+  request->add_option("--port", options.port,
+                      fmt::format("the device; else that of the port {}",
+                                  guestchannel::kPortName));
+  request
+      ->add_option("--timeout", options.timeout_s,
+                   "how many seconds to wait for the answer")
+      ->check(CLI::Range(1, 86'400))
+      ->capture_default_str();
+  request->add_flag("--json", options.json, "the answer as JSON");
+  request->footer(kExitCodes);
 }
 
 std::string TimeText(int64_t unix_ms) {
@@ -170,11 +134,17 @@ int Complain(const absl::Status& status, FILE* err) {
 }
 
 absl::StatusOr<guestchannel::Answer> Ask(const Options& options) {
-  const MonotonicTime deadline =
-      std::chrono::steady_clock::now() + options.timeout;
+  const MonotonicTime deadline = std::chrono::steady_clock::now() +
+                                 std::chrono::seconds(options.timeout_s);
+  Bytes nonce;
+  if (options.nonce.empty()) {
+    nonce = Random(kNonceSize);
+  } else {
+    ASSIGN_OR_RETURN_WITH(nonce, ParseHex(options.nonce), "--nonce");
+  }
   guestchannel::Request request;
   request.id = Random(guestchannel::kIdSize);
-  request.body = guestchannel::SnapshotRequest{options.policy, options.nonce};
+  request.body = guestchannel::SnapshotRequest{options.policy, nonce};
   RETURN_IF_ERROR(guestchannel::CheckRequest(request));
   std::string path = options.port;
   if (path.empty()) {
@@ -183,7 +153,7 @@ absl::StatusOr<guestchannel::Answer> Ask(const Options& options) {
   ASSIGN_OR_RETURN(Port port, Port::Open(path));
   ASSIGN_OR_RETURN(guestchannel::Answer answer, port.Ask(request, deadline));
   const auto* const taken = std::get_if<SnapshotTaken>(&answer.body);
-  if (taken != nullptr && taken->nonce != options.nonce) {
+  if (taken != nullptr && taken->nonce != nonce) {
     return absl::DataLossError("the host's answer has another nonce");
   }
   return answer;
@@ -191,33 +161,29 @@ absl::StatusOr<guestchannel::Answer> Ask(const Options& options) {
 
 }  // namespace
 
-int RunAgent(const std::vector<std::string>& words, FILE* out, FILE* err) {
-  for (const std::string& word : words) {
-    if (word == "--help" || word == "-h") {
-      fmt::print(out, "{}", kHelp);
-      return kGood;
-    }
+int RunAgent(int argc, const char* const* argv, FILE* out, FILE* err) {
+  CLI::App app("vmattest-agent: what a guest says to the vmattestd of its host",
+               "vmattest-agent");
+  Options options;
+  Describe(app, options);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    std::ostringstream said;
+    std::ostringstream complained;
+    const int code = app.exit(error, said, complained);
+    fmt::print(out, "{}", said.str());
+    fmt::print(err, "{}", complained.str());
+    return code == 0 ? kGood : kUsage;
   }
-  if (words.size() == 1 && words[0] == "--version") {
-    fmt::print(out, "vmattest-agent {}\n", VMATTEST_VERSION);
-    return kGood;
-  }
-  if (words.empty() || words[0] != "request-snapshot") {
-    fmt::print(err, "{}", kHelp);
-    return kUsage;
-  }
-  const absl::StatusOr<Options> options = ParseOptions(words);
-  if (!options.ok()) {
-    return Complain(options.status(), err);
-  }
-  const absl::StatusOr<guestchannel::Answer> answer = Ask(*options);
+  const absl::StatusOr<guestchannel::Answer> answer = Ask(options);
   if (!answer.ok()) {
     return Complain(answer.status(), err);
   }
   const auto* const refusal = std::get_if<Refusal>(&answer->body);
   return refusal != nullptr
-             ? Show(*refusal, options->json, out, err)
-             : Show(std::get<SnapshotTaken>(answer->body), options->json, out);
+             ? Show(*refusal, options.json, out, err)
+             : Show(std::get<SnapshotTaken>(answer->body), options.json, out);
 }
 
 }  // namespace vmattest::agent

@@ -2,8 +2,6 @@
 #define VMATTEST_AGENT_PROGRAM_H_
 
 #include <cstdio>
-#include <string>
-#include <vector>
 
 namespace vmattest::agent {
 
@@ -14,8 +12,8 @@ inline constexpr int kUsage = 2;     // or there is no such port
 inline constexpr int kNoAnswer = 3;  // in time, or the port broke
 inline constexpr int kTryLater = 4;  // refused for now; it is said for how long
 
-// vmattest-agent, but for main(): `words` are its arguments.
-int RunAgent(const std::vector<std::string>& words, FILE* out, FILE* err);
+// vmattest-agent, but for main().
+int RunAgent(int argc, const char* const* argv, FILE* out, FILE* err);
 
 }  // namespace vmattest::agent
 

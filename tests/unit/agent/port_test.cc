@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <thread>
+#include <vector>
 
 #include "agent/program.h"
 #include "gmock/gmock.h"
@@ -121,14 +122,16 @@ TEST(FindPortTest, TakesUdevsLinkOrWhatSysfsSays) {
 
 TEST(AgentProgramTest, UsageThatIsNoneEndsSo) {
   FILE* const nowhere = std::fopen("/dev/null", "w");
-  const auto run = [nowhere](const std::vector<std::string>& words) {
-    return RunAgent(words, nowhere, nowhere);
+  const auto run = [nowhere](std::vector<const char*> words) {
+    words.insert(words.begin(), "vmattest-agent");
+    return RunAgent(static_cast<int>(words.size()), words.data(), nowhere,
+                    nowhere);
   };
   EXPECT_EQ(run({"--help"}), kGood);
   EXPECT_EQ(run({"--version"}), kGood);
   EXPECT_EQ(run({}), kUsage);
   EXPECT_EQ(run({"dance"}), kUsage);
-  for (const auto& bad : std::vector<std::vector<std::string>>{
+  for (const auto& bad : std::vector<std::vector<const char*>>{
            {"request-snapshot", "--nonce", "xyz"},
            {"request-snapshot", "--nonce", "00"},
            {"request-snapshot", "--timeout", "0"},
