@@ -15,7 +15,7 @@
 #include <chrono>
 #include <cstdio>
 #include <fstream>
-#include <iterator>
+#include <sstream>
 #include <string>
 
 #include "fakes/fake_hypervisor.h"
@@ -59,6 +59,7 @@ class StandIn {
     if (pid_ == 0) {
       dup2(in[0], 0);
       dup2(out[1], 1);
+      close_range(3, ~0u, 0);  // so that its blocks are 3 and 4
       execl(VMATTEST_STAND_IN_GUEST, VMATTEST_STAND_IN_GUEST, "-uuid",
             id.c_str(), boot.c_str(), dimm.c_str(), nullptr);
       _exit(127);
@@ -159,8 +160,9 @@ int CountMappers(ino_t inode) {
   int count = 0;
   for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
     std::ifstream file(entry.path() / "maps");
-    const std::string text((std::istreambuf_iterator<char>(file)), {});
-    const auto mappings = ParseMappings(text);
+    std::ostringstream text;
+    text << file.rdbuf();  // nothing, once it ended
+    const auto mappings = ParseMappings(text.str());
     count += std::any_of(mappings.begin(), mappings.end(),
                          [&](const ProcessMapping& mapping) {
                            return mapping.inode == inode &&
