@@ -75,6 +75,13 @@ function(vmattest_unity target)
     list(APPEND all_${group} ${all})
     list(APPEND own_${group} ${own})
     list(APPEND files_${group} ${source})
+    # A group is its source's, and not its target's: one of two targets' is
+    # compiled by itself.
+    get_source_file_property(grouped ${file} TARGET_DIRECTORY ${target} UNITY_GROUP)
+    if(grouped)
+      set_source_files_properties(${file} TARGET_DIRECTORY ${target}
+        PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+    endif()
     set_source_files_properties(${file} TARGET_DIRECTORY ${target}
       PROPERTIES UNITY_GROUP g${group})
   endforeach()

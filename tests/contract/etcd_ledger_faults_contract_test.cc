@@ -93,16 +93,7 @@ class EtcdFaultBed final : public LedgerFaultBed {
       _exit(127);
     }
     close(told[1]);
-    Death death;
-    for (char c = 0; read(told[0], &c, 1) == 1;) {
-      ++death.acknowledged;
-    }
-    close(told[0]);
-    int status = 0;
-    EXPECT_EQ(waitpid(child, &status, 0), child);
-    death.killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-    death.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-    return death;
+    return Await(child, told[0]);
   }
   void Save() override {
     WhileDown([] { Server().SaveData(); });

@@ -1,6 +1,10 @@
 // The claims; ledger_fault_suite.h says how a program runs them.
 #include "contract/ledger_fault_suite.h"
 
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <utility>
 
 #include "fmt/format.h"
@@ -42,6 +46,19 @@ absl::Status Grow(LogStore& store, size_t records, size_t record_size) {
 }
 
 }  // namespace
+
+LedgerFaultBed::Death LedgerFaultBed::Await(pid_t child, int told) {
+  Death death;
+  for (char c = 0; read(told, &c, 1) == 1;) {
+    ++death.acknowledged;
+  }
+  close(told);
+  int status = 0;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  death.killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+  death.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  return death;
+}
 
 std::unique_ptr<LogStore> LedgerFaults::Open() {
   auto store = bed_->Open();

@@ -1,6 +1,8 @@
 #ifndef VMATTEST_TESTS_CONTRACT_LEDGER_FAULT_SUITE_H_
 #define VMATTEST_TESTS_CONTRACT_LEDGER_FAULT_SUITE_H_
 
+#include <sys/types.h>
+
 #include <functional>
 #include <memory>
 #include <string>
@@ -48,6 +50,9 @@ class LedgerFaultBed {
     int exit_code = 0;
     size_t acknowledged = 0;  // batches
   };
+  // Of the process that acknowledges batches, a byte each, into the pipe whose
+  // other end is `told`, which is closed.
+  static Death Await(pid_t child, int told);
   // RunAppends() in another process, which dies at its `write`-th write; 0: at
   // none.
   virtual Death Append(const AppendWork& work, long write, Cut cut) = 0;

@@ -120,16 +120,7 @@ class SqliteFaultBed final : public LedgerFaultBed {
       _exit(store.ok() ? RunAppends(**store, work, told[1]) : kNotTheWriter);
     }
     close(told[1]);
-    Death death;
-    for (char c = 0; read(told[0], &c, 1) == 1;) {
-      ++death.acknowledged;
-    }
-    close(told[0]);
-    int status = 0;
-    EXPECT_EQ(waitpid(child, &status, 0), child);
-    death.killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-    death.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-    return death;
+    return Await(child, told[0]);
   }
   void Save() override { Copy(path_, saved_); }
   void RollBack() override { Copy(saved_, path_); }

@@ -161,6 +161,7 @@ TEST_F(ChannelsTest, TakesOneFrameAtATime) {
   Send(guest, "one");
   Send(guest, "two");
   EXPECT_EQ(Next(), "one");
+  // What must not come has the time to.
   std::this_thread::sleep_for(milliseconds(100));
   EXPECT_EQ(waiting(), 0U);
   reply_(ToBytes("1"), true);
@@ -306,6 +307,7 @@ TEST_F(ChannelsTest, ASocketOfTwoVmsIsListenedToForOneAlone) {
   Listen();
   const UniqueFd guest = Accept(server);
   ASSERT_TRUE(guest.valid());
+  // The other has the time to be connected, too.
   std::this_thread::sleep_for(milliseconds(150));
   EXPECT_EQ(channels_->connected(), 1U);
 }
