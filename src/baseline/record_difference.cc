@@ -15,6 +15,7 @@ using RecordKind = RecordDifference::Kind;
 
 constexpr std::string_view kModuleCode = "code/module/";
 constexpr std::string_view kCpu = "cpu/";
+constexpr std::string_view kStart = "start";
 
 bool IsOf(std::string_view name, std::string_view family) {
   return name.substr(0, family.size()) == family;
@@ -60,13 +61,26 @@ bool BecameRoot(Fields& before, Fields& after) {
   return false;
 }
 
+// Whether one number was given to two processes: not as records without
+// `start`, of an older snapshot, can tell.
+bool AnotherProcess(const Fields& before, const Fields& after) {
+  const auto first = before.find(kStart);
+  const auto second = after.find(kStart);
+  return first != before.end() && second != after.end() &&
+         first->second != second->second;
+}
+
 void JudgeProcess(RecordDifference& difference) {
   Fields before = FieldsOf(difference.before);
   Fields after = FieldsOf(difference.after);
   for (const auto& [name, value] : before) {
-    if (after[name] != value) {
+    if (name != kStart && after[name] != value) {
       difference.fields.push_back(name);
     }
+  }
+  if (AnotherProcess(before, after)) {
+    difference.kind = RecordKind::kExpected;
+    return;
   }
   const bool same_program =
       before["comm"] == after["comm"] && before["parent"] == after["parent"];
@@ -178,6 +192,12 @@ void Judge(RecordDifference& difference) {
   }
 }
 
+// But for when it started, or for fields that only one of the two looks has.
+bool IsSameProcess(const RecordDifference& difference) {
+  return IsOf(difference.name, "process/") && !difference.before.empty() &&
+         !difference.after.empty() && difference.fields.empty();
+}
+
 }  // namespace
 
 std::string_view KindName(RecordDifference::Kind kind) {
@@ -204,7 +224,9 @@ std::vector<RecordDifference> CompareRecords(
     difference.before = std::move(old_text);
     difference.after = std::move(new_text);
     Judge(difference);
-    out.push_back(std::move(difference));
+    if (!IsSameProcess(difference)) {
+      out.push_back(std::move(difference));
+    }
   };
   size_t b = 0;
   size_t a = 0;

@@ -28,14 +28,17 @@ struct RecordDifference {
 
 // By name; both must be sorted by name, as a snapshot has them. Pure.
 //   critical  a handler of a system call or interrupt; a register that leads to
-//             one; other code of the kernel or a module; a process of the same
-//             pid, program and parent that has become root or gained
+//             one; other code of the kernel or a module; a process that, with
+//             the same program and parent, has become root or gained
 //             capabilities
 //   high      code of which a hash was known and is not now; a register that
 //             was told and is not now ("cpu": none is); another register; a
 //             helper that the kernel starts; a descriptor; a module hidden
 //   medium    a module of another size under the same name
+//   low       a process that became root as another program, as sudo does
 //   info      processes, modules and vCPUs that came or went
+// A process is its pid and its start. Where a look did not tell the start, what
+// has the same pid is taken for the same process.
 std::vector<RecordDifference> CompareRecords(
     std::span<const evidence::StateRecord> before,
     std::span<const evidence::StateRecord> after);

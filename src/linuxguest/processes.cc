@@ -30,6 +30,7 @@ absl::StatusOr<Process> ReadProcess(Kernel& kernel, uint64_t address) {
   process.parent = static_cast<int32_t>(parent_pid);
   ASSIGN_OR_RETURN(const uint64_t flags, get("flags"));
   process.kernel_thread = (flags & kKernelThread) != 0;
+  ASSIGN_OR_RETURN(process.start, get("start_time"));
   ASSIGN_OR_RETURN(process.mm, get("mm"));
   ASSIGN_OR_RETURN(const uint64_t cred, get("cred"));
   const auto id = [&](const char* field, uint32_t& out) -> absl::Status {
@@ -59,9 +60,9 @@ std::string Process::Canonical() const {
   }
   return fmt::format(
       "pid={} parent={} comm={} uid={} euid={} gid={} egid={} "
-      "cap_effective={:x} cap_permitted={:x} kernel_thread={}",
+      "cap_effective={:x} cap_permitted={:x} kernel_thread={} start={}",
       pid, parent, printable, uid, euid, gid, egid, cap_effective,
-      cap_permitted, kernel_thread ? 1 : 0);
+      cap_permitted, kernel_thread ? 1 : 0, start);
 }
 
 absl::StatusOr<Processes> ReadProcesses(Kernel& kernel) {

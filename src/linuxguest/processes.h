@@ -19,7 +19,8 @@ struct Process {
   uint32_t uid = 0, euid = 0, gid = 0, egid = 0;
   uint64_t cap_effective = 0, cap_permitted = 0;
   bool kernel_thread = false;
-  uint64_t mm = 0;  // struct mm_struct; 0: none
+  uint64_t start = 0;  // ns of the boot: with the pid, it names one process
+  uint64_t mm = 0;     // struct mm_struct; 0: none
 
   // One line, the same for the same fields: what a snapshot digests and a
   // difference shows.

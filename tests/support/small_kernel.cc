@@ -278,7 +278,8 @@ void SmallKernel::WriteBtf() {
               {"tasks", kTasks, list},
               {"mm", 32, u64},
               {"cred", 40, u64},
-              {"comm", kComm, comm}});
+              {"comm", kComm, comm},
+              {"start_time", kStart, u64}});
   btf.Struct("cred", 64,
              {{"uid", 0, id},
               {"gid", 4, id},
@@ -343,6 +344,7 @@ void SmallKernel::WriteProcesses() {
     memory_.Number(at + kTasks + 8, next);
     memory_.Number(at + 40, Address("init_cred"));
     memory_.Write(at + kComm, AsBytes(comm));
+    memory_.Number(at + kStart, 1000 + pid);
   };
   task(init, 0, "swapper/0", Linear(kTask + kTasks));
   task(kTask, 7, "worker", Address("init_task") + kTasks);

@@ -31,7 +31,7 @@ class SmallKernel {
   static constexpr uint64_t kPinned = 0x310800;  // UMIP, FSGSBASE, SMEP, SMAP
 
   // Offsets of members in the layouts that its BTF tells.
-  static constexpr uint64_t kTasks = 16, kComm = 48, kList = 8;
+  static constexpr uint64_t kTasks = 16, kComm = 48, kStart = 64, kList = 8;
 
   SmallKernel();
 

@@ -14,12 +14,12 @@ using Kind = RecordDifference::Kind;
 
 // As linuxguest::Process::Canonical writes it.
 std::string ProcessText(std::string_view comm, uint32_t uid, uint64_t caps,
-                        int parent = 1) {
+                        int parent = 1, uint64_t start = 0) {
   return fmt::format(
       "pid=7 parent={} comm={} uid={} euid={} gid={} egid={} "
       "cap_effective={:x} "
-      "cap_permitted={:x} kernel_thread=0",
-      parent, comm, uid, uid, uid, uid, caps, caps);
+      "cap_permitted={:x} kernel_thread=0 start={}",
+      parent, comm, uid, uid, uid, uid, caps, caps, start);
 }
 
 RecordDifference Only(std::string_view name, const std::string& before,
@@ -137,6 +137,24 @@ TEST(RecordDifferenceTest, RightsThatGrewInPlaceAreCritical) {
           .severity,
       Severity::kLow)
       << "another program";
+}
+
+TEST(RecordDifferenceTest, PidOfAnotherProcessIsNoRise) {
+  const std::string before = ProcessText("sh", 1000, 0, 1, 50);
+  const RecordDifference reused =
+      Only("process/7", before, ProcessText("sh", 0, ~0U, 1, 60));
+  EXPECT_EQ(reused.kind, Kind::kExpected);
+  EXPECT_EQ(reused.severity, Severity::kInfo);
+  EXPECT_THAT(
+      CompareRecords(std::vector<StateRecord>{{"process/7", before}},
+                     std::vector<StateRecord>{
+                         {"process/7", ProcessText("sh", 1000, 0, 1, 60)}}),
+      IsEmpty())
+      << "as after each reboot";
+  const std::string older = before.substr(0, before.find(" start="));
+  EXPECT_EQ(Only("process/7", older, ProcessText("sh", 0, 0)).severity,
+            Severity::kCritical)
+      << "of a snapshot that did not tell";
 }
 
 TEST(RecordDifferenceTest, ModulesMayComeAndGoButNotHide) {

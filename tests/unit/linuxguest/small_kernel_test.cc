@@ -56,6 +56,7 @@ TEST_F(SmallKernelTest, IsUnderstoodWhole) {
   EXPECT_THAT(inspection_.records, record("cpu/0/lstar", "entry_SYSCALL_64"));
   ASSERT_EQ(inspection_.processes.processes.size(), 2U);
   EXPECT_EQ(inspection_.processes.processes[1].comm, "worker");
+  EXPECT_EQ(inspection_.processes.processes[1].start, 1007U);
   const AddressSpace space =
       ReadAddressSpace(*kernel_, inspection_.processes.processes[1]).value();
   ASSERT_EQ(space.mappings.size(), 1U);
