@@ -14,13 +14,25 @@ PageGrid::PageGrid(std::vector<AddressRange> ranges, uint32_t page_bytes)
   }
 }
 
-AddressRange PageGrid::At(uint64_t index) const {
+size_t PageGrid::RangeOf(uint64_t index) const {
   const auto next = std::upper_bound(first_.begin(), first_.end(), index);
-  const auto which = static_cast<size_t>(next - first_.begin()) - 1;
+  return static_cast<size_t>(next - first_.begin()) - 1;
+}
+
+AddressRange PageGrid::At(uint64_t index) const {
+  const size_t which = RangeOf(index);
   const AddressRange& range = ranges_[which];
   const uint64_t number = range.begin / page_bytes_ + index - first_[which];
   return {std::max(range.begin, number * page_bytes_),
           std::min(range.end, (number + 1) * page_bytes_)};
+}
+
+uint64_t PageGrid::WholeFrom(uint64_t index) const {
+  const AddressRange& range = ranges_[RangeOf(index)];
+  const AddressRange page = At(index);
+  return page.end - page.begin == page_bytes_
+             ? (range.end - page.begin) / page_bytes_
+             : 0;
 }
 
 }  // namespace vmattest::memory

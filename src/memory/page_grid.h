@@ -22,8 +22,13 @@ class PageGrid {
   }
   // `index` < size().
   [[nodiscard]] AddressRange At(uint64_t index) const;
+  // How many whole pages there are from `index` on, side by side in one range;
+  // 0: that page is cut.
+  [[nodiscard]] uint64_t WholeFrom(uint64_t index) const;
 
  private:
+  [[nodiscard]] size_t RangeOf(uint64_t index) const;
+
   std::vector<AddressRange> ranges_;
   std::vector<uint64_t> first_;  // number of each range's first page
   uint32_t page_bytes_;

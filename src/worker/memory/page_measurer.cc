@@ -14,8 +14,9 @@ namespace {
 
 using memory::AddressRange;
 
-constexpr size_t kBatch = 1024;                // pages that a task has
-constexpr size_t kRunBytes = size_t{1} << 16;  // stays in the CPU's cache
+constexpr size_t kBatch = 1024;                    // pages that a task has
+constexpr size_t kRunBytes = size_t{1} << 16;      // stays in the CPU's cache
+constexpr size_t kInPlaceBytes = size_t{1} << 20;  // is looked at once
 
 // One pass over the pages of a region that are wanted.
 class Pass {
@@ -59,11 +60,15 @@ class Pass {
   }
 
  private:
-  // What a thread works with.
+  // What a thread works with. It counts for itself: one counter for all would
+  // be passed to and fro at each page.
   struct Local {
     std::vector<uint8_t> buffer;
+    Bytes digests;
     std::optional<PieceTagger> tagger;
     uint64_t bytes = 0;
+    uint64_t unchanged = 0;
+    uint64_t unreadable = 0;
   };
 
   // Ranges come in any order, and may have the same bytes.
@@ -92,7 +97,6 @@ class Pass {
 
   void Batch(uint64_t first, uint64_t last) {
     Local local;
-    local.buffer.resize(std::max<size_t>(kRunBytes, region_.grid.page_bytes()));
     if (options_.tag_key != nullptr) {
       local.tagger.emplace(*options_.tag_key);
     }
@@ -110,37 +114,35 @@ class Pass {
       if (wanted_ != nullptr && (*wanted_)[page] == 0) {
         ++page;
       } else if (extent == extents_.end() || extent->begin >= range.end) {
-        SetHole(page++, range);
+        SetHole(page++, range, local);
       } else if (extent->begin <= range.begin && range.end <= extent->end) {
-        const uint64_t end = RunEnd(page, last, extent->end);
-        HashRun(page, end, local);
+        const bool in_place = MayHashInPlace(range);
+        const uint64_t end = RunEnd(page, last, extent->end, in_place);
+        HashRun(page, end, in_place, local);
         page = end;
       } else {
         HashMixed(page++, range, local);
       }
     }
+    unchanged_ += local.unchanged;
+    unreadable_ += local.unreadable;
     if (options_.progress) {
       options_.progress(local.bytes);
     }
   }
 
-  // How many pages from `page` on lie side by side, whole, before `limit`.
-  uint64_t RunEnd(uint64_t page, uint64_t last, uint64_t limit) const {
+  // Where the pages that can be taken together with `page` end, all of them
+  // below the address `limit`.
+  uint64_t RunEnd(uint64_t page, uint64_t last, uint64_t limit,
+                  bool in_place) const {
     const uint64_t size = region_.grid.page_bytes();
-    AddressRange range = region_.grid.At(page);
-    if (range.end - range.begin != size) {
-      return page + 1;
-    }
-    const uint64_t most =
-        std::min(last, page + std::max<uint64_t>(1, kRunBytes / size));
+    const uint64_t most = (in_place ? kInPlaceBytes : kRunBytes) / size;
+    const uint64_t there = (limit - region_.grid.At(page).begin) / size;
+    const uint64_t together =
+        std::min({last - page, region_.grid.WholeFrom(page), most, there});
     uint64_t end = page + 1;
-    while (end < most && (wanted_ == nullptr || (*wanted_)[end] != 0)) {
-      const AddressRange next = region_.grid.At(end);
-      if (next.begin != range.end || next.end - next.begin != size ||
-          next.end > limit) {
-        break;
-      }
-      range = next;
+    while (end < page + together &&
+           (wanted_ == nullptr || (*wanted_)[end] != 0)) {
       ++end;
     }
     return end;
@@ -151,10 +153,10 @@ class Pass {
         .subspan(page * digest_size_, digest_size_);
   }
 
-  void Store(uint64_t page, ByteView digest) {
+  void Store(uint64_t page, ByteView digest, Local& local) {
     const std::span<uint8_t> kept = DigestOf(page);
     if (std::equal(digest.begin(), digest.end(), kept.begin())) {
-      ++unchanged_;
+      ++local.unchanged;
       return;
     }
     std::copy(digest.begin(), digest.end(), kept.begin());
@@ -163,18 +165,20 @@ class Pass {
     }
   }
 
-  void SetHole(uint64_t page, const AddressRange& range) {
+  void SetHole(uint64_t page, const AddressRange& range, Local& local) {
     region_.known[page] = RegionPages::kHole;
     const uint64_t size = range.end - range.begin;
-    Store(page, size == region_.grid.page_bytes()
-                    ? zero_digest_
-                    : Hash(region_.algorithm, Bytes(size)));
+    Store(page,
+          size == region_.grid.page_bytes()
+              ? zero_digest_
+              : Hash(region_.algorithm, Bytes(size)),
+          local);
   }
 
-  void SetUnreadable(uint64_t page) {
+  void SetUnreadable(uint64_t page, Local& local) {
     region_.known[page] = RegionPages::kNothing;
-    ++unreadable_;
-    Store(page, DigestBytes(digest_size_));
+    ++local.unreadable;
+    Store(page, DigestBytes(digest_size_), local);
   }
 
   // Where the pages' bytes are, copied into the buffer if they might change
@@ -186,6 +190,7 @@ class Pass {
         return copied;
       }
     }
+    local.buffer.resize(std::max(local.buffer.size(), size));
     if (const uint8_t* const direct = view_.Direct(range)) {
       struct Copy {
         uint8_t* to;
@@ -208,13 +213,14 @@ class Pass {
 
   // BLAKE3 over mapped memory needs no copy: each byte is looked at once, and
   // nothing is left behind where it ends in the middle.
-  bool HashInPlace(const AddressRange& range, size_t page_size,
-                   std::span<uint8_t> out) const {
-    if (region_.algorithm != HashAlgorithm::kBlake3 ||
-        page_size != memory::kPageSize || options_.tag_key != nullptr ||
-        copy_ != nullptr) {
-      return false;
-    }
+  [[nodiscard]] bool MayHashInPlace(const AddressRange& page) const {
+    return region_.algorithm == HashAlgorithm::kBlake3 &&
+           page.end - page.begin == memory::kPageSize &&
+           options_.tag_key == nullptr && copy_ == nullptr &&
+           view_.Direct(page) != nullptr;
+  }
+
+  bool HashInPlace(const AddressRange& range, std::span<uint8_t> out) const {
     const uint8_t* const direct = view_.Direct(range);
     if (direct == nullptr) {
       return false;
@@ -232,36 +238,46 @@ class Pass {
         &work);
   }
 
-  void HashRun(uint64_t first, uint64_t end, Local& local) {
+  void HashRun(uint64_t first, uint64_t end, bool in_place, Local& local) {
     const AddressRange head = region_.grid.At(first);
     const AddressRange range{head.begin, region_.grid.At(end - 1).end};
     const size_t size = head.end - head.begin;
+    local.digests.resize((end - first) * digest_size_);
+    const bool hashed = in_place && HashInPlace(range, local.digests);
+    const uint8_t* const data = in_place ? nullptr : Fetch(range, local);
+    if (!hashed && data == nullptr && (in_place || end - first > 1)) {
+      for (uint64_t page = first; page < end; ++page) {
+        HashRun(page, page + 1, false, local);
+      }
+      return;
+    }
     local.bytes += range.end - range.begin;
-    Bytes digests((end - first) * digest_size_);
-    if (!HashInPlace(range, size, digests)) {
-      const uint8_t* const data = Fetch(range, local);
-      if (data == nullptr && end - first > 1) {
-        for (uint64_t page = first; page < end; ++page) {
-          HashRun(page, page + 1, local);
-        }
-        return;
+    if (hashed) {
+      StoreAll(first, end, local);
+    } else if (data == nullptr) {
+      SetUnreadable(first, local);
+    } else if (local.tagger) {
+      for (uint64_t page = first; page < end; ++page) {
+        StoreTagged(page, {data + (page - first) * size, size}, local);
       }
-      if (data == nullptr) {
-        SetUnreadable(first);
-        return;
-      }
-      if (local.tagger) {
-        for (uint64_t page = first; page < end; ++page) {
-          StoreTagged(page, {data + (page - first) * size, size}, local);
-        }
-        return;
-      }
+    } else {
       HashPieces(region_.algorithm, {data, range.end - range.begin}, size,
-                 digests);
+                 local.digests);
+      StoreAll(first, end, local);
+    }
+  }
+
+  void StoreAll(uint64_t first, uint64_t end, Local& local) {
+    const ByteView digests(local.digests);
+    const auto kept =
+        region_.digests.begin() + static_cast<ptrdiff_t>(first * digest_size_);
+    if (std::equal(digests.begin(), digests.end(), kept)) {
+      local.unchanged += end - first;
+      return;
     }
     for (uint64_t page = first; page < end; ++page) {
-      Store(page, ByteView(digests).subspan((page - first) * digest_size_,
-                                            digest_size_));
+      Store(page, digests.subspan((page - first) * digest_size_, digest_size_),
+            local);
     }
   }
 
@@ -272,12 +288,12 @@ class Pass {
         std::span(region_.tags).subspan(page * tag.size()).first<tag.size()>();
     if (region_.known[page] == RegionPages::kTagged &&
         std::equal(tag.begin(), tag.end(), kept.begin())) {
-      ++unchanged_;
+      ++local.unchanged;
       return;
     }
     std::copy(tag.begin(), tag.end(), kept.begin());
     region_.known[page] = RegionPages::kTagged;
-    Store(page, Hash(region_.algorithm, data));
+    Store(page, Hash(region_.algorithm, data), local);
   }
 
   // A large page with holes in it, which are not to be touched.
@@ -292,7 +308,7 @@ class Pass {
       }
       const uint8_t* const data = Fetch(part, local);
       if (data == nullptr) {
-        SetUnreadable(page);
+        SetUnreadable(page, local);
         return;
       }
       std::copy_n(data, part.end - part.begin,
@@ -302,7 +318,7 @@ class Pass {
     if (local.tagger) {
       StoreTagged(page, bytes, local);
     } else {
-      Store(page, Hash(region_.algorithm, bytes));
+      Store(page, Hash(region_.algorithm, bytes), local);
     }
   }
 

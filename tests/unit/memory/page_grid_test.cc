@@ -15,6 +15,15 @@ TEST(PageGrid, CutsAtMultiplesOfThePageSize) {
   EXPECT_EQ(grid.At(5), (AddressRange{0x12000, 0x12400}));
 }
 
+TEST(PageGrid, TellsHowManyWholePagesLieSideBySide) {
+  const PageGrid grid({{0x1000, 0x4000}, {0x10800, 0x12400}}, 4096);
+  EXPECT_EQ(grid.WholeFrom(0), 3U);
+  EXPECT_EQ(grid.WholeFrom(2), 1U);
+  EXPECT_EQ(grid.WholeFrom(3), 0U) << "begins in the middle";
+  EXPECT_EQ(grid.WholeFrom(4), 1U);
+  EXPECT_EQ(grid.WholeFrom(5), 0U) << "ends in the middle";
+}
+
 TEST(PageGrid, OfNothingIsEmpty) { EXPECT_EQ(PageGrid({}, 4096).size(), 0U); }
 
 }  // namespace
