@@ -1,30 +1,18 @@
 #include "daemon/ledger_host.h"
 
 #include <algorithm>
-#include <array>
-#include <set>
 #include <utility>
 
 #include "base/file.h"
 #include "base/log.h"
-#include "base/mutex.h"
 #include "crypto/digest.h"
-#include "crypto/ecdsa_der.h"
-#include "daemon/ledger_key_evidence.h"
-#include "daemon/ledger_mark.h"
-#include "evidence/tpm_structures.h"
+#include "daemon/ledger_assembly.h"
+#include "daemon/metrics.h"
 #include "fmt/format.h"
-#include "ledger/checkpoint_follower.h"
-#include "outbox/local_authority.h"
-#include "outbox/node_ledger.h"
-#include "outbox/outbox.h"
 #include "outbox/vm_field.h"
-#include "rpc/client/grpc_ledger.h"
 #include "rpc/ledger_forward_service.h"
 #include "rpc/ledger_service.h"
-#include "verifierd/keys.h"
 #include "verifierd/ledger_stack.h"
-#include "verifierd/witness_stack.h"
 #include "wire/messages.h"
 
 namespace vmattest::daemon {
@@ -34,13 +22,10 @@ namespace fs = std::filesystem;
 using outbox::Homes;
 
 constexpr std::string_view kComponent = "ledger";
-constexpr size_t kCheckers = 2;
-constexpr size_t kMaxChecks = 8'192;
 // Of a decision's deadline, what is left to say that the ledger is away.
 constexpr std::chrono::milliseconds kToAnswer{1'000};
 constexpr std::chrono::seconds kHomeLimit{5};
 constexpr std::chrono::seconds kClaimLimit{15};
-constexpr std::chrono::seconds kReadLimit{10};
 constexpr size_t kMaxText = 512;
 
 // Events of the host that say something about the trust in it.
@@ -51,28 +36,6 @@ constexpr std::string_view kEvents[] = {
 
 constexpr std::string_view kTakenUp = "gate-taken-up";
 
-absl::StatusOr<fs::path> MakeFolder(const fs::path& folder) {
-  std::error_code error;
-  fs::create_directory(folder, error);
-  if (!error) {
-    fs::permissions(folder, fs::perms(0700), error);
-  }
-  return error ? absl::StatusOr<fs::path>(
-                     ErrnoStatus(error.value(), folder.string()))
-               : folder;
-}
-
-absl::StatusOr<std::shared_ptr<const EcPrivateKey>> LoadHostKey(
-    const fs::path& path) {
-  ASSIGN_OR_RETURN(
-      const SecretBytes pem, verifierd::LoadOrMakeSecret(path, [] {
-        return absl::StatusOr<SecretBytes>(EcPrivateKey::Generate().ToPem());
-      }));
-  ASSIGN_OR_RETURN_WITH(EcPrivateKey key, EcPrivateKey::FromPem(pem),
-                        path.string());
-  return std::make_shared<const EcPrivateKey>(std::move(key));
-}
-
 // Refusals that say nothing about the VM.
 bool IsOfTheLedger(const std::string& code) {
   return code == "gate-ledger" || code == "gate-unregistered" ||
@@ -80,225 +43,6 @@ bool IsOfTheLedger(const std::string& code) {
 }
 
 }  // namespace
-
-struct LedgerHost::Work {
-  Work(const config::HostLedgerSettings& settings_in, const Parts& parts_in)
-      : settings(settings_in),
-        parts(parts_in),
-        vouch(parts.signer, parts.clock) {}
-
-  absl::Status Open(const config::DaemonConfig& config);
-  absl::Status OpenEmbedded(const config::DaemonConfig& config);
-  absl::Status OpenRemote();
-  absl::Status OpenWitness(const tlog::WitnessPolicy& policy);
-  [[nodiscard]] std::string HostId() const;
-  absl::StatusOr<Bytes> KeyEvidence(const std::string& host,
-                                    MonotonicTime deadline);
-  absl::Status AuthoriseHost(MonotonicTime deadline);
-  absl::Status Register(const Uuid& vm, MonotonicTime deadline);
-  absl::StatusOr<v1::GetTrustResponse> Ask(const Uuid& vm);
-
-  const config::HostLedgerSettings settings;
-  const Parts parts;
-  LedgerKeyEvidence vouch;
-  fs::path folder;
-  Bytes evidence;           // of the outbox's thread, as the next
-  std::string vouched_for;  // the host's id
-  std::shared_ptr<const EcPrivateKey> key;
-  std::optional<ThreadPool> checkers;
-  std::unique_ptr<verifierd::LedgerStack> stack;  // null: it is elsewhere
-  std::optional<LedgerMarker> marker;  // of the main thread; beside `stack`
-  std::unique_ptr<outbox::LedgerPort> ledger;
-  rpc::GrpcLedger* remote = nullptr;  // `ledger`, if it is elsewhere
-  // Null: this host is none, or `stack` is.
-  std::unique_ptr<verifierd::WitnessStack> witness;
-  std::optional<outbox::LocalAuthority> authority;
-  std::unique_ptr<outbox::OutboxFile> file;
-  std::optional<Homes> homes;
-  uint64_t boot_record = 0;  // of the thread that tells of the signer
-  std::string log_problem;
-  std::optional<bool> signer_serves;  // unknown until it did
-  Mutex mutex;
-  std::set<Uuid> taken_up GUARDED_BY(mutex);  // on the ledger, or on the way
-  std::map<Uuid, Bytes> attested GUARDED_BY(mutex);
-  std::unique_ptr<outbox::Outbox> box;
-};
-
-absl::Status LedgerHost::Work::Open(const config::DaemonConfig& config) {
-  ASSIGN_OR_RETURN(folder, MakeFolder(config.state_dir / "ledger"));
-  ASSIGN_OR_RETURN(key, LoadHostKey(folder / "host-key.pem"));
-  RETURN_IF_ERROR(settings.nodes.empty() ? OpenEmbedded(config) : OpenRemote());
-  ASSIGN_OR_RETURN(
-      file, outbox::OutboxFile::Open(folder / "outbox.db", settings.origin));
-  homes.emplace(
-      Homes::Parts{
-          .file = *file, .ledger = *ledger, .key = key, .clock = parts.clock},
-      settings.origin, settings.home_lasts);
-  outbox::Outbox::Parts to{.file = *file,
-                           .ledger = *ledger,
-                           .homes = *homes,
-                           .key = key,
-                           .clock = parts.clock,
-                           .host_id = [this] { return HostId(); },
-                           .authorise = {},
-                           .register_vm = {}};
-  to.authorise = [this](MonotonicTime deadline) {
-    return AuthoriseHost(deadline);
-  };
-  if (authority) {
-    to.register_vm = [this](const Uuid& vm, MonotonicTime deadline) {
-      return Register(vm, deadline);
-    };
-  }
-  box = std::make_unique<outbox::Outbox>(
-      std::move(to),
-      outbox::Outbox::Options{.origin = settings.origin,
-                              .max_queued = settings.max_queued,
-                              .batch_interval = settings.batch_interval});
-  return absl::OkStatus();
-}
-
-absl::Status LedgerHost::Work::OpenEmbedded(
-    const config::DaemonConfig& config) {
-  // One Trust Authority on a host, if a verifier is embedded, too.
-  const fs::path key_file =
-      config.verification ? config.state_dir / "verifier" / "authority.json"
-                          : folder / "authority.json";
-  ASSIGN_OR_RETURN(
-      document::PrivateKey signer,
-      verifierd::LoadOrMakeAuthority(
-          key_file, config.signing.post_quantum != config::PostQuantum::kOff));
-  checkers.emplace("ledger-check", kCheckers, kMaxChecks);
-  ASSIGN_OR_RETURN(stack, verifierd::LedgerStack::Open(
-                              {.folder = folder,
-                               .settings = {.origin = settings.origin,
-                                            .address = "",
-                                            .policy = settings.policy,
-                                            .authorities = settings.authorities,
-                                            .owners = settings.owners,
-                                            .witness_tls = {},
-                                            .etcd = {},
-                                            .archive = {}},
-                               .authority = signer.public_key(),
-                               .max_watchers = config.max_watchers},
-                              *checkers, parts.clock));
-  marker.emplace(LedgerMarker::Parts{.log = stack->node().log(),
-                                     .signer = parts.signer,
-                                     .clock = parts.clock,
-                                     .origin = settings.origin,
-                                     .event_log = parts.event_log,
-                                     .folder = folder});
-  if (const absl::Status behind = marker->Compare(); !behind.ok()) {
-    log::Error("the ledger is behind what the TPM vouches for",
-               {{"why", behind.ToString()}});
-    stack->node().Distrust(behind);
-  }
-  ledger = std::make_unique<outbox::NodeLedger>(stack->node());
-  authority.emplace(*ledger, std::move(signer), settings.origin, parts.clock);
-  return absl::OkStatus();
-}
-
-absl::Status LedgerHost::Work::OpenRemote() {
-  std::unique_ptr<ledger::CheckpointFollower> follower;
-  if (settings.policy) {
-    ASSIGN_OR_RETURN_WITH(const Bytes file,
-                          ReadFile(*settings.policy, tlog::kMaxPolicySize),
-                          settings.policy->string());
-    ASSIGN_OR_RETURN_WITH(const tlog::WitnessPolicy policy,
-                          tlog::WitnessPolicy::Parse(AsText(file)),
-                          settings.policy->string());
-    ASSIGN_OR_RETURN(follower, ledger::CheckpointFollower::Open(
-                                   {.origin = settings.origin,
-                                    .policy = policy,
-                                    .file = folder / "ledger-seen.checkpoint"},
-                                   parts.clock));
-    RETURN_IF_ERROR_WITH(OpenWitness(policy), "witness");
-  } else {
-    log::Warning("what the ledger's nodes call witnessed is believed",
-                 {{"remedy", "ledger.policy"}});
-  }
-  ASSIGN_OR_RETURN(
-      std::unique_ptr<rpc::GrpcLedger> made,
-      rpc::GrpcLedger::Create(settings.nodes,
-                              {.certificate = settings.tls->certificate,
-                               .private_key = settings.tls->private_key,
-                               .ca = settings.tls->ca,
-                               .server_name = settings.server_name},
-                              std::move(follower)));
-  remote = made.get();
-  ledger = std::move(made);
-  return absl::OkStatus();
-}
-
-absl::Status LedgerHost::Work::OpenWitness(const tlog::WitnessPolicy& policy) {
-  if (policy.logs().empty()) {
-    log::Warning("this host is no witness: its policy names no log",
-                 {{"policy", settings.policy->string()}});
-    return absl::OkStatus();
-  }
-  ASSIGN_OR_RETURN(
-      witness,
-      verifierd::WitnessStack::Open(
-          {.folder = folder, .origin = settings.origin, .policy = policy},
-          parts.clock));
-  return absl::OkStatus();
-}
-
-std::string LedgerHost::Work::HostId() const {
-  const auto identity = parts.signer.state().identity;
-  return identity ? identity->host_id : "";
-}
-
-// Once in each life of this process, and for each identity: whoever authorises
-// this host gets it from the file.
-absl::StatusOr<Bytes> LedgerHost::Work::KeyEvidence(const std::string& host,
-                                                    MonotonicTime deadline) {
-  if (vouched_for != host) {
-    ASSIGN_OR_RETURN(const Bytes spki, EncodeSpki(key->public_key()));
-    ASSIGN_OR_RETURN_WITH(evidence, vouch.Make(settings.origin, spki, deadline),
-                          "having the TPM vouch for the ledger key");
-    RETURN_IF_ERROR(WriteFileAtomic(folder / "host-key.evidence", evidence));
-    vouched_for = host;
-  }
-  return evidence;
-}
-
-absl::Status LedgerHost::Work::AuthoriseHost(MonotonicTime deadline) {
-  const auto identity = parts.signer.state().identity;
-  if (!identity) {
-    return absl::UnavailableError("the TPM was not reached");
-  }
-  ASSIGN_OR_RETURN(const Bytes vouched,
-                   KeyEvidence(identity->host_id, deadline));
-  if (!authority) {
-    return absl::OkStatus();  // somebody else's to do
-  }
-  v1::LedgerHostAuthorise host;
-  host.set_host_id(identity->host_id);
-  // The host's id is the digest in its EK's name.
-  ASSIGN_OR_RETURN(const Bytes ek, ParseHex(identity->host_id));
-  host.set_ek_fingerprint(wire::ToField(ek));
-  ASSIGN_OR_RETURN(const Bytes ak, evidence::NameOf(identity->ak_public));
-  host.set_ak_name(wire::ToField(ak));
-  ASSIGN_OR_RETURN(const Bytes spki, EncodeSpki(key->public_key()));
-  host.set_key_spki(wire::ToField(spki));
-  host.set_key_evidence_hash(
-      wire::ToField(Hash(HashAlgorithm::kSha256, vouched)));
-  return authority->Authorise(host, deadline);
-}
-
-absl::Status LedgerHost::Work::Register(const Uuid& vm,
-                                        MonotonicTime deadline) {
-  return authority->Register(vm, settings.owner, deadline);
-}
-
-absl::StatusOr<v1::GetTrustResponse> LedgerHost::Work::Ask(const Uuid& vm) {
-  if (witness != nullptr) {
-    RETURN_IF_ERROR(witness->CheckFork(settings.origin));
-  }
-  return remote->GetTrust(ToString(vm),
-                          std::chrono::steady_clock::now() + kReadLimit);
-}
 
 LedgerHost::LedgerHost(std::unique_ptr<Work> work) : work_(std::move(work)) {}
 LedgerHost::~LedgerHost() = default;
@@ -587,44 +331,17 @@ void LedgerHost::Compared(const capture::SnapshotResult& result) {
 }
 
 std::vector<ops::Metric> LedgerHost::Metrics() {
-  using Type = ops::Metric::Type;
-  const outbox::Outbox::State state = work_->box->state();
-  const auto metric = [](const char* name, const char* help, Type type,
-                         double value) {
-    return ops::Metric{name, help, type, value, {}};
-  };
-  const auto number = [](uint64_t value) { return static_cast<double>(value); };
-  std::vector<ops::Metric> all = {
-      metric("vmattest_outbox_entries", "Entries that wait for the ledger.",
-             Type::kGauge, number(state.counts.waiting)),
-      metric("vmattest_outbox_oldest_seconds", "Age of the oldest of them.",
-             Type::kGauge, static_cast<double>(state.oldest_age_ms) / 1000),
-      metric("vmattest_outbox_unwitnessed_entries",
-             "Entries on the ledger that no quorum cosigned yet.", Type::kGauge,
-             number(state.counts.unwitnessed)),
-      metric("vmattest_outbox_sent_total", "Entries that were committed.",
-             Type::kCounter, number(state.sent)),
-      metric("vmattest_outbox_refused_total",
-             "Entries that the ledger refused for good, ever.", Type::kCounter,
-             number(state.counts.refused)),
-      metric("vmattest_outbox_merged_total",
-             "Results that became part of an entry that waited.",
-             Type::kCounter, number(state.merged)),
-      metric("vmattest_outbox_dropped_total",
-             "Host events that found the queue full.", Type::kCounter,
-             number(state.dropped)),
-      metric("vmattest_outbox_resent_total",
-             "Entries that the ledger had lost.", Type::kCounter,
-             number(state.resent))};
+  std::vector<ops::Metric> all = ToMetrics(work_->box->state());
   if (work_->stack != nullptr) {
     const auto own = verifierd::ToMetrics(work_->stack->node());
     all.insert(all.end(), own.begin(), own.end());
   }
   if (work_->witness != nullptr) {
-    all.push_back(
-        metric("vmattest_ledger_forked",
-               "1: a ledger told this host, as its witness, two stories.",
-               Type::kGauge, work_->witness->knows_fork() ? 1 : 0));
+    all.push_back({"vmattest_ledger_forked",
+                   "1: a ledger told this host, as its witness, two stories.",
+                   ops::Metric::Type::kGauge,
+                   work_->witness->knows_fork() ? 1.0 : 0.0,
+                   {}});
   }
   return all;
 }

@@ -51,4 +51,31 @@ std::vector<ops::Metric> ToMetrics(const rpc::DaemonStatus& status) {
   return metrics;
 }
 
+std::vector<ops::Metric> ToMetrics(const outbox::Outbox::State& state) {
+  return {
+      Value("vmattest_outbox_entries", "Entries that wait for the ledger.",
+            Type::kGauge, state.counts.waiting),
+      {"vmattest_outbox_oldest_seconds",
+       "Age of the oldest of them.",
+       Type::kGauge,
+       static_cast<double>(state.oldest_age_ms) / 1000,
+       {}},
+      Value("vmattest_outbox_unwitnessed_entries",
+            "Entries on the ledger that no quorum cosigned yet.", Type::kGauge,
+            state.counts.unwitnessed),
+      Value("vmattest_outbox_sent_total", "Entries that were committed.",
+            Type::kCounter, state.sent),
+      Value("vmattest_outbox_refused_total",
+            "Entries that the ledger refused for good, ever.", Type::kCounter,
+            state.counts.refused),
+      Value("vmattest_outbox_merged_total",
+            "Results that became part of an entry that waited.", Type::kCounter,
+            state.merged),
+      Value("vmattest_outbox_dropped_total",
+            "Host events that found the queue full.", Type::kCounter,
+            state.dropped),
+      Value("vmattest_outbox_resent_total", "Entries that the ledger had lost.",
+            Type::kCounter, state.resent)};
+}
+
 }  // namespace vmattest::daemon

@@ -152,15 +152,12 @@ Judgement LaunchGate::JudgeOperation(const Launch& launch,
 
 Judgement LaunchGate::JudgePrepare(const Launch& launch,
                                    LaunchSession& session) {
-  LaunchSession fresh;
-  fresh.vm_name = session.vm_name;
-  fresh.mode = session.mode;
+  LaunchSession fresh = session.Anew();
   // Of the operation that led to this launch.
   if (session.incoming && !session.prepared) {
     fresh.incoming = true;
     fresh.arrived_xml = std::move(session.arrived_xml);
   }
-  fresh.break_glass = session.break_glass && !session.prepared;
   fresh.granted = session.granted;
   // Not if that restore came to nothing and this is another launch.
   if (!session.prepared && session.image && IsImageUnchanged(launch, session)) {

@@ -93,11 +93,7 @@ Judgement LaunchGate::JudgeRestore(const Launch& launch,
   if (Runs(launch.uuid)) {
     return Deny("gate-image-used", "it runs already");
   }
-  LaunchSession fresh;
-  fresh.vm_name = session.vm_name;
-  fresh.mode = session.mode;
-  fresh.break_glass = session.break_glass && !session.prepared;
-  session = std::move(fresh);
+  session = session.Anew();
   const std::vector<HandedFile> images = OfRole(launch.call, kSavedImage);
   if (images.empty()) {
     return Deny("gate-image-unknown",

@@ -41,13 +41,9 @@ Judgement LaunchGate::JudgeMigrate(const Launch& launch,
   if (Runs(launch.uuid)) {
     return Deny("gate-runs-here", "it runs on this host already");
   }
-  LaunchSession fresh;
-  fresh.vm_name = session.vm_name;
-  fresh.mode = session.mode;
-  fresh.break_glass = session.break_glass && !session.prepared;
-  fresh.incoming = true;
-  fresh.arrived_xml = launch.call.xml;
-  session = std::move(fresh);
+  session = session.Anew();
+  session.incoming = true;
+  session.arrived_xml = launch.call.xml;
   if (!launch.policy.reference) {
     return Deny("gate-no-reference",
                 "there is no reference to compare it with");

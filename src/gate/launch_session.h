@@ -56,6 +56,16 @@ struct LaunchSession {
   std::set<FileId> open_files;
   MeasuredFiles inputs;
   MonotonicTime since;
+
+  // Another attempt at this launch, which knows nothing of the one before. An
+  // order to break the glass is for one that was prepared.
+  [[nodiscard]] LaunchSession Anew() const {
+    LaunchSession fresh;
+    fresh.vm_name = vm_name;
+    fresh.mode = mode;
+    fresh.break_glass = break_glass && !prepared;
+    return fresh;
+  }
 };
 
 }  // namespace vmattest::gate

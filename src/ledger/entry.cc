@@ -17,12 +17,31 @@ constexpr size_t kSignatureSize = 64;
 constexpr uint32_t kDocumentVersion = 1;
 constexpr auto kSha256 = HashAlgorithm::kSha256;
 
-// The one encoding of `message`: what is written again without unknown fields
-// is what was read.
+// Not of what is inside it.
+void DiscardOwnUnknown(google::protobuf::Message& message) {
+  const google::protobuf::Reflection& reflection = *message.GetReflection();
+  if (!reflection.GetUnknownFields(message).empty()) {
+    reflection.MutableUnknownFields(&message)->Clear();
+  }
+}
+
+// A walk through all fields costs as much as parsing them, and only a body
+// needs it.
+void DiscardUnknown(v1::LedgerRecord& record) { DiscardOwnUnknown(record); }
+void DiscardUnknown(v1::LedgerEntry& entry) {
+  DiscardOwnUnknown(entry);
+  if (entry.has_host()) {
+    DiscardOwnUnknown(*entry.mutable_host());
+  }
+}
+void DiscardUnknown(v1::LedgerEntryBody& body) { body.DiscardUnknownFields(); }
+
+// The one encoding of `message`: what is written again is what was read.
+template <class Message>
 absl::Status ParseStrict(ByteView bytes, size_t most, std::string_view what,
-                         google::protobuf::Message& message) {
+                         Message& message) {
   RETURN_IF_ERROR(wire::ParseMessage(bytes, most, what, message));
-  message.DiscardUnknownFields();
+  DiscardUnknown(message);
   return wire::CheckCanonical(bytes, wire::Serialize(message), what);
 }
 

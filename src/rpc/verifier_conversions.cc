@@ -52,18 +52,6 @@ std::string_view ToText(HostEntry::State state) {
   return "unknown";
 }
 
-std::string_view ToText(DecisionEntry::Kind kind) {
-  switch (kind) {
-    case DecisionEntry::Kind::kDecision:
-      return "decision";
-    case DecisionEntry::Kind::kReference:
-      return "reference";
-    case DecisionEntry::Kind::kHost:
-      return "host";
-  }
-  return "unknown";
-}
-
 }  // namespace
 
 verification::MayVm MayOf(const Authority& authority) {
@@ -166,7 +154,7 @@ v1::Host ToWire(const HostEntry& host) {
 v1::Decision ToWire(const DecisionEntry& decision) {
   v1::Decision wire;
   wire.set_sequence(decision.sequence);
-  wire.set_kind(std::string(ToText(decision.kind)));
+  wire.set_kind(std::string(KindName(decision.kind)));
   wire.set_time_unix_ms(decision.time_unix_ms);
   wire.set_vm_uuid(decision.vm_uuid);
   wire.set_vm_name(decision.vm_name);

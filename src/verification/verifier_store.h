@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -101,6 +102,19 @@ struct DecisionEntry {
   Bytes root;
   std::string ear;
 };
+
+// As the API and the webhook call it.
+constexpr std::string_view KindName(DecisionEntry::Kind kind) {
+  switch (kind) {
+    case DecisionEntry::Kind::kDecision:
+      return "decision";
+    case DecisionEntry::Kind::kReference:
+      return "reference";
+    case DecisionEntry::Kind::kHost:
+      break;
+  }
+  return "host";
+}
 
 struct DecisionQuery {
   std::string vm_uuid;           // empty: of all

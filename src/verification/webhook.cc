@@ -10,26 +10,11 @@
 #include "nlohmann/json.hpp"
 
 namespace vmattest::verification {
-namespace {
-
-std::string_view ToText(DecisionEntry::Kind kind) {
-  switch (kind) {
-    case DecisionEntry::Kind::kDecision:
-      return "decision";
-    case DecisionEntry::Kind::kReference:
-      return "reference";
-    case DecisionEntry::Kind::kHost:
-      return "host";
-  }
-  return "unknown";
-}
-
-}  // namespace
 
 std::string WebhookBody(const DecisionEntry& decision) {
   nlohmann::ordered_json body;
   body["sequence"] = decision.sequence;
-  body["kind"] = ToText(decision.kind);
+  body["kind"] = KindName(decision.kind);
   body["time_unix_ms"] = decision.time_unix_ms;
   body["vm_uuid"] = decision.vm_uuid;
   body["vm_name"] = decision.vm_name;

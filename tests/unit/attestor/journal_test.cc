@@ -6,6 +6,7 @@
 #include "fakes/fake_host_tpm.h"
 #include "fakes/fake_vm_store.h"
 #include "fakes/inline_executor.h"
+#include "fakes/unable_signer.h"
 #include "gmock/gmock.h"
 #include "signing/local_signer.h"
 #include "signing/log_folder.h"
@@ -28,14 +29,8 @@ inventory::EventRecord Event(const std::string& kind) {
 }
 
 // A signer that only takes events, and answers when it is told to.
-class HeldSigner final : public signing::Signer {
+class HeldSigner final : public testing::UnableSigner {
  public:
-  absl::Status Seal(std::string, Bytes, MonotonicTime, SealDone) override {
-    return absl::UnimplementedError("");
-  }
-  absl::Status ReadClock(MonotonicTime, ClockDone) override {
-    return absl::UnimplementedError("");
-  }
   absl::Status Append(eventlog::HostEvent event, MonotonicTime,
                       AppendDone done) override {
     if (!refuse.ok()) {
@@ -43,34 +38,6 @@ class HeldSigner final : public signing::Signer {
     }
     waiting.emplace_back(std::move(event), std::move(done));
     return absl::OkStatus();
-  }
-  absl::Status CertifyLog(Bytes, MonotonicTime, CertifyDone) override {
-    return absl::UnimplementedError("");
-  }
-  signing::SignerState state() const override { return {}; }
-  signing::SignerStats stats() const override { return {}; }
-  absl::StatusOr<std::vector<KeyStatus>> ListKeys() override {
-    return absl::UnimplementedError("");
-  }
-  absl::StatusOr<uint32_t> RotateKey(KeyPurpose) override {
-    return absl::UnimplementedError("");
-  }
-  absl::Status RevokeKey(KeyPurpose, uint32_t) override {
-    return absl::UnimplementedError("");
-  }
-  absl::StatusOr<SealStatus> GetSealStatus() override {
-    return absl::UnimplementedError("");
-  }
-  absl::StatusOr<signing::PqState> ApproveBoot(
-      std::vector<evidence::SealApproval>, bool, bool) override {
-    return absl::UnimplementedError("");
-  }
-  absl::StatusOr<SecretBytes> ActivateCredential(const Bytes&,
-                                                 const Bytes&) override {
-    return absl::UnimplementedError("");
-  }
-  absl::StatusOr<std::string> ReEnroll(const std::string&) override {
-    return absl::UnimplementedError("");
   }
 
   // Answers the oldest.

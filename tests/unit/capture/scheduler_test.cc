@@ -3,6 +3,7 @@
 #include "fakes/fake_hypervisor.h"
 #include "fakes/inline_executor.h"
 #include "fakes/manual_clock.h"
+#include "fakes/unable_signer.h"
 #include "gmock/gmock.h"
 #include "support/matchers.h"
 #include "support/temp_dir.h"
@@ -16,45 +17,11 @@ using testing::FakeHypervisor;
 
 // A signer that is asked for the time, with which each capture begins, and has
 // none: so many captures were begun.
-class CountingSigner final : public signing::Signer {
+class CountingSigner final : public testing::UnableSigner {
  public:
   absl::Status ReadClock(MonotonicTime, ClockDone) override {
     ++captures;
     return absl::UnavailableError("no TPM");
-  }
-  absl::Status Seal(std::string, Bytes, MonotonicTime, SealDone) override {
-    return absl::UnimplementedError("");
-  }
-  absl::Status Append(eventlog::HostEvent, MonotonicTime, AppendDone) override {
-    return absl::UnimplementedError("");
-  }
-  absl::Status CertifyLog(Bytes, MonotonicTime, CertifyDone) override {
-    return absl::UnimplementedError("");
-  }
-  signing::SignerState state() const override { return {}; }
-  signing::SignerStats stats() const override { return {}; }
-  absl::StatusOr<std::vector<KeyStatus>> ListKeys() override {
-    return absl::UnimplementedError("");
-  }
-  absl::StatusOr<uint32_t> RotateKey(KeyPurpose) override {
-    return absl::UnimplementedError("");
-  }
-  absl::Status RevokeKey(KeyPurpose, uint32_t) override {
-    return absl::UnimplementedError("");
-  }
-  absl::StatusOr<SealStatus> GetSealStatus() override {
-    return absl::UnimplementedError("");
-  }
-  absl::StatusOr<signing::PqState> ApproveBoot(
-      std::vector<evidence::SealApproval>, bool, bool) override {
-    return absl::UnimplementedError("");
-  }
-  absl::StatusOr<SecretBytes> ActivateCredential(const Bytes&,
-                                                 const Bytes&) override {
-    return absl::UnimplementedError("");
-  }
-  absl::StatusOr<std::string> ReEnroll(const std::string&) override {
-    return absl::UnimplementedError("");
   }
 
   int captures = 0;
