@@ -25,8 +25,7 @@ void DiscardOwnUnknown(google::protobuf::Message& message) {
   }
 }
 
-// A walk through all fields costs as much as parsing them, and only a body
-// needs it.
+// Looking for every field costs as much as parsing, so only where one may be.
 void DiscardUnknown(v1::LedgerRecord& record) { DiscardOwnUnknown(record); }
 void DiscardUnknown(v1::LedgerEntry& entry) {
   DiscardOwnUnknown(entry);
@@ -34,7 +33,18 @@ void DiscardUnknown(v1::LedgerEntry& entry) {
     DiscardOwnUnknown(*entry.mutable_host());
   }
 }
-void DiscardUnknown(v1::LedgerEntryBody& body) { body.DiscardUnknownFields(); }
+void DiscardUnknown(v1::LedgerEntryBody& body) {
+  DiscardOwnUnknown(body);
+  if (body.has_header()) {
+    body.mutable_header()->DiscardUnknownFields();
+  }
+  const google::protobuf::FieldDescriptor* const what =
+      body.GetReflection()->GetOneofFieldDescriptor(
+          body, body.GetDescriptor()->oneof_decl(0));
+  if (what != nullptr) {
+    body.GetReflection()->MutableMessage(&body, what)->DiscardUnknownFields();
+  }
+}
 
 // The one encoding of `message`: what is written again is what was read.
 template <class Message>

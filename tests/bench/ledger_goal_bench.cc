@@ -5,7 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
-#include <future>
+#include <latch>
 #include <thread>
 
 #include "bench/ledger_bench.h"
@@ -16,8 +16,8 @@ namespace vmattest::ledger {
 namespace {
 
 constexpr size_t kHosts = 64;
-constexpr size_t kEntriesOfARound = 1'280;
-constexpr int kSignaturesOfARound = 2'000;
+constexpr size_t kEntriesOfARound = 2'560;
+constexpr int kSignaturesOfARound = 1'000;
 
 struct Rate {
   double wall = 0;       // of a second
@@ -66,21 +66,20 @@ class Ours {
 
  private:
   void SubmitAll(std::vector<Bytes> entries) {
-    std::vector<std::promise<bool>> answers(entries.size());
-    for (size_t i = 0; i < entries.size(); ++i) {
+    std::latch open(static_cast<ptrdiff_t>(entries.size()));
+    for (Bytes& entry : entries) {
       const absl::Status queued =
-          sequencer_->Submit(std::move(entries[i]), [&answers, i](auto got) {
-            answers[i].set_value(got.ok() && !got->refusal);
+          sequencer_->Submit(std::move(entry), [&open](auto got) {
+            if (!got.ok() || got->refusal) {
+              std::abort();
+            }
+            open.count_down();
           });
       if (!queued.ok()) {
         std::abort();
       }
     }
-    for (std::promise<bool>& answer : answers) {
-      if (!answer.get_future().get()) {
-        std::abort();
-      }
-    }
+    open.wait();
   }
 
   std::unique_ptr<SqliteLogStore> store_;
@@ -105,12 +104,15 @@ void BM_Goal(benchmark::State& state) {
   std::vector<double> of_ours;
   std::vector<double> ratio;
   std::vector<double> ratio_processor;
-  for (auto _ : state) {
-    const Rate p256 = Measure(kSignaturesOfARound, [&] {
+  const auto verify = [&signatures] {
+    return Measure(kSignaturesOfARound, [&signatures] {
       for (int i = 0; i < kSignaturesOfARound; ++i) {
         benchmark::DoNotOptimize(signatures.VerifyNext());
       }
     });
+  };
+  for (auto _ : state) {
+    const Rate before = verify();
     const Rate sqlite = Measure(kEntriesOfARound, [&] {
       for (size_t i = 0; i < kEntriesOfARound;
            i += static_cast<size_t>(batch)) {
@@ -118,6 +120,10 @@ void BM_Goal(benchmark::State& state) {
       }
     });
     const Rate entries = ours.Round();
+    // The processor's clock is another from one moment to the next.
+    const Rate after = verify();
+    const Rate p256{.wall = (before.wall + after.wall) / 2,
+                    .processor = (before.processor + after.processor) / 2};
     of_p256.push_back(p256.wall);
     of_raw.push_back(sqlite.wall);
     of_ours.push_back(entries.wall);

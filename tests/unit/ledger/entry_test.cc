@@ -70,12 +70,28 @@ TEST_F(EntryTest, RefusesUnknownFieldsAtEachLevel) {
                 add(*body.mutable_attest_result());
               }),
               StatusIs(kInvalid));
+  EXPECT_THAT(Spoilt([&](v1::LedgerEntryBody& body) {
+                add(*body.mutable_attest_batch()->add_changes());
+              }),
+              StatusIs(kInvalid));
   v1::LedgerRecord record;
   record.set_time_unix_ms(1);
   record.set_entry(bytes.data(), bytes.size());
   ASSERT_THAT(ParseRecord(wire::Serialize(record)), IsOk());
   add(record);
   EXPECT_THAT(ParseRecord(wire::Serialize(record)), StatusIs(kInvalid));
+}
+
+// ParseEntry() looks for unknown fields in these alone.
+TEST_F(EntryTest, MessagesInABodyAreItsHeaderAndWhatItSays) {
+  const google::protobuf::Descriptor& body = *v1::LedgerEntryBody::descriptor();
+  for (int i = 0; i < body.field_count(); ++i) {
+    const google::protobuf::FieldDescriptor& field = *body.field(i);
+    EXPECT_TRUE(field.message_type() == nullptr || field.name() == "header" ||
+                field.containing_oneof() == body.oneof_decl(0))
+        << field.name();
+  }
+  EXPECT_EQ(body.oneof_decl(0)->name(), "what");
 }
 
 TEST_F(EntryTest, RefusesEveryTruncationAndTrailingBytes) {
