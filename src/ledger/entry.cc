@@ -33,16 +33,16 @@ void DiscardUnknown(v1::LedgerEntry& entry) {
     DiscardOwnUnknown(*entry.mutable_host());
   }
 }
+// No message in it is repeated.
 void DiscardUnknown(v1::LedgerEntryBody& body) {
   DiscardOwnUnknown(body);
-  if (body.has_header()) {
-    body.mutable_header()->DiscardUnknownFields();
-  }
-  const google::protobuf::FieldDescriptor* const what =
-      body.GetReflection()->GetOneofFieldDescriptor(
-          body, body.GetDescriptor()->oneof_decl(0));
-  if (what != nullptr) {
-    body.GetReflection()->MutableMessage(&body, what)->DiscardUnknownFields();
+  const google::protobuf::Descriptor& fields = *body.GetDescriptor();
+  const google::protobuf::Reflection& reflection = *body.GetReflection();
+  for (int i = 0; i < fields.field_count(); ++i) {
+    const google::protobuf::FieldDescriptor* const field = fields.field(i);
+    if (field->message_type() != nullptr && reflection.HasField(body, field)) {
+      reflection.MutableMessage(&body, field)->DiscardUnknownFields();
+    }
   }
 }
 
