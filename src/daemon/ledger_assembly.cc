@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "attestor/await.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "crypto/digest.h"
@@ -21,6 +22,8 @@ using outbox::Homes;
 constexpr size_t kCheckers = 2;
 constexpr size_t kMaxChecks = 8'192;
 constexpr std::chrono::seconds kReadLimit{10};
+constexpr std::chrono::seconds kClockLasts{1};
+constexpr std::chrono::seconds kClockLimit{2};
 
 absl::StatusOr<fs::path> MakeFolder(const fs::path& folder) {
   std::error_code error;
@@ -62,6 +65,7 @@ absl::Status LedgerHost::Work::Open(const config::DaemonConfig& config) {
                            .key = key,
                            .clock = parts.clock,
                            .host_id = [this] { return HostId(); },
+                           .tpm_clock = [this] { return ReadTpmClock(); },
                            .authorise = {},
                            .register_vm = {}};
   to.authorise = [this](MonotonicTime deadline) {
@@ -169,6 +173,22 @@ absl::Status LedgerHost::Work::OpenWitness(const tlog::WitnessPolicy& policy) {
 std::string LedgerHost::Work::HostId() const {
   const auto identity = parts.signer.state().identity;
   return identity ? identity->host_id : "";
+}
+
+// Entries that are sent one after the other share a reading: a TPM is slow. It
+// is later than that of any entry before, so nothing seems to go back.
+std::optional<TpmClock> LedgerHost::Work::ReadTpmClock() {
+  const MonotonicTime now = std::chrono::steady_clock::now();
+  if (now - tpm_clock_read >= kClockLasts) {
+    const MonotonicTime deadline = now + kClockLimit;
+    const auto read =
+        attestor::Await<absl::StatusOr<TpmClock>>(deadline, [&](auto done) {
+          return parts.signer.ReadClock(deadline, std::move(done));
+        });
+    tpm_clock_read = std::chrono::steady_clock::now();
+    tpm_clock = read.ok() ? std::optional(*read) : std::nullopt;
+  }
+  return tpm_clock;
 }
 
 // Once in each life of this process, and for each identity: whoever authorises

@@ -45,6 +45,8 @@ struct LedgerHost::Work {
   std::filesystem::path folder;
   Bytes evidence;           // of the outbox's thread, as the next
   std::string vouched_for;  // the host's id
+  std::optional<TpmClock> tpm_clock;
+  MonotonicTime tpm_clock_read;  // also where there was no answer
   std::shared_ptr<const EcPrivateKey> key;
   std::optional<ThreadPool> checkers;
   std::unique_ptr<verifierd::LedgerStack> stack;  // null: it is elsewhere
@@ -68,6 +70,7 @@ struct LedgerHost::Work {
   absl::Status OpenEmbedded(const config::DaemonConfig& config);
   absl::Status OpenRemote();
   absl::Status OpenWitness(const tlog::WitnessPolicy& policy);
+  std::optional<TpmClock> ReadTpmClock();
   absl::StatusOr<Bytes> KeyEvidence(const std::string& host,
                                     MonotonicTime deadline);
   absl::Status AuthoriseHost(MonotonicTime deadline);

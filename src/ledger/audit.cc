@@ -11,6 +11,7 @@
 #include "crypto/digest.h"
 #include "fmt/format.h"
 #include "ledger/reason_codes.h"
+#include "ledger/tpm_clock_watch.h"
 #include "merkle/tree.h"
 #include "tlog/tile_tree.h"
 
@@ -27,9 +28,10 @@ constexpr std::string_view kRoot = "ledger-root";
 constexpr std::string_view kFork = "ledger-fork";
 constexpr std::string_view kScore = "ledger-score";
 
-// Of one audit: VMs that are not as they are told, and records after the
-// checkpoint that readings went on to.
+// Of one audit: VMs that are not as they are told, TPMs that went back, and
+// records after the checkpoint that readings went on to.
 constexpr size_t kMostScoreFindings = 1'000;
+constexpr size_t kMostTpmClockFindings = 100;
 constexpr uint64_t kMostLater = 100'000;
 
 std::string Told(int64_t milli, std::string_view band, int64_t witnessed_milli,
@@ -192,6 +194,7 @@ class Auditor {
                                   .reason = *std::move(refusal)});
       return false;
     }
+    TakeTpmClock(*entry, key.generation);
     ++report_.types[std::string(TypeName(entry->body))];
     state_->Apply(*entry, record->time_unix_ms);
     edge_.Append(merkle::LeafHash(kSha256, bytes));
@@ -209,6 +212,16 @@ class Auditor {
       }
     }
     return true;
+  }
+
+  // The entry counts all the same: the ledger took it.
+  void TakeTpmClock(const Entry& entry, uint64_t generation) {
+    std::optional<Reason> behind = tpm_clocks_.Take(entry, generation);
+    if (behind && told_tpm_clocks_++ < kMostTpmClockFindings) {
+      report_.findings.push_back(
+          {.element = fmt::format("record {}", state_->size()),
+           .reason = *std::move(behind)});
+    }
   }
 
   // At the record after which the known checkpoint was signed.
@@ -261,6 +274,8 @@ class Auditor {
     report_.findings.resize(findings);
     state_ = std::make_unique<LogState>(options_.log);
     edge_ = {};
+    tpm_clocks_ = {};
+    told_tpm_clocks_ = 0;
     partial_.clear();
     report_.types.clear();
     while (state_->size() < bad.index) {
@@ -498,6 +513,8 @@ class Auditor {
   std::optional<tlog::Checkpoint> known_;
   std::vector<Signed> pending_;  // signatures of the newest page
   uint64_t witnessed_ = 0;       // as far as a quorum is known to have cosigned
+  TpmClockWatch tpm_clocks_;
+  size_t told_tpm_clocks_ = 0;
   bool good_ = true;
   AuditReport report_;
 };

@@ -119,7 +119,8 @@ absl::StatusOr<std::optional<Reason>> EntryMaker::Link(
 
 absl::StatusOr<std::optional<Reason>> EntryMaker::Make(
     const std::string& host_id, const OutboxFile::Written& last, uint64_t tick,
-    MonotonicTime deadline, OutboxFile::Queued& queued) {
+    const std::optional<TpmClock>& now, MonotonicTime deadline,
+    OutboxFile::Queued& queued) {
   v1::LedgerEntryBody& body = queued.body;
   ASSIGN_OR_RETURN(std::optional<Reason> refused,
                    Link(host_id, deadline, body));
@@ -135,6 +136,9 @@ absl::StatusOr<std::optional<Reason>> EntryMaker::Make(
   body.set_sequence(last.sequence + 1);
   body.set_previous(wire::ToField(last.hash));
   body.set_time_unix_ms(queued.time_ms);
+  if (now) {
+    *body.mutable_clock() = wire::ToMessage(*now);
+  }
   queued.entry = ledger::SignHostEntry(body, *key_);
   const absl::StatusOr<ledger::Entry> parsed = ledger::ParseEntry(queued.entry);
   if (!parsed.ok()) {

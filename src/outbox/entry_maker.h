@@ -8,6 +8,7 @@
 #include "crypto/ec_private_key.h"
 #include "outbox/outbox_file.h"
 #include "outbox/vm_mirror.h"
+#include "vmattest/types/tpm.h"
 
 namespace vmattest::outbox {
 
@@ -20,11 +21,12 @@ class EntryMaker {
       : origin_(std::move(origin)), key_(std::move(key)), mirror_(mirror) {}
 
   // Fills in sequence, hash and entry; `body` becomes what was signed. `tick`:
-  // above that of the host's batch before. A reason: the ledger would refuse
-  // it. Errors as LedgerPort::GetVm.
+  // above that of the host's batch before. `now`: the TPM's clock. A reason:
+  // the ledger would refuse it. Errors as LedgerPort::GetVm.
   absl::StatusOr<std::optional<Reason>> Make(const std::string& host_id,
                                              const OutboxFile::Written& last,
                                              uint64_t tick,
+                                             const std::optional<TpmClock>& now,
                                              MonotonicTime deadline,
                                              OutboxFile::Queued& queued);
 

@@ -19,6 +19,7 @@
 #include "outbox/ledger_port.h"
 #include "outbox/outbox_file.h"
 #include "outbox/vm_mirror.h"
+#include "vmattest/types/tpm.h"
 
 namespace vmattest::outbox {
 
@@ -41,6 +42,9 @@ class Outbox {
     const Clock& clock;
     // Empty as long as the TPM was not reached.
     std::function<std::string()> host_id;
+    // The TPM's clock as an entry is signed, or nothing if that takes long. May
+    // be empty.
+    std::function<std::optional<TpmClock>()> tpm_clock;
     // Before the first entry, and when the ledger does not know this host or a
     // VM: what an authority of this process may do about it. May be empty.
     std::function<absl::Status(MonotonicTime deadline)> authorise;

@@ -241,9 +241,11 @@ absl::StatusOr<bool> Outbox::SignNext(const std::string& host_id,
     mirror_.NameAll();  // the silence may have been counted
   }
   tick_ = std::max<uint64_t>(tick_ + 1, static_cast<uint64_t>(queued.time_ms));
+  const std::optional<TpmClock> now =
+      parts_.tpm_clock ? parts_.tpm_clock() : std::nullopt;
   const v1::LedgerEntryBody unsigned_body = queued.body;
   ASSIGN_OR_RETURN(std::optional<Reason> refused,
-                   maker_.Make(host_id, last_, tick_, deadline, queued));
+                   maker_.Make(host_id, last_, tick_, now, deadline, queued));
   if (refused && refused->code == reason::kVmUnknown && parts_.register_vm) {
     const auto links = ledger::VmLinks(unsigned_body);
     for (size_t i = 0; links.ok() && i < links->size(); ++i) {
@@ -252,7 +254,7 @@ absl::StatusOr<bool> Outbox::SignNext(const std::string& host_id,
     }
     queued.body = unsigned_body;
     ASSIGN_OR_RETURN(refused,
-                     maker_.Make(host_id, last_, tick_, deadline, queued));
+                     maker_.Make(host_id, last_, tick_, now, deadline, queued));
   }
   if (refused) {
     RETURN_IF_ERROR(GiveUp(queued, refused->code, Why(*refused)));

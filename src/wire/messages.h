@@ -40,6 +40,8 @@ absl::StatusOr<evidence::PqKey> FromMessage(const v1::PqKey& message);
 
 v1::Envelope ToMessage(const evidence::Envelope& envelope);
 absl::StatusOr<evidence::Envelope> FromMessage(const v1::Envelope& message);
+v1::TpmClock ToMessage(const TpmClock& clock);
+TpmClock FromMessage(const v1::TpmClock& message);
 v1::ConfigLeaf ToMessage(const ConfigLeaf& leaf);
 absl::StatusOr<ConfigLeaf> FromMessage(const v1::ConfigLeaf& message);
 

@@ -6,7 +6,21 @@
 #include "wire/messages.h"
 
 namespace vmattest::wire {
-namespace {}  // namespace
+v1::TpmClock ToMessage(const TpmClock& clock) {
+  v1::TpmClock message;
+  message.set_clock_ms(clock.clock_ms);
+  message.set_reset_count(clock.reset_count);
+  message.set_restart_count(clock.restart_count);
+  message.set_safe(clock.safe);
+  return message;
+}
+
+TpmClock FromMessage(const v1::TpmClock& message) {
+  return {.clock_ms = message.clock_ms(),
+          .reset_count = message.reset_count(),
+          .restart_count = message.restart_count(),
+          .safe = message.safe()};
+}
 
 v1::StatementHeader ToMessage(const evidence::StatementHeader& header) {
   v1::StatementHeader message;
@@ -17,11 +31,7 @@ v1::StatementHeader ToMessage(const evidence::StatementHeader& header) {
   message.set_vm_name(header.vm_name);
   message.set_nonce(ToField(header.nonce));
   message.set_time_unix_ms(header.time_unix_ms);
-  v1::TpmClock& clock = *message.mutable_measured_at();
-  clock.set_clock_ms(header.measured_at.clock_ms);
-  clock.set_reset_count(header.measured_at.reset_count);
-  clock.set_restart_count(header.measured_at.restart_count);
-  clock.set_safe(header.measured_at.safe);
+  *message.mutable_measured_at() = ToMessage(header.measured_at);
   for (const std::string& algorithm : header.signature_algorithms) {
     message.add_signature_algorithms(algorithm);
   }
@@ -44,10 +54,7 @@ evidence::StatementHeader FromMessage(const v1::StatementHeader& message) {
   header.vm_name = message.vm_name();
   header.nonce = FromField(message.nonce());
   header.time_unix_ms = message.time_unix_ms();
-  header.measured_at = {.clock_ms = message.measured_at().clock_ms(),
-                        .reset_count = message.measured_at().reset_count(),
-                        .restart_count = message.measured_at().restart_count(),
-                        .safe = message.measured_at().safe()};
+  header.measured_at = FromMessage(message.measured_at());
   header.signature_algorithms.assign(message.signature_algorithms().begin(),
                                      message.signature_algorithms().end());
   header.sequence = message.sequence();

@@ -169,6 +169,42 @@ TEST_F(AuditTest, NamesWhatWasTamperedWith) {
               ElementsAre(Field(&Finding::element, "record 0")));
 }
 
+TEST_F(AuditTest, ATpmThatWentBackIsNamed) {
+  const auto event = [this](const std::string& host, uint32_t resets,
+                            uint32_t restarts, uint64_t clock_ms) {
+    ASSERT_EQ(
+        rig_.Submit(*log_, rig_.ByHost(host,
+                                       [&](v1::LedgerEntryBody& body) {
+                                         v1::TpmClock& clock =
+                                             *body.mutable_clock();
+                                         clock.set_reset_count(resets);
+                                         clock.set_restart_count(restarts);
+                                         clock.set_clock_ms(clock_ms);
+                                         body.mutable_notice()->set_kind(
+                                             v1::LedgerNotice::KIND_HOST_EVENT);
+                                       })),
+        "");
+  };
+  event("h1", 7, 0, 5'000);
+  event("h2", 1, 0, 10);  // another host's says nothing of it
+  event("h1", 7, 0, 5'000);
+  event("h1", 7, 1, 100);  // resumed
+  event("h1", 8, 0, 50);   // restarted
+  EXPECT_THAT(Run(Export(log_->head().size, "good")).findings, IsEmpty());
+  event("h1", 7, 1, 200);
+  const AuditReport report = Run(Export(log_->head().size, "bad"));
+  ASSERT_THAT(report.findings, SizeIs(1));
+  EXPECT_EQ(report.findings[0].element,
+            fmt::format("record {}", log_->head().size - 1));
+  EXPECT_EQ(report.findings[0].reason.code, "ledger-tpm-clock");
+  EXPECT_EQ(report.findings[0].reason.element, "host h1");
+  EXPECT_EQ(report.checked, log_->head().size) << "the rest is audited, too";
+  // Enrolled anew, as after its TPM was cleared.
+  ASSERT_EQ(rig_.Submit(*log_, rig_.Authorise("h2")), "");
+  event("h2", 0, 0, 1);
+  EXPECT_THAT(Run(Export(log_->head().size, "anew")).findings, SizeIs(1));
+}
+
 TEST_F(AuditTest, ARecordOfALogThatNobodyWroteShowsByItsRoot) {
   Grow(20);
   const std::filesystem::path folder = Export(20);

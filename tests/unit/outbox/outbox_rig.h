@@ -104,15 +104,22 @@ class TestLedger final : public outbox::LedgerPort {
     return *document::PrivateKey::Parse(authority_key_.ToFile());
   }
   ledger::LedgerNode& node() { return *node_; }
-  // The types of all entries of a host, in order.
-  std::vector<std::string> TypesBy(const std::string& host) {
-    std::vector<std::string> types;
+  // All entries of a host, in order.
+  std::vector<v1::LedgerEntryBody> EntriesBy(const std::string& host) {
+    std::vector<v1::LedgerEntryBody> entries;
     const uint64_t size = node_->log().head().size;
     for (uint64_t index = 0; index < size; ++index) {
       const auto entry = ledger::ParseEntry(node_->log().Read(index)->entry);
       if (entry->Writer() == host) {
-        types.emplace_back(ledger::TypeName(entry->body));
+        entries.push_back(entry->body);
       }
+    }
+    return entries;
+  }
+  std::vector<std::string> TypesBy(const std::string& host) {
+    std::vector<std::string> types;
+    for (const v1::LedgerEntryBody& entry : EntriesBy(host)) {
+      types.emplace_back(ledger::TypeName(entry));
     }
     return types;
   }
@@ -187,6 +194,7 @@ class OutboxRig {
                                 .key = key_,
                                 .clock = clock_,
                                 .host_id = [this] { return host_; },
+                                .tpm_clock = [this] { return tpm_clock; },
                                 .authorise =
                                     [this](MonotonicTime deadline) {
                                       return authority_.Authorise(Host(),
@@ -240,6 +248,8 @@ class OutboxRig {
   outbox::Homes& homes() { return *homes_; }
   outbox::LocalAuthority& authority() { return authority_; }
   const std::string& host() const { return host_; }
+
+  std::optional<TpmClock> tpm_clock;  // told while nothing is sent
 
  private:
   TempDir dir_;

@@ -52,6 +52,20 @@ TEST_F(OutboxTest, LaunchesAndTicksBecomeTheScore) {
   EXPECT_THAT(rig_.box().state().health, IsOk());
 }
 
+TEST_F(OutboxTest, EntriesNameTheTpmsClockIfItTold) {
+  rig_.Start();
+  rig_.tpm_clock = {.clock_ms = 90, .reset_count = 4, .safe = true};
+  Launch(rig_, 1, true);
+  rig_.tpm_clock.reset();
+  Launch(rig_, 1, true);
+  const std::vector<v1::LedgerEntryBody> entries = ledger_.EntriesBy("h1");
+  ASSERT_THAT(entries, SizeIs(2));
+  EXPECT_EQ(entries[0].clock().clock_ms(), 90U);
+  EXPECT_EQ(entries[0].clock().reset_count(), 4U);
+  EXPECT_TRUE(entries[0].clock().safe());
+  EXPECT_FALSE(entries[1].has_clock());
+}
+
 TEST_F(OutboxTest, AVmThatIsNotSeenAnyMoreIsToldAsStoppedOnce) {
   rig_.Start();
   Launch(rig_, 1, true);
