@@ -9,6 +9,8 @@
 #include "crypto/digest.h"
 #include "document/key_files.h"
 #include "integration/launch_gate_bed.h"
+#include "ledger/entry.h"
+#include "ledger/tile_directory.h"
 #include "support/verifier_process.h"
 
 namespace vmattest {
@@ -84,6 +86,21 @@ class LedgerOutboxTest : public testing::LaunchGateBed {
       records += file.is_regular_file() ? Slurp(file.path()) : "";
     }
     return records;
+  }
+  // How many of a host's entries there name its TPM's clock, and how many not.
+  std::pair<size_t, size_t> TpmClocks() {
+    std::pair<size_t, size_t> clocks;
+    const auto records = ledger::DirectorySource::Reader(daemon_->folder() /
+                                                         "audit/log")(0, 256);
+    EXPECT_THAT(records, IsOk());
+    for (const Bytes& record : records.value_or(std::vector<Bytes>())) {
+      const auto entry =
+          ledger::ParseEntry(ledger::ParseRecord(record).value().entry);
+      if (!entry->by_document) {
+        ++(entry->body.has_clock() ? clocks.first : clocks.second);
+      }
+    }
+    return clocks;
   }
   // What is signed for is what an export has.
   static bool AllSigned(const fs::path& socket) {
@@ -182,6 +199,8 @@ TEST_F(LedgerOutboxTest, AHostAloneHasALedgerWithScores) {
   EXPECT_THAT(audit.out, HasSubstr("\"attest-batch\""));
   EXPECT_THAT(audit.out, HasSubstr("\"launch-decision\""));
   EXPECT_THAT(audit.out, HasSubstr("\"host-event\""));
+  EXPECT_GT(TpmClocks().first, 3U);
+  EXPECT_EQ(TpmClocks().second, 0U);
   const std::string records = Exported();
   EXPECT_THAT(records, HasSubstr("daemon-started"));
   EXPECT_THAT(records, HasSubstr("host-booted"));
