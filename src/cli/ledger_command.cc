@@ -237,7 +237,9 @@ int RunLedgerAudit(const LedgerAuditArgs& args, std::ostream& out,
   } else {
     Print(*report, out);
   }
-  return report->clean() ? kExitGood : kExitNotTrustworthy;
+  return !report->clean()      ? kExitNotTrustworthy
+         : !report->complete() ? kExitUndecided
+                               : kExitGood;
 }
 
 int RunLedgerExport(const LedgerExportArgs& args, std::ostream& out,

@@ -72,6 +72,10 @@ struct AuditReport {
   std::optional<tlog::ForkProof> fork;
 
   [[nodiscard]] bool clean() const { return findings.empty(); }
+  // Whether all was looked at that there was to look at.
+  [[nodiscard]] bool complete() const {
+    return !scores || scores->not_compared == 0;
+  }
 };
 
 // An error: the log could not be read. What is wrong with it is a finding.

@@ -89,6 +89,7 @@ TEST_F(AuditTest, AnExportIsAuditedOffline) {
   Grow(600);
   const AuditReport report = Run(Export(580));
   EXPECT_THAT(report.findings, IsEmpty());
+  EXPECT_TRUE(report.complete()) << "nobody to ask";
   EXPECT_EQ(report.size, 580u);
   EXPECT_EQ(report.checked, 580u);
   EXPECT_TRUE(report.unwitnessed);
@@ -400,6 +401,8 @@ TEST_F(AuditOfANodeTest, WhatIsNotComparedIsSaid) {
     EXPECT_THAT(report.findings, IsEmpty());
     EXPECT_EQ(report.scores->compared + report.scores->not_compared, 3u);
     EXPECT_EQ(report.scores->not_compared, skipped);
+    EXPECT_TRUE(report.clean());
+    EXPECT_FALSE(report.complete());
     EXPECT_THAT(report.scores->why, HasSubstr(why));
   };
   expect_skipped(1, "too many");
