@@ -1,4 +1,3 @@
-#include <malloc.h>
 #include <rpm/rpmlog.h>
 
 #include <cstdlib>
@@ -17,8 +16,6 @@ constexpr sqlite3_int64 kMaxSqliteHeap = sqlite3_int64{128} << 20;
 }  // namespace
 
 void Prepare() {
-  // With more arenas malloc looks into /proc and /sys now and then.
-  mallopt(M_ARENA_MAX, 1);
   for (const HashAlgorithm algorithm : kAllHashAlgorithms) {
     Hash(algorithm, {});
   }

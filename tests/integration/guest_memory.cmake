@@ -5,7 +5,7 @@ vmattest_test(guest_memory_test
        vmattest::linuxguest vmattest::capture_guard vmattest::measurement
        vmattest::hypervisor_libvirt vmattest::kvm_linux vmattest::crypto
        vmattest::test_libvirt_host vmattest::fake_hypervisor fmt::fmt
-  LABELS integration no-sanitizer TIMEOUT 600)
+  LABELS integration no-sanitizer TIMEOUT 900 COST 130)
 target_compile_definitions(guest_memory_test PRIVATE
   VMATTEST_MEMORY_WORKER="$<TARGET_FILE:vmattest-memory-worker>"
   VMATTEST_RESUME_GUARD="$<TARGET_FILE:vmattest-resume-guard>")

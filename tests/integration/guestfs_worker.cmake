@@ -3,7 +3,7 @@ if(TARGET vmattest-guestfs-worker)
     SOURCES ${CMAKE_CURRENT_LIST_DIR}/guestfs_worker_test.cc
     LIBS vmattest::inspection_worker vmattest::hypervisor_libvirt
          vmattest::crypto vmattest::test_libvirt_host fmt::fmt
-    LABELS integration TIMEOUT 900 COST 100)
+    LABELS integration TIMEOUT 900 COST 210)
   # In folders that tests share, so that the kernel is downloaded once.
   target_compile_definitions(guestfs_worker_test PRIVATE
     VMATTEST_WORKER="$<TARGET_FILE:vmattest-worker>"

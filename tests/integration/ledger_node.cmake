@@ -13,7 +13,7 @@ vmattest_test(ledger_cluster_test
   SOURCES ${CMAKE_CURRENT_LIST_DIR}/ledger_cluster_test.cc
   LIBS vmattest::ledger vmattest::cli_client vmattest::test_etcd
        vmattest::test_daemon vmattest::proto_grpc gRPC::grpc++ fmt::fmt
-  LABELS integration rpc COST 40)
+  LABELS integration rpc TIMEOUT 600 COST 110)
 add_dependencies(ledger_cluster_test vmattest-verifierd)
 target_compile_definitions(ledger_cluster_test PRIVATE
   VMATTEST_VERIFIERD_PROGRAM="$<TARGET_FILE:vmattest-verifierd>")

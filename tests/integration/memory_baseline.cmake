@@ -7,5 +7,5 @@ vmattest_test(memory_baseline_test
        vmattest::test_verifier vmattest::test_daemon vmattest::test_libvirt_host
        vmattest::document vmattest::reference OpenSSL::SSL
        nlohmann_json::nlohmann_json fmt::fmt
-  LABELS integration rpc TIMEOUT 600)
+  LABELS integration rpc TIMEOUT 900 COST 80)
 add_dependencies(memory_baseline_test vmattest-hook)

@@ -87,6 +87,13 @@ class ChannelsTest : public ::testing::Test {
                ? UniqueFd(accept4(server.get(), nullptr, nullptr, SOCK_CLOEXEC))
                : UniqueFd();
   }
+  // The port of a running VM, "web", connected.
+  UniqueFd Connected(const Channels::Limits& limits = Quick()) {
+    server_ = ListenUnix(Path("a"));
+    Start("web", Path("a"));
+    Listen(limits);
+    return Accept(server_);
+  }
   static void Send(const UniqueFd& guest, const std::string& payload) {
     EXPECT_TRUE(WriteAll(guest.get(), EncodeFrame(ToBytes(payload))));
   }
@@ -134,14 +141,12 @@ class ChannelsTest : public ::testing::Test {
   std::deque<Taken> taken_ GUARDED_BY(mutex_);
   Desk::Reply reply_;
   std::string vm_;
+  UniqueFd server_;
   std::optional<Channels> channels_;
 };
 
 TEST_F(ChannelsTest, AFrameIsHandedOverAndItsAnswersSent) {
-  const UniqueFd server = ListenUnix(Path("a"));
-  Start("web", Path("a"));
-  Listen();
-  const UniqueFd guest = Accept(server);
+  const UniqueFd guest = Connected();
   ASSERT_TRUE(guest.valid());
   Send(guest, "question");
   EXPECT_EQ(Next(), "question");
@@ -154,10 +159,7 @@ TEST_F(ChannelsTest, AFrameIsHandedOverAndItsAnswersSent) {
 }
 
 TEST_F(ChannelsTest, TakesOneFrameAtATime) {
-  const UniqueFd server = ListenUnix(Path("a"));
-  Start("web", Path("a"));
-  Listen();
-  const UniqueFd guest = Accept(server);
+  const UniqueFd guest = Connected();
   Send(guest, "one");
   Send(guest, "two");
   EXPECT_EQ(Next(), "one");
@@ -172,10 +174,7 @@ TEST_F(ChannelsTest, AFloodIsTakenAtTheRateThatIsAllowed) {
   Channels::Limits limits = Quick();
   limits.per_frame = milliseconds(200);
   limits.burst = milliseconds(400);
-  const UniqueFd server = ListenUnix(Path("a"));
-  Start("web", Path("a"));
-  Listen(limits);
-  const UniqueFd guest = Accept(server);
+  const UniqueFd guest = Connected(limits);
   for (int i = 0; i < 200; ++i) {
     Send(guest, "flood");
   }
@@ -206,10 +205,7 @@ TEST_F(ChannelsTest, GarbageIsSkippedAndAnotherVmUnharmed) {
 }
 
 TEST_F(ChannelsTest, HalfAFrameIsGivenUpInTime) {
-  const UniqueFd server = ListenUnix(Path("a"));
-  Start("web", Path("a"));
-  Listen();
-  const UniqueFd guest = Accept(server);
+  const UniqueFd guest = Connected();
   const Bytes half = EncodeFrame(Bytes(2000, 'x'));
   EXPECT_TRUE(WriteAll(guest.get(), ByteView(half).first(50)));
   Send(guest, "whole");
@@ -217,10 +213,7 @@ TEST_F(ChannelsTest, HalfAFrameIsGivenUpInTime) {
 }
 
 TEST_F(ChannelsTest, WhoWritesAByteNowAndThenDoesNotKeepAFrameOpen) {
-  const UniqueFd server = ListenUnix(Path("a"));
-  Start("web", Path("a"));
-  Listen();
-  const UniqueFd guest = Accept(server);
+  const UniqueFd guest = Connected();
   const Bytes slow = EncodeFrame(Bytes(2000, 'x'));
   for (size_t i = 0; i < 20; ++i) {
     EXPECT_TRUE(WriteAll(guest.get(), ByteView(slow).subspan(i, 1)));
@@ -231,10 +224,7 @@ TEST_F(ChannelsTest, WhoWritesAByteNowAndThenDoesNotKeepAFrameOpen) {
 }
 
 TEST_F(ChannelsTest, NothingIsReadForAWhileOfWhoSentWhatIsNoRequest) {
-  const UniqueFd server = ListenUnix(Path("a"));
-  Start("web", Path("a"));
-  Listen();
-  const UniqueFd guest = Accept(server);
+  const UniqueFd guest = Connected();
   Send(guest, "nonsense");
   EXPECT_EQ(Next(), "nonsense");
   reply_({}, true);
@@ -313,10 +303,7 @@ TEST_F(ChannelsTest, ASocketOfTwoVmsIsListenedToForOneAlone) {
 }
 
 TEST_F(ChannelsTest, StopClosesAllAndIsNotHeldUp) {
-  const UniqueFd server = ListenUnix(Path("a"));
-  Start("web", Path("a"));
-  Listen();
-  const UniqueFd guest = Accept(server);
+  const UniqueFd guest = Connected();
   Send(guest, "question");
   EXPECT_EQ(Next(), "question");
   channels_->Stop();

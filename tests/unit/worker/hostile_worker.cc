@@ -11,6 +11,8 @@
 #include <cstring>
 #include <string>
 #include <string_view>
+#include <thread>
+#include <vector>
 
 #include "ipc/channel.h"
 #include "ipc/child_process.h"
@@ -62,6 +64,16 @@ absl::StatusOr<internal::WorkerReply> Misbehave(const std::string& how,
   } else if (how == "memory") {
     std::string much(size_t{1} << 40, 'x');
     return Header(much);
+  } else if (how == "memory-in-threads") {
+    // Each gives back more than malloc keeps for the next.
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 16; ++i) {
+      threads.emplace_back(
+          [] { std::vector<std::string> much(50'000, std::string(500, 'x')); });
+    }
+    for (std::thread& thread : threads) {
+      thread.join();
+    }
   } else if (how == "pid") {
     return Header(std::to_string(getpid()));
   } else if (how == "other-format") {

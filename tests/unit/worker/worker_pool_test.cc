@@ -97,6 +97,10 @@ TEST(WorkerPool, EndlessLoopIsADeadline) {
                   StatusIs(absl::StatusCode::kUnavailable, HasSubstr("KILL"))));
 }
 
+TEST(WorkerPool, ThreadsOfAWorkerMayGiveMemoryBack) {
+  EXPECT_THAT(AskOnce("memory-in-threads"), IsOk());
+}
+
 TEST(WorkerPool, TooMuchMemoryIsResourceExhausted) {
   EXPECT_THAT(AskOnce("memory"),
               StatusIs(absl::StatusCode::kResourceExhausted));
