@@ -63,15 +63,38 @@ std::string PagesText(uint64_t pages) {
   return fmt::format("{} page{}", pages, pages == 1 ? "" : "s");
 }
 
+// Whether the kernel lies elsewhere than it did, as its parts in any region
+// tell. One that KASLR put to the same place again is not seen to be another.
+bool IsRebooted(const LoadedBaseline& baseline, const Applied& applied) {
+  return std::any_of(
+      applied.regions.begin(), applied.regions.end(),
+      [&baseline](const RegionChange& change) {
+        std::map<std::string_view, uint64_t> now;
+        for (const Part& part : change.now.parts) {
+          now.emplace(part.name, part.address);
+        }
+        const std::vector<Part>& before = baseline.pages(change.region).parts;
+        return change.moved &&
+               std::any_of(
+                   before.begin(), before.end(), [&now](const Part& part) {
+                     const auto found = now.find(part.name);
+                     return MovesWithTheKernel(part) && found != now.end() &&
+                            found->second != part.address;
+                   });
+      });
+}
+
 // One region's change, page by page, gathered by part or run.
 class RegionNamer {
  public:
   RegionNamer(const LoadedBaseline& baseline, const StateStatement& statement,
-              const CodeRecords& code, const RegionChange& change)
+              const CodeRecords& code, bool rebooted,
+              const RegionChange& change)
       : baseline_(baseline.baseline()),
         region_(baseline_.regions[change.region]),
         before_(baseline.pages(change.region)),
         code_(code),
+        rebooted_(rebooted),
         same_hash_(SameCodeHash(baseline_, statement)),
         tree_(baseline.tree(change.region)),
         change_(change) {}
@@ -133,7 +156,7 @@ class RegionNamer {
         std::vector<uint64_t> in_part;
         std::transform(page, end, std::back_inserter(in_part),
                        [&](uint64_t one) { return one - part.first_page; });
-        AddPart(part, in_part, in_part.size());
+        Judge(part, part, in_part, in_part.size());
       }
       page = end;
     }
@@ -142,7 +165,6 @@ class RegionNamer {
     }
   }
 
-  // `pages` are numbers in the part; `count` is at least as many.
   void AddPart(const Part& part, const std::vector<uint64_t>& pages,
                uint64_t count) {
     // What then differs are tables that the kernel wrote when it loaded it.
@@ -186,14 +208,8 @@ class RegionNamer {
       return;
     }
     std::map<std::string_view, const Part*> now;
-    bool rebooted = false;
     for (const Part& part : change_.now.parts) {
       now.emplace(part.name, &part);
-    }
-    for (const Part& part : before_.parts) {
-      const auto found = now.find(part.name);
-      rebooted |= found != now.end() && MovesWithTheKernel(part) &&
-                  part.address != found->second->address;
     }
     for (const Part& part : before_.parts) {
       const auto found = now.find(part.name);
@@ -201,7 +217,7 @@ class RegionNamer {
         Gone(part);
         continue;
       }
-      CompareParts(part, *found->second, rebooted);
+      CompareParts(part, *found->second);
       now.erase(found);
     }
     for (const auto& [name, part] : now) {
@@ -224,7 +240,7 @@ class RegionNamer {
     Add(std::move(difference));
   }
 
-  void CompareParts(const Part& before, const Part& after, bool rebooted) {
+  void CompareParts(const Part& before, const Part& after) {
     const size_t size = DigestSize(baseline_.algorithm);
     const uint64_t common = std::min(before.pages, after.pages);
     uint64_t differ = std::max(before.pages, after.pages) - common;
@@ -238,14 +254,21 @@ class RegionNamer {
         pages.push_back(i);
       }
     }
-    if (differ == 0) {
-      return;
+    if (pages.empty() && differ > 0) {
+      pages.push_back(common);
     }
-    // A module is also loaded anew without a reboot, and in a region of its
-    // own.
+    if (differ > 0) {
+      Judge(before, after, pages, differ);
+    }
+  }
+
+  // `pages` are numbers in the part; `differ` is at least as many.
+  void Judge(const Part& before, const Part& after,
+             const std::vector<uint64_t>& pages, uint64_t differ) {
+    // A module is also loaded anew without a reboot.
     const bool anew = IsModule(before)
-                          ? rebooted || before.address != after.address
-                          : rebooted && before.content == after.content;
+                          ? rebooted_ || before.address != after.address
+                          : rebooted_ && before.content == after.content;
     const std::optional<bool> constants =
         before.content == "rodata" && (IsModule(before) || IsKernels(before))
             ? code_.SameConstants(before.name)
@@ -262,9 +285,6 @@ class RegionNamer {
     } else if (anew && IsWrittenAtBoot(before)) {
       Add(Make(reason::kMemory, Kind::kPerBoot, before.name, differ));
     } else {
-      if (pages.empty()) {
-        pages.push_back(common);
-      }
       AddPart(before, pages, differ);
     }
   }
@@ -290,6 +310,7 @@ class RegionNamer {
   const Region& region_;
   const PagesRegion& before_;
   const CodeRecords& code_;
+  const bool rebooted_;
   const bool same_hash_;
   const DigestTree& tree_;
   const RegionChange& change_;
@@ -451,9 +472,10 @@ std::vector<Difference> CompareSnapshot(const LoadedBaseline& baseline,
   const CodeRecords code(baseline.records(), applied.records);
   CompareKernel(baseline.baseline(), statement, code, out);
   TellUnavailable(baseline.baseline(), statement, out);
+  const bool rebooted = IsRebooted(baseline, applied);
   for (const RegionChange& change : applied.regions) {
     std::vector<Difference> named =
-        RegionNamer(baseline, statement, code, change).Run();
+        RegionNamer(baseline, statement, code, rebooted, change).Run();
     std::move(named.begin(), named.end(), std::back_inserter(out));
   }
   CompareAllRecords(baseline, statement, applied, out);

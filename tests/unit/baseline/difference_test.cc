@@ -4,6 +4,7 @@
 
 #include <tuple>
 
+#include "fmt/format.h"
 #include "support/made_snapshot.h"
 #include "support/matchers.h"
 
@@ -464,6 +465,44 @@ TEST(CompareSnapshotTest, AModuleLoadedAnewIsExcusedByItsCodeHashAlone) {
   ASSERT_THAT(found, SizeIs(1));
   EXPECT_EQ(found[0].kind, Kind::kConstant);
   EXPECT_EQ(found[0].severity, Severity::kHigh);
+}
+
+// A reboot may put a module where it was, and the kernel elsewhere.
+TEST(CompareSnapshotTest, AModuleOfAnotherBootIsThatWhereverItLies) {
+  constexpr uint64_t kAddress = 0xffffffffc0100000;
+  const auto booted = [&](uint64_t kernel, const std::string& code) {
+    MadeSnapshot made = WithModuleAt(kAddress, code);
+    made.pages.regions[0].parts[1].name = "module/virtio/ro_after_init";
+    made.pages.regions[0].parts[1].content = "ro_after_init";
+    auto& text = made.AddRegion("text", 2, kernel & 0xffffffff, "critical");
+    text.parts = {{.name = "kernel/text",
+                   .content = "text",
+                   .address = kernel,
+                   .size = 2 * 4096,
+                   .first_page = 0,
+                   .pages = 2}};
+    made.Seal();
+    return made;
+  };
+  const auto severity = [&](uint64_t kernel, const std::string& code) {
+    MadeSnapshot now = booted(kernel, code);
+    now.ChangePage(0, 2);
+    now.Seal();
+    const auto found = Compare(booted(0xffffffff81000000, "cd"), now);
+    const auto part =
+        std::find_if(found.begin(), found.end(), [](const Difference& one) {
+          return one.element.rfind("modules: module/virtio/ro_after_init", 0) ==
+                 0;
+        });
+    return part == found.end()
+               ? "nothing"
+               : fmt::format("{} {}", snapshot::ToString(part->severity),
+                             ToString(part->kind));
+  };
+  EXPECT_EQ(severity(0xffffffff9a000000, "cd"), "info per-boot");
+  EXPECT_EQ(severity(0xffffffff9a000000, "ce"), "high unmeasured");
+  EXPECT_EQ(severity(0xffffffff81000000, "cd"), "high constant")
+      << "the same boot";
 }
 
 // What the kernel writes into its tables is in no hash, wherever the module
