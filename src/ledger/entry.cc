@@ -17,10 +17,11 @@ constexpr size_t kSignatureSize = 64;
 constexpr uint32_t kDocumentVersion = 1;
 constexpr auto kSha256 = HashAlgorithm::kSha256;
 
-// Not of what is inside it.
+// Not of what is inside it. A message without any refers to the one empty set.
 void DiscardOwnUnknown(google::protobuf::Message& message) {
   const google::protobuf::Reflection& reflection = *message.GetReflection();
-  if (!reflection.GetUnknownFields(message).empty()) {
+  if (&reflection.GetUnknownFields(message) !=
+      &google::protobuf::UnknownFieldSet::default_instance()) {
     reflection.MutableUnknownFields(&message)->Clear();
   }
 }
