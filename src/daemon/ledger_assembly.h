@@ -31,19 +31,23 @@ struct LedgerHost::Work {
         vouch(parts.signer, parts.clock) {}
 
   // The ledger of this host or elsewhere, its files, and the outbox to it.
+  // Once, on the main thread; errors name the file.
   absl::Status Open(const config::DaemonConfig& config);
   // Empty until the TPM was reached.
   [[nodiscard]] std::string HostId() const;
-  // Of a VM, on this host's own ledger. Blocks, as the next.
+  // Of a VM, on this host's own ledger, with an `authority`; errors as
+  // LocalAuthority::Register. Any thread; blocks, as the next.
   absl::Status Register(const Uuid& vm, MonotonicTime deadline);
-  // On the ledger elsewhere. DATA_LOSS: it tells two stories.
+  // On the ledger elsewhere. DATA_LOSS: it tells two stories. Else as
+  // GrpcLedger::GetTrust.
   absl::StatusOr<v1::GetTrustResponse> Ask(const Uuid& vm);
 
   const config::HostLedgerSettings settings;
   const Parts parts;
   LedgerKeyEvidence vouch;
   std::filesystem::path folder;
-  Bytes evidence;           // of the outbox's thread, as the next
+  // Of the outbox's thread, these four.
+  Bytes evidence;
   std::string vouched_for;  // the host's id
   std::optional<TpmClock> tpm_clock;
   MonotonicTime tpm_clock_read;  // also where there was no answer
