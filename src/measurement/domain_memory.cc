@@ -86,6 +86,9 @@ absl::StatusOr<memory::DomainMemory::Device> Device(const XmlElement& element) {
   }
   ASSIGN_OR_RETURN(device.bytes, Size(*size, size->Text()));
   device.address = AddressOf(element, *target);
+  if (const XmlElement* block = target->Child("block")) {
+    ASSIGN_OR_RETURN(device.block_bytes, Size(*block, block->Text()));
+  }
   return device;
 }
 

@@ -20,6 +20,7 @@ struct DomainMemory {
     std::string model;  // "dimm", "nvdimm", "virtio-mem"...
     uint64_t bytes = 0;
     std::optional<uint64_t> address;  // guest-physical
+    uint64_t block_bytes = 0;         // virtio-mem: what it gives at a time
   };
   std::vector<Device> devices;
   // <launchSecurity>: what the host sees is cipher text.

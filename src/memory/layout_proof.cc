@@ -31,18 +31,28 @@ class Prover {
       : layout_(layout), candidates_(candidates), peek_(peek) {}
 
   absl::StatusOr<LayoutProof> Prove() {
-    proof_.candidate_of_block.assign(layout_.blocks.size(), kNone);
+    proof_.candidate_of_block.resize(layout_.blocks.size());
     for (size_t block = 0; block < layout_.blocks.size(); ++block) {
-      RETURN_IF_ERROR(Assign(block));
+      RETURN_IF_ERROR(Judge(block, Assign(block)));
     }
     for (const RamSection& section : layout_.sections) {
-      RETURN_IF_ERROR(CheckSection(section));
+      if (proof_.candidate_of_block[section.block]) {
+        RETURN_IF_ERROR(Judge(section.block, CheckSection(section)));
+      }
     }
     return proof_;
   }
 
  private:
-  static constexpr size_t kNone = SIZE_MAX;
+  // What is wrong about an assumed place concerns that block alone.
+  absl::Status Judge(size_t block, const absl::Status& status) {
+    if (!absl::IsFailedPrecondition(status) || !layout_.blocks[block].assumed) {
+      return status;
+    }
+    proof_.candidate_of_block[block].reset();
+    proof_.refuted.emplace(block, std::string(status.message()));
+    return absl::OkStatus();
+  }
 
   // What one page looks like from both sides.
   absl::StatusOr<Found> Compare(BlockCandidate& candidate, uint64_t offset,
@@ -127,7 +137,10 @@ class Prover {
 
   absl::Status Assign(size_t block) {
     const std::vector<size_t> possible = Possible(block);
-    size_t chosen = possible.size() == 1 ? possible[0] : kNone;
+    std::optional<size_t> chosen;
+    if (possible.size() == 1) {
+      chosen = possible[0];
+    }
     size_t most = 0;
     if (possible.size() > 1) {
       for (const size_t candidate : possible) {
@@ -139,12 +152,12 @@ class Prover {
         }
       }
     }
-    if (chosen == kNone) {
+    if (!chosen) {
       return absl::FailedPreconditionError(fmt::format(
           "block-unknown: {} mappings of {} bytes could be {}", possible.size(),
           layout_.blocks[block].bytes, layout_.blocks[block].name));
     }
-    taken_.insert(chosen);
+    taken_.insert(*chosen);
     proof_.candidate_of_block[block] = chosen;
     return absl::OkStatus();
   }
@@ -155,7 +168,7 @@ class Prover {
       return absl::OkStatus();
     }
     BlockCandidate& candidate =
-        *candidates_[proof_.candidate_of_block[section.block]];
+        *candidates_[*proof_.candidate_of_block[section.block]];
     size_t same = 0;
     for (const bool from_end : {false, true}) {
       ASSIGN_OR_RETURN(const Found found,
@@ -169,6 +182,9 @@ class Prover {
       same += found == Found::kSame ? 1U : 0U;
     }
     (same > 0 ? proof_.proven : proof_.empty) += 1;
+    if (same == 0 && layout_.blocks[section.block].assumed) {
+      proof_.unsure.push_back(section.block);
+    }
     return absl::OkStatus();
   }
 

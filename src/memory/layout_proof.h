@@ -3,7 +3,10 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
+#include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/status.h"
@@ -28,7 +31,12 @@ using PeekFunction =
     std::function<absl::Status(uint64_t address, std::span<uint8_t> buffer)>;
 
 struct LayoutProof {
-  std::vector<size_t> candidate_of_block;
+  std::vector<std::optional<size_t>> candidate_of_block;
+  // The blocks at assumed places (RamLayout::Block) that are not there, with
+  // the reason: these have no candidate; and those of which only zeros were
+  // found, so that they may be elsewhere.
+  std::map<size_t, std::string> refuted;
+  std::vector<size_t> unsure;
   // Sections in which at least one page that is not zero was the same from
   // both sides, at both ends; and those in which only zeros were found.
   size_t proven = 0;

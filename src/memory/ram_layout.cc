@@ -46,23 +46,68 @@ void AddRun(uint64_t at, uint64_t from, uint64_t bytes, size_t boot_blocks,
   }
 }
 
-void AddDevices(const DomainMemory& domain, RamLayout& layout) {
-  for (const DomainMemory::Device& device : domain.devices) {
-    const bool unread =
-        device.model == "virtio-pmem" || device.model == "sgx-epc";
-    if (unread || !device.address) {
-      layout.left_out.push_back(
-          fmt::format("{} {}: {}", device.model, device.alias,
-                      unread ? "it is not read" : "its address is not told"));
-      continue;
+bool IsRead(const DomainMemory::Device& device) {
+  return device.model != "virtio-pmem" && device.model != "sgx-epc";
+}
+
+// The first room for `device` past the RAM that the machine began with, as
+// memory_device_get_free_addr() in QEMU's hw/mem/memory-device.c looks for it.
+// None: it is not known what may be in its way.
+std::optional<uint64_t> FirstRoom(const DomainMemory& domain, uint64_t below,
+                                  const DomainMemory::Device& device,
+                                  const std::vector<RamSection>& taken) {
+  if (device.model != "virtio-mem" || device.bytes > kMaxBytes ||
+      device.block_bytes == 0 || device.block_bytes > kMaxBytes ||
+      !std::all_of(domain.devices.begin(), domain.devices.end(), IsRead)) {
+    return std::nullopt;
+  }
+  const auto up = [](uint64_t address, uint64_t to) {
+    return (address + to - 1) / to * to;
+  };
+  uint64_t at =
+      up(up(kFourGiB + domain.boot_bytes - below, kGiB), device.block_bytes);
+  for (bool moved = true; moved;) {
+    moved = false;
+    for (const RamSection& section : taken) {
+      if (section.guest.end > kMaxBytes) {
+        return std::nullopt;
+      }
+      if (section.guest.begin < at + device.bytes && at < section.guest.end) {
+        at = up(section.guest.end, device.block_bytes);
+        moved = true;
+      }
     }
-    // Of virtio-mem all that it may give is there, whatever it gives now: what
-    // the guest was not given is as readable to it as the rest.
-    layout.blocks.push_back({device.alias, device.bytes});
-    layout.sections.push_back(
-        {{*device.address, *device.address + device.bytes},
-         layout.blocks.size() - 1,
-         0});
+  }
+  return at;
+}
+
+void AddDevice(const DomainMemory::Device& device, uint64_t address,
+               RamLayout& layout) {
+  // Of virtio-mem all that it may give is there, whatever it gives now: what
+  // the guest was not given is as readable to it as the rest.
+  layout.blocks.push_back({device.alias, device.bytes, !device.address});
+  layout.sections.push_back(
+      {{address, address + device.bytes}, layout.blocks.size() - 1, 0});
+}
+
+void AddDevices(const DomainMemory& domain, uint64_t below, RamLayout& layout) {
+  for (const DomainMemory::Device& device : domain.devices) {
+    if (IsRead(device) && device.address) {
+      AddDevice(device, *device.address, layout);
+    }
+  }
+  for (const DomainMemory::Device& device : domain.devices) {
+    if (!IsRead(device)) {
+      layout.left_out.push_back(
+          fmt::format("{} {}: it is not read", device.model, device.alias));
+    } else if (!device.address) {
+      if (const auto room = FirstRoom(domain, below, device, layout.sections)) {
+        AddDevice(device, *room, layout);
+      } else {
+        layout.left_out.push_back(fmt::format("{} {}: its address is not told",
+                                              device.model, device.alias));
+      }
+    }
   }
 }
 
@@ -129,13 +174,25 @@ absl::StatusOr<RamLayout> LayOut(const DomainMemory& domain) {
   AddRun(kRomShadow.end, kRomShadow.end, below - kRomShadow.end, boot_blocks,
          layout);
   AddRun(kFourGiB, below, domain.boot_bytes - below, boot_blocks, layout);
-  AddDevices(domain, layout);
+  AddDevices(domain, below, layout);
   std::sort(layout.sections.begin(), layout.sections.end(),
             [](const RamSection& a, const RamSection& b) {
               return a.guest.begin < b.guest.begin;
             });
   RETURN_IF_ERROR(CheckDisjoint(layout.sections));
   return layout;
+}
+
+void LeaveOut(size_t block, std::string_view reason, RamLayout& layout) {
+  layout.left_out.push_back(
+      fmt::format("{}: {}", layout.blocks[block].name, reason));
+  layout.blocks.erase(layout.blocks.begin() + static_cast<ptrdiff_t>(block));
+  std::erase_if(layout.sections, [block](const RamSection& section) {
+    return section.block == block;
+  });
+  for (RamSection& section : layout.sections) {
+    section.block -= section.block > block ? 1 : 0;
+  }
 }
 
 std::vector<AddressRange> RamOf(const RamLayout& layout, bool rom_shadow) {

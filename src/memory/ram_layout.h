@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/status.h"
@@ -34,6 +35,9 @@ struct RamLayout {
   struct Block {
     std::string name;  // "ram", "cell0", "dimm0"
     uint64_t bytes = 0;
+    // Nobody told where it is: its section is where QEMU would have put it, if
+    // it came when the VM had the devices that it has now.
+    bool assumed = false;
   };
   std::vector<Block> blocks;
   std::vector<RamSection> sections;  // by address, disjoint; with kRomShadow
@@ -46,6 +50,9 @@ struct RamLayout {
 //   FAILED_PRECONDITION: another machine, encrypted memory, a command line of
 //   its own; the message names what.
 absl::StatusOr<RamLayout> LayOut(const DomainMemory& domain);
+
+// Takes a block and its sections out, and names it among `left_out`.
+void LeaveOut(size_t block, std::string_view reason, RamLayout& layout);
 
 // The addresses of all sections, merged, with or without kRomShadow.
 std::vector<AddressRange> RamOf(const RamLayout& layout, bool rom_shadow);

@@ -1,4 +1,5 @@
 vmattest_bench(ledger_bench ${CMAKE_CURRENT_LIST_DIR}/ledger_bench.cc
+                            ${CMAKE_CURRENT_LIST_DIR}/ledger_audit_bench.cc
                             ${CMAKE_CURRENT_LIST_DIR}/ledger_goal_bench.cc
   LIBS vmattest::ledger vmattest::ledger_sqlite vmattest::merkle
        vmattest::test_support GTest::gmock fmt::fmt)

@@ -39,7 +39,8 @@ inline fs::path Fresh(const std::string& name) {
   return path;
 }
 
-// Hosts that each write notices of about 700 bytes, and an authority.
+// Hosts that each write notices of about 700 bytes, or results of their VMs,
+// and an authority.
 class Hosts {
  public:
   explicit Hosts(size_t count)
@@ -53,27 +54,101 @@ class Hosts {
     return {.origin = kOrigin, .authorities = {authority_.public_key()}};
   }
   void AuthoriseAll(Log& log, WallTime now) {
-    Bytes previous;
-    uint64_t sequence = 0;
-    for (Host& host : hosts_) {
-      v1::LedgerEntryBody body;
-      body.set_log(kOrigin);
-      body.set_sequence(++sequence);
-      body.set_previous(std::string(AsText(previous)));
-      v1::LedgerHostAuthorise& message = *body.mutable_host_authorise();
-      message.set_host_id(host.id);
-      message.set_key_spki(
-          std::string(AsText(EncodeSpki(host.key.public_key()).value())));
-      message.set_key_evidence_hash(std::string(32, 'e'));
-      const Bytes bytes = SignAuthorityEntry(body, authority_).value();
-      CheckedEntry checked{.entry = ParseEntry(bytes).value()};
-      previous = checked.entry.hash;
-      if (!log.Append({checked}, now).value().at(0).index) {
-        std::abort();
-      }
+    for (const Host& host : hosts_) {
+      Accept(
+          log, now, ByAuthority([&](v1::LedgerEntryBody& body) {
+            v1::LedgerHostAuthorise& message = *body.mutable_host_authorise();
+            message.set_host_id(host.id);
+            message.set_key_spki(
+                std::string(AsText(EncodeSpki(host.key.public_key()).value())));
+            message.set_key_evidence_hash(std::string(32, 'e'));
+          }));
     }
   }
   Bytes Next(size_t number, int64_t time_ms) {
+    return ByHost(number, time_ms, [](v1::LedgerEntryBody& body) {
+      v1::LedgerNotice& notice = *body.mutable_notice();
+      notice.set_kind(v1::LedgerNotice::KIND_HOST_EVENT);
+      notice.set_text(std::string(kEntrySize - 220, 'x'));
+    });
+  }
+
+  // Has `count` VMs run on each host.
+  void LaunchVms(Log& log, size_t count, WallTime now) {
+    for (size_t number = 0; number < hosts_.size(); ++number) {
+      for (size_t i = 0; i < count; ++i) {
+        Vm vm{fmt::format("vm {:05} {:07}", number, i), {}};
+        vm.previous =
+            Accept(log, now, ByAuthority([&](v1::LedgerEntryBody& body) {
+                     body.mutable_vm_register()->set_vm_id(vm.id);
+                     body.mutable_vm_register()->set_owner("tenant");
+                   }));
+        const Bytes launch =
+            ByHost(number, now.time_since_epoch().count(),
+                   [&](v1::LedgerEntryBody& body) {
+                     v1::LedgerLaunchDecision& message =
+                         *body.mutable_launch_decision();
+                     message.set_vm_id(vm.id);
+                     message.set_allowed(true);
+                     message.set_mode("enforce");
+                     message.set_vm_previous(std::string(AsText(vm.previous)));
+                   });
+        vm.previous = Accept(log, now, launch);
+        hosts_[number].vms.push_back(std::move(vm));
+      }
+    }
+  }
+  // All VMs of a host pass; `named` of them are named, with evidence.
+  Bytes Tick(size_t number, size_t named, int64_t time_ms) {
+    Host& host = hosts_[number % hosts_.size()];
+    const size_t first = host.ticks * named % host.vms.size();
+    const bool all = host.ticks == 0 || named >= host.vms.size();
+    const auto is_named = [&](size_t i) {
+      return all || (i + host.vms.size() - first) % host.vms.size() < named;
+    };
+    Bytes bytes = ByHost(number, time_ms, [&](v1::LedgerEntryBody& body) {
+      v1::LedgerAttestBatch& batch = *body.mutable_attest_batch();
+      batch.set_tick(host.ticks + 1);
+      batch.set_results_root(std::string(32, 'r'));
+      batch.set_vm_count(static_cast<uint32_t>(host.vms.size()));
+      for (size_t i = 0; i < host.vms.size(); ++i) {
+        if (is_named(i)) {
+          v1::LedgerVmChange& change = *batch.add_changes();
+          change.set_vm_id(host.vms[i].id);
+          change.set_outcome(v1::LEDGER_OUTCOME_PASS);
+          change.set_check(v1::LEDGER_CHECK_LIVENESS);
+          change.set_evidence_hash(std::string(32, 'e'));
+          change.set_vm_previous(std::string(AsText(host.vms[i].previous)));
+        }
+      }
+      batch.set_unchanged(batch.vm_count() -
+                          static_cast<uint32_t>(batch.changes_size()));
+    });
+    for (size_t i = 0; i < host.vms.size(); ++i) {
+      if (is_named(i)) {
+        host.vms[i].previous = host.previous;
+      }
+    }
+    ++host.ticks;
+    return bytes;
+  }
+
+ private:
+  struct Vm {
+    std::string id;
+    Bytes previous;
+  };
+  struct Host {
+    std::string id;
+    EcPrivateKey key;
+    uint64_t sequence = 0;
+    Bytes previous;
+    std::vector<Vm> vms;
+    size_t ticks = 0;
+  };
+
+  template <class Fill>
+  Bytes ByHost(size_t number, int64_t time_ms, const Fill& fill) {
     Host& host = hosts_[number % hosts_.size()];
     v1::LedgerEntryBody body;
     body.set_log(kOrigin);
@@ -81,22 +156,36 @@ class Hosts {
     body.set_sequence(++host.sequence);
     body.set_previous(std::string(AsText(host.previous)));
     body.set_time_unix_ms(time_ms);
-    v1::LedgerNotice& notice = *body.mutable_notice();
-    notice.set_kind(v1::LedgerNotice::KIND_HOST_EVENT);
-    notice.set_text(std::string(kEntrySize - 220, 'x'));
+    fill(body);
     Bytes bytes = SignHostEntry(body, host.key);
     host.previous = Hash(kSha256, bytes);
     return bytes;
   }
+  template <class Fill>
+  Bytes ByAuthority(const Fill& fill) {
+    v1::LedgerEntryBody body;
+    body.set_log(kOrigin);
+    body.set_sequence(++sequence_);
+    body.set_previous(std::string(AsText(previous_)));
+    fill(body);
+    Bytes bytes = SignAuthorityEntry(body, authority_).value();
+    previous_ = Hash(kSha256, bytes);
+    return bytes;
+  }
+  // Its hash.
+  static Bytes Accept(Log& log, WallTime now, const Bytes& bytes) {
+    CheckedEntry checked{.entry = ParseEntry(bytes).value()};
+    checked.key =
+        log.With([&](const LogState& s) { return s.KeyFor(checked.entry); });
+    if (!log.Append({checked}, now).value().at(0).index) {
+      std::abort();
+    }
+    return checked.entry.hash;
+  }
 
- private:
-  struct Host {
-    std::string id;
-    EcPrivateKey key;
-    uint64_t sequence = 0;
-    Bytes previous;
-  };
   document::PrivateKey authority_;
+  uint64_t sequence_ = 0;
+  Bytes previous_;
   std::vector<Host> hosts_;
 };
 

@@ -105,6 +105,7 @@ class OpenGuest final : public MeasuredGuest {
   RamLayout layout_;
   std::string reader_;
   std::string proof_;
+  bool sure_ = true;  // false: where its blocks are is to be proved again
   std::vector<std::string> notes_;
   std::vector<RamSource> blocks_;  // in the layout's order, until attached
   std::vector<MappedRam> mapped_;  // in the layout's order

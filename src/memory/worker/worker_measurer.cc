@@ -24,7 +24,8 @@ bool SameMemory(const DomainMemory& a, const DomainMemory& b) {
   const auto same_device = [](const DomainMemory::Device& one,
                               const DomainMemory::Device& other) {
     return one.alias == other.alias && one.model == other.model &&
-           one.bytes == other.bytes && one.address == other.address;
+           one.bytes == other.bytes && one.address == other.address &&
+           one.block_bytes == other.block_bytes;
   };
   return a.machine == b.machine && a.boot_bytes == b.boot_bytes &&
          a.cells == b.cells && a.own_arguments == b.own_arguments &&
@@ -54,7 +55,7 @@ class WorkerMeasurer::Lease final : public MeasuredGuest {
   Lease& operator=(const Lease&) = delete;
   ~Lease() override {
     guest_->ForgetMoment();
-    owner_.End(use_, good_ ? std::move(guest_) : nullptr);
+    owner_.End(use_, good_ && guest_->sure_ ? std::move(guest_) : nullptr);
   }
 
   [[nodiscard]] std::vector<AddressRange> ram(bool rom_shadow) const override {
@@ -215,6 +216,11 @@ absl::StatusOr<std::unique_ptr<OpenGuest>> WorkerMeasurer::Find(
     if (!options_.describe && !guest.memory.devices.empty()) {
       return direct;
     }
+    for (size_t block = open->layout_.blocks.size(); block-- > 0;) {
+      if (open->layout_.blocks[block].assumed) {
+        LeaveOut(block, "its address is not told", open->layout_);
+      }
+    }
     open->reader_ = "peek";
     open->proof_ = "by libvirt";
     open->notes_.push_back(
@@ -251,9 +257,22 @@ absl::Status WorkerMeasurer::OpenDirectly(OpenGuest& open) {
   };
   ASSIGN_OR_RETURN(const LayoutProof proof,
                    ProveLayout(open.layout_, candidates, peek));
+  for (const size_t block : proof.unsure) {
+    open.notes_.push_back(
+        fmt::format("assumed: {} is empty, so that nothing shows where it is",
+                    open.layout_.blocks[block].name));
+    open.sure_ = false;
+  }
+  for (auto block = proof.refuted.rbegin(); block != proof.refuted.rend();
+       ++block) {
+    LeaveOut(block->first, block->second, open.layout_);
+  }
   bool shared = true;
-  for (const size_t candidate : proof.candidate_of_block) {
-    const RamSource& source = blocks[candidate]->source();
+  for (const std::optional<size_t> candidate : proof.candidate_of_block) {
+    if (!candidate) {
+      continue;
+    }
+    const RamSource& source = blocks[*candidate]->source();
     shared = shared && source.way == RamSource::Way::kFile;
     RamSource copy{source.way,      source.base, source.bytes, source.anonymous,
                    source.mappable, {},          {},           source.mapped,

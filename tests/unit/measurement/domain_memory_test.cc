@@ -58,6 +58,7 @@ TEST(ParseDomainMemory, KnowsWhereVirtioMemIsIfThatIsTold) {
   ASSERT_EQ(memory.devices.size(), 2U);
   EXPECT_EQ(memory.devices[0].bytes, 256 * kMiB);
   EXPECT_EQ(memory.devices[0].address, std::nullopt);
+  EXPECT_EQ(memory.devices[0].block_bytes, 2 * kMiB);
   EXPECT_EQ(memory.devices[1].address, 0x140000000U);
 }
 

@@ -127,6 +127,63 @@ TEST(ProveLayout, CountsWhatIsEmptyOrNeverStandsStill) {
   EXPECT_EQ(unsure.proven, 0U);
 }
 
+// Beside RAM at the bottom, another block where QEMU would have put it.
+RamLayout WithAssumed(uint64_t at) {
+  return {{{"ram", 32 * kMiB}, {"virtiomem0", 32 * kMiB, true}},
+          {{{0, 32 * kMiB}, 0, 0}, {{at, at + 32 * kMiB}, 1, 0}},
+          {}};
+}
+
+TEST(ProveLayout, ProvesAnAssumedPlaceOrSaysThatItIsNotThere) {
+  const uint64_t at = kFourGiB;
+  Block ram(32 * kMiB, 1);
+  Block given(32 * kMiB, 2);
+  BlockCandidate* const candidates[] = {&given, &ram};
+  ASSERT_OK_AND_ASSIGN(const LayoutProof proof,
+                       ProveLayout(WithAssumed(at), candidates,
+                                   Truth(WithAssumed(at), {&ram, &given})));
+  EXPECT_THAT(proof.candidate_of_block, ElementsAre(1, 0));
+  EXPECT_EQ(proof.proven, 2U);
+  EXPECT_THAT(proof.unsure, ElementsAre());
+  EXPECT_THAT(proof.refuted, ElementsAre());
+
+  // QEMU shows zeros where nothing is.
+  const PeekFunction elsewhere = [&](uint64_t address,
+                                     std::span<uint8_t> buffer) {
+    if (address < 32 * kMiB) {
+      return ram.Read(address, buffer);
+    }
+    std::memset(buffer.data(), 0, buffer.size());
+    return absl::OkStatus();
+  };
+  BlockCandidate* const in_order[] = {&ram, &given};
+  ASSERT_OK_AND_ASSIGN(
+      const LayoutProof wrong,
+      ProveLayout(WithAssumed(at + 32 * kMiB), in_order, elsewhere));
+  EXPECT_THAT(wrong.candidate_of_block,
+              ElementsAre(std::optional<size_t>(0), std::nullopt));
+  EXPECT_EQ(wrong.proven, 1U);
+  EXPECT_THAT(wrong.refuted,
+              ElementsAre(::testing::Pair(1, HasSubstr("layout-disproved"))));
+}
+
+TEST(ProveLayout, IsNotSureOfAnAssumedPlaceThatIsEmpty) {
+  Block ram(32 * kMiB, 1);
+  Block empty(32 * kMiB, 0);
+  BlockCandidate* const candidates[] = {&ram, &empty};
+  const RamLayout layout = WithAssumed(kFourGiB);
+  const PeekFunction truth = Truth(layout, {&ram, &empty});
+  ASSERT_OK_AND_ASSIGN(const LayoutProof proof,
+                       ProveLayout(layout, candidates, truth));
+  EXPECT_THAT(proof.candidate_of_block, ElementsAre(0, 1));
+  EXPECT_THAT(proof.unsure, ElementsAre(1));
+  BlockCandidate* const alone[] = {&ram};
+  ASSERT_OK_AND_ASSIGN(const LayoutProof without,
+                       ProveLayout(layout, alone, truth));
+  EXPECT_THAT(without.refuted,
+              ElementsAre(::testing::Pair(1, HasSubstr("block-unknown"))));
+}
+
 // q35 with SMM: the top of low memory reads as ones from outside.
 TEST(ProveLayout, LooksBelowWhatFirmwareHides) {
   const RamLayout layout{{{"ram", 64 * kMiB}}, {{{0, 64 * kMiB}, 0, 0}}, {}};

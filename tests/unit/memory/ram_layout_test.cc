@@ -97,6 +97,65 @@ TEST(LayOut, HasAllThatVirtioMemMayGiveWhereItsAddressIsTold) {
                           "sgx-epc epc0: it is not read"));
 }
 
+TEST(LayOut, AssumesTheFirstRoomForVirtioMemWhereNobodyTellsItsAddress) {
+  DomainMemory domain = Domain("pc-q35-7.2", 3 * kGiB);
+  domain.devices = {
+      {"virtiomem0", "virtio-mem", kGiB, std::nullopt, 2 * kMiB},
+      {"dimm0", "dimm", 130 * kMiB, 5 * kGiB},
+      {"virtiomem1", "virtio-mem", 64 * kMiB, std::nullopt, 4 * kMiB}};
+  ASSERT_OK_AND_ASSIGN(RamLayout layout, LayOut(domain));
+  ASSERT_EQ(layout.blocks.size(), 4U);
+  EXPECT_FALSE(layout.blocks[0].assumed);
+  EXPECT_FALSE(layout.blocks[1].assumed);
+  EXPECT_EQ(layout.blocks[2].name, "virtiomem0");
+  EXPECT_TRUE(layout.blocks[2].assumed);
+  EXPECT_TRUE(layout.blocks[3].assumed);
+  const uint64_t past = 5 * kGiB + 130 * kMiB;
+  EXPECT_THAT(
+      std::vector(layout.sections.end() - 3, layout.sections.end()),
+      ElementsAre(
+          RamSection{{5 * kGiB, past}, 1, 0},
+          RamSection{{past, past + kGiB}, 2, 0},
+          RamSection{{past + kGiB + 2 * kMiB, past + kGiB + 66 * kMiB}, 3, 0}));
+  EXPECT_THAT(layout.left_out, ElementsAre());
+
+  LeaveOut(2, "it is elsewhere", layout);
+  EXPECT_EQ(layout.blocks.size(), 3U);
+  EXPECT_EQ(layout.blocks[2].name, "virtiomem1");
+  EXPECT_EQ(
+      layout.sections.back(),
+      (RamSection{{past + kGiB + 2 * kMiB, past + kGiB + 66 * kMiB}, 2, 0}));
+  EXPECT_THAT(layout.left_out, ElementsAre("virtiomem0: it is elsewhere"));
+}
+
+TEST(LayOut, AssumesNothingBesideWhatMayBeInTheWay) {
+  for (const DomainMemory::Device& other :
+       {DomainMemory::Device{"virtiopmem0", "virtio-pmem", kGiB, std::nullopt},
+        DomainMemory::Device{"epc0", "sgx-epc", kGiB, std::nullopt}}) {
+    DomainMemory domain = Domain("pc-q35-7.2", kGiB);
+    domain.devices = {
+        {"virtiomem0", "virtio-mem", kGiB, std::nullopt, 2 * kMiB}, other};
+    ASSERT_OK_AND_ASSIGN(const RamLayout layout, LayOut(domain));
+    EXPECT_EQ(layout.blocks.size(), 1U);
+    EXPECT_THAT(layout.left_out,
+                ElementsAre(HasSubstr("virtiomem0: its address is not told"),
+                            HasSubstr(other.alias)));
+  }
+}
+
+TEST(LayOut, EndsWhateverTheAddressesOfADefinitionAre) {
+  for (const uint64_t bytes : {uint64_t{1} << 46, ~uint64_t{0} - kPageSize}) {
+    for (const uint64_t at : {4 * kGiB, ~uint64_t{0} - 8 * kGiB}) {
+      DomainMemory domain = Domain("pc-q35-7.2", kGiB);
+      domain.devices = {
+          {"dimm0", "dimm", bytes, at},
+          {"virtiomem0", "virtio-mem", bytes, std::nullopt, 2 * kMiB}};
+      EXPECT_THAT(LayOut(domain),
+                  StatusIs(kPrecondition, HasSubstr("memory-overlap")));
+    }
+  }
+}
+
 TEST(LayOut, SaysWhyItCannotKnow) {
   EXPECT_THAT(LayOut(Domain("microvm", kGiB)),
               StatusIs(kPrecondition, HasSubstr("machine-unknown")));
