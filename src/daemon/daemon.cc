@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <map>
-#include <thread>
 #include <utility>
 
 #include "base/log.h"
@@ -470,14 +469,7 @@ void Daemon::Owners::Stop() {
     const MutexLock lock(servers_mutex);
     stopping.swap(servers);
   }
-  const auto deadline = std::chrono::system_clock::now() + kDrain;
-  std::vector<std::thread> shutdowns;
-  for (const auto& server : stopping) {
-    shutdowns.emplace_back([&server, deadline] { server->Shutdown(deadline); });
-  }
-  for (std::thread& shutdown : shutdowns) {
-    shutdown.join();
-  }
+  rpc::Server::ShutdownAll(stopping, std::chrono::system_clock::now() + kDrain);
   enroll_pool.reset();
   metrics.reset();
   if (gate) {

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <thread>
 #include <utility>
 
 #include "fmt/format.h"
@@ -185,6 +186,18 @@ void Server::Shutdown(std::chrono::system_clock::time_point deadline) {
     server_->Shutdown(deadline);
     server_->Wait();
     server_.reset();
+  }
+}
+
+void Server::ShutdownAll(std::span<const std::unique_ptr<Server>> servers,
+                         std::chrono::system_clock::time_point deadline) {
+  std::vector<std::thread> shutdowns;
+  shutdowns.reserve(servers.size());
+  for (const auto& server : servers) {
+    shutdowns.emplace_back([&server, deadline] { server->Shutdown(deadline); });
+  }
+  for (std::thread& shutdown : shutdowns) {
+    shutdown.join();
   }
 }
 

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -67,6 +68,9 @@ class Server {
   // Refuses new calls, cancels the others at `deadline`, returns when none is
   // left. Idempotent.
   void Shutdown(std::chrono::system_clock::time_point deadline);
+  // All of them at the same time.
+  static void ShutdownAll(std::span<const std::unique_ptr<Server>> servers,
+                          std::chrono::system_clock::time_point deadline);
 
   [[nodiscard]] int port() const { return port_; }
 

@@ -1,7 +1,6 @@
 #include "verifierd/verifierd.h"
 
 #include <atomic>
-#include <thread>
 #include <utility>
 
 #include "base/clock.h"
@@ -158,14 +157,7 @@ void Verifierd::Owners::Stop() {
     const MutexLock lock(servers_mutex);
     stopping.swap(servers);
   }
-  const auto deadline = std::chrono::system_clock::now() + kDrain;
-  std::vector<std::thread> shutdowns;
-  for (const auto& server : stopping) {
-    shutdowns.emplace_back([&server, deadline] { server->Shutdown(deadline); });
-  }
-  for (std::thread& shutdown : shutdowns) {
-    shutdown.join();
-  }
+  rpc::Server::ShutdownAll(stopping, std::chrono::system_clock::now() + kDrain);
   metrics.reset();
   request_pool.Shutdown();
   watch.Shutdown();
