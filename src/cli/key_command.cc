@@ -98,4 +98,19 @@ int RunKeyShow(const KeyShowArgs& args, std::ostream& out, std::ostream& err) {
   return kExitGood;
 }
 
+int RunKeyPublic(const KeyPublicArgs& args, std::ostream& out,
+                 std::ostream& err) {
+  const absl::StatusOr<document::PublicKey> key = LoadEither(args.file);
+  if (!key.ok()) {
+    return Fail(err, "public", key.status());
+  }
+  const std::string text = document::PublicKeyToJson(*key);
+  if (args.out.empty()) {
+    out << text;
+    return kExitGood;
+  }
+  const absl::Status written = WriteFileAtomic(args.out, AsBytes(text));
+  return written.ok() ? kExitGood : Fail(err, "public", written);
+}
+
 }  // namespace vmattest::cli

@@ -6,8 +6,9 @@
 
 namespace vmattest::cli {
 
-// `vmattest key generate|show`: keys of people who sign documents. Without a
-// daemon. Both return an exit code (cli/exit_code.h).
+// `vmattest key generate|show|public`: keys of people who sign documents, and
+// of a Trust Authority. Without a daemon. All return an exit code
+// (cli/exit_code.h).
 
 struct KeyGenerateArgs {
   std::string name;          // "alice@ops"
@@ -25,6 +26,13 @@ struct KeyShowArgs {
 };
 int RunKeyShow(const KeyShowArgs& args, std::ostream& out = std::cout,
                std::ostream& err = std::cerr);
+
+struct KeyPublicArgs {
+  std::string file;  // public or private
+  std::string out;   // empty: standard output
+};
+int RunKeyPublic(const KeyPublicArgs& args, std::ostream& out = std::cout,
+                 std::ostream& err = std::cerr);
 
 }  // namespace vmattest::cli
 

@@ -34,6 +34,13 @@ void AddKey(CLI::App& app, Run* run) {
   show.app->add_option("file", show.args->file, "public or private key")
       ->required();
   show.app->add_flag("--json", show.args->json, "print JSON");
+
+  Command<KeyPublicArgs> half(
+      *key, "public", "The public half of a key file, for who must believe it",
+      run, [](const KeyPublicArgs& args) { return RunKeyPublic(args); });
+  half.app->add_option("file", half.args->file, "private or public key")
+      ->required();
+  half.app->add_option("--out", half.args->out, "instead of standard output");
 }
 
 void AddWriting(CLI::App& reference, Run* run) {

@@ -19,6 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 using outbox::Homes;
 
+constexpr const char* kKeyEvidence = "host-key.evidence";
 constexpr size_t kCheckers = 2;
 constexpr size_t kMaxChecks = 8'192;
 constexpr std::chrono::seconds kReadLimit{10};
@@ -52,6 +53,9 @@ absl::StatusOr<std::shared_ptr<const EcPrivateKey>> LoadHostKey(
 absl::Status LedgerHost::Work::Open(const config::DaemonConfig& config) {
   ASSIGN_OR_RETURN(folder, MakeFolder(config.state_dir / "ledger"));
   ASSIGN_OR_RETURN(key, LoadHostKey(folder / "host-key.pem"));
+  // It may be for another ledger; there is a new one once the TPM is reached.
+  std::error_code ignored;
+  fs::remove(folder / kKeyEvidence, ignored);
   RETURN_IF_ERROR(settings.nodes.empty() ? OpenEmbedded(config) : OpenRemote());
   ASSIGN_OR_RETURN(
       file, outbox::OutboxFile::Open(folder / "outbox.db", settings.origin));
@@ -199,7 +203,7 @@ absl::StatusOr<Bytes> LedgerHost::Work::KeyEvidence(const std::string& host,
     ASSIGN_OR_RETURN(const Bytes spki, EncodeSpki(key->public_key()));
     ASSIGN_OR_RETURN_WITH(evidence, vouch.Make(settings.origin, spki, deadline),
                           "having the TPM vouch for the ledger key");
-    RETURN_IF_ERROR(WriteFileAtomic(folder / "host-key.evidence", evidence));
+    RETURN_IF_ERROR(WriteFileAtomic(folder / kKeyEvidence, evidence));
     vouched_for = host;
   }
   return evidence;

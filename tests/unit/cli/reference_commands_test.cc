@@ -237,5 +237,21 @@ TEST_F(ReferenceCommandsTest, KeysAreShownPublicOrPrivate) {
   EXPECT_EQ(Do(RunKeyShow, KeyShowArgs{Path("none")}).code, kExitUsage);
 }
 
+TEST_F(ReferenceCommandsTest, APrivateKeyGivesItsPublicHalf) {
+  const std::string half = testing::Slurp(Path("alice.key.pub"));
+  const Ran printed = Do(RunKeyPublic, KeyPublicArgs{Path("alice.key")});
+  EXPECT_EQ(printed.code, kExitGood);
+  EXPECT_EQ(printed.out, half);
+  EXPECT_EQ(
+      Do(RunKeyPublic, KeyPublicArgs{Path("alice.key"), Path("again.pub")}).out,
+      "");
+  EXPECT_EQ(testing::Slurp(Path("again.pub")), half);
+  EXPECT_EQ(Do(RunKeyPublic, KeyPublicArgs{Path("alice.key.pub")}).out, half);
+  EXPECT_EQ(Do(RunKeyPublic, KeyPublicArgs{Path("none")}).code, kExitUsage);
+  EXPECT_NE(
+      Do(RunKeyPublic, KeyPublicArgs{Path("alice.key"), Path("no/where")}).code,
+      kExitGood);
+}
+
 }  // namespace
 }  // namespace vmattest::cli
