@@ -172,6 +172,9 @@ class ReportComparer {
     if (before.run != after.run) {
       return "the VM was started anew meanwhile";
     }
+    if (evidence::IsResetBetween(before.boot, after.boot)) {
+      return "the VM was reset meanwhile";
+    }
     if (after.nonce != NonceOf(report)) {
       return "the snapshot does not answer the report's nonce";
     }
@@ -276,8 +279,8 @@ MemoryLook LookOf(ByteView payload, const evidence::StateStatement& statement,
            record.name.rfind(kProcess, 0) != 0;
   });
   return {statement.header.vm_uuid, statement.run,
-          Hash(HashAlgorithm::kSha256, payload), statement.header.nonce,
-          std::move(records)};
+          statement.boot,           Hash(HashAlgorithm::kSha256, payload),
+          statement.header.nonce,   std::move(records)};
 }
 
 std::vector<Difference> CompareReport(const Chain& chain) {

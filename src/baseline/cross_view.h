@@ -23,7 +23,8 @@ std::optional<Difference> CompareConfigured(
 // What a snapshot says that a guest may be asked about, too.
 struct MemoryLook {
   std::string vm_uuid;
-  std::string run;     // StateStatement.run
+  std::string run;  // StateStatement.run
+  std::optional<evidence::Boot> boot;
   DigestBytes digest;  // SHA-256 of the statement's bytes
   Bytes nonce;
   std::vector<evidence::StateRecord> records;  // by name
