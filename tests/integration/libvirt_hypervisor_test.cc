@@ -100,7 +100,11 @@ TEST_F(LibvirtHypervisorTest, TellsChangesTaintsAndTakesLinksDown) {
 
 TEST_F(LibvirtHypervisorTest, TellsEachResetOfARealDomain) {
   Define("web");
-  ASSERT_THAT(host_->Virsh({"start", "web"}), IsOk());
+  ASSERT_THAT(host_->Virsh({"set-lifecycle-action", "web", "reboot", "restart",
+                            "--config"}),
+              IsOk());
+  // Its firmware, which may add resets of its own, does not run.
+  ASSERT_THAT(host_->Virsh({"start", "web", "--paused"}), IsOk());
   ASSERT_OK_AND_ASSIGN(const Domain web, hypervisor_->FindDomainByName("web"));
   const std::string told = "reset " + ToString(web.uuid);
   ASSERT_TRUE(observer_.WaitFor("web started"));
@@ -109,9 +113,6 @@ TEST_F(LibvirtHypervisorTest, TellsEachResetOfARealDomain) {
   EXPECT_TRUE(observer_.WaitFor(told));
   ASSERT_THAT(host_->Virsh({"reset", "web"}), IsOk());
   EXPECT_TRUE(observer_.WaitFor(told, 2));
-  // Neither is what a guest survives.
-  ASSERT_THAT(host_->Virsh({"suspend", "web"}), IsOk());
-  ASSERT_THAT(host_->Virsh({"resume", "web"}), IsOk());
   ASSERT_THAT(host_->Virsh({"destroy", "web"}), IsOk());
   ASSERT_TRUE(observer_.WaitFor("web stopped"));
   const std::vector<std::string> lines = observer_.lines();
