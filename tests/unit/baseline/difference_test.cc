@@ -583,7 +583,7 @@ TEST(CompareSnapshotTest, AfterACountedResetTheSamePlaceIsAnotherBoot) {
 
 TEST(CompareSnapshotTest, WithoutAResetTheSamePlaceIsTheSameBoot) {
   const auto same_boot = UnorderedElementsAre(
-      "modules: module/virtio/ro_after_init: constant",
+      "modules: module/virtio/ro_after_init+0x0: constant",
       "text: kernel/rodata+0x0: constant", "text: idt+0x0: constant");
   EXPECT_THAT(Alarms(BootOf(1, 5), BootOf(1, 5)), same_boot);
   // The daemon was started anew, lost libvirt, or does not listen: two counts
