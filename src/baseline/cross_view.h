@@ -23,11 +23,11 @@ std::optional<Difference> CompareConfigured(
 // What a snapshot says that a guest may be asked about, too.
 struct MemoryLook {
   std::string vm_uuid;
-  std::string run;  // StateStatement.run
-  std::optional<evidence::Boot> boot;
+  std::string run;     // StateStatement.run
   DigestBytes digest;  // SHA-256 of the statement's bytes
   Bytes nonce;
   std::vector<evidence::StateRecord> records;  // by name
+  std::optional<evidence::Boot> boot;          // StateStatement.boot
 };
 // `payload`: the statement's bytes.
 MemoryLook LookOf(ByteView payload, const evidence::StateStatement& statement,
