@@ -82,6 +82,7 @@ absl::StatusOr<Baseline> FromSnapshot(const evidence::StateStatement& statement,
   baseline.kernel_release = statement.kernel_release;
   baseline.kernel_build_id = statement.kernel_build_id;
   baseline.run = statement.run;
+  baseline.boot = statement.boot;
   baseline.source = {statement.header.vm_uuid, statement.header.host_id,
                      statement.header.time_unix_ms, statement.root};
   RETURN_IF_ERROR(LoadedBaseline::Load(baseline, pages).status());

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -72,6 +73,7 @@ struct Baseline {
   std::string run;
   Source source;
   std::string comment;
+  std::optional<evidence::Boot> boot;
 
   [[nodiscard]] std::string id() const;      // "web-kernel@3"
   [[nodiscard]] std::string subset() const;  // "linux-kernel@1"

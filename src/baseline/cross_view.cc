@@ -172,6 +172,9 @@ class ReportComparer {
     if (before.run != after.run) {
       return "the VM was started anew meanwhile";
     }
+    if (evidence::IsResetBetween(before.boot, after.boot)) {
+      return "the VM was reset meanwhile";
+    }
     if (after.nonce != NonceOf(report)) {
       return "the snapshot does not answer the report's nonce";
     }
@@ -275,9 +278,12 @@ MemoryLook LookOf(ByteView payload, const evidence::StateStatement& statement,
            record.name.rfind(kModule, 0) != 0 &&
            record.name.rfind(kProcess, 0) != 0;
   });
-  return {statement.header.vm_uuid, statement.run,
-          Hash(HashAlgorithm::kSha256, payload), statement.header.nonce,
-          std::move(records)};
+  return {statement.header.vm_uuid,
+          statement.run,
+          Hash(HashAlgorithm::kSha256, payload),
+          statement.header.nonce,
+          std::move(records),
+          statement.boot};
 }
 
 std::vector<Difference> CompareReport(const Chain& chain) {

@@ -27,6 +27,7 @@ struct MemoryLook {
   DigestBytes digest;  // SHA-256 of the statement's bytes
   Bytes nonce;
   std::vector<evidence::StateRecord> records;  // by name
+  std::optional<evidence::Boot> boot;          // StateStatement.boot
 };
 // `payload`: the statement's bytes.
 MemoryLook LookOf(ByteView payload, const evidence::StateStatement& statement,

@@ -64,8 +64,8 @@ std::string PagesText(uint64_t pages) {
 }
 
 // Whether the kernel lies elsewhere than it did, as its parts in any region
-// tell. One that KASLR put to the same place again is not seen to be another.
-bool IsRebooted(const LoadedBaseline& baseline, const Applied& applied) {
+// tell.
+bool IsElsewhere(const LoadedBaseline& baseline, const Applied& applied) {
   return std::any_of(
       applied.regions.begin(), applied.regions.end(),
       [&baseline](const RegionChange& change) {
@@ -82,6 +82,14 @@ bool IsRebooted(const LoadedBaseline& baseline, const Applied& applied) {
                             found->second != part.address;
                    });
       });
+}
+
+// A kernel that KASLR put to the same place again is known by the reset, one
+// that came without a reset by its place.
+bool IsRebooted(const LoadedBaseline& baseline, const StateStatement& statement,
+                const Applied& applied) {
+  return evidence::IsResetBetween(baseline.baseline().boot, statement.boot) ||
+         IsElsewhere(baseline, applied);
 }
 
 // One region's change, page by page, gathered by part or run.
@@ -472,7 +480,7 @@ std::vector<Difference> CompareSnapshot(const LoadedBaseline& baseline,
   const CodeRecords code(baseline.records(), applied.records);
   CompareKernel(baseline.baseline(), statement, code, out);
   TellUnavailable(baseline.baseline(), statement, out);
-  const bool rebooted = IsRebooted(baseline, applied);
+  const bool rebooted = IsRebooted(baseline, statement, applied);
   for (const RegionChange& change : applied.regions) {
     std::vector<Difference> named =
         RegionNamer(baseline, statement, code, rebooted, change).Run();

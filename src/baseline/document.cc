@@ -168,6 +168,9 @@ v1::BaselineDocument ToMessage(const Baseline& baseline) {
   source.set_time_unix_ms(baseline.source.time_unix_ms);
   source.set_root(ToField(baseline.source.root));
   message.set_comment(baseline.comment);
+  if (baseline.boot) {
+    *message.mutable_boot() = wire::ToMessage(*baseline.boot);
+  }
   return message;
 }
 
@@ -215,6 +218,9 @@ absl::StatusOr<Baseline> FromMessage(const v1::BaselineDocument& message) {
   }
   baseline.min_score = message.min_score();
   baseline.run = message.run();
+  if (message.has_boot()) {
+    ASSIGN_OR_RETURN(baseline.boot, wire::FromMessage(message.boot(), "boot"));
+  }
   return baseline;
 }
 

@@ -176,6 +176,12 @@ absl::StatusOr<bool> SaveMoment(const StateParts& parts,
   return true;
 }
 
+std::optional<evidence::Boot> BootOf(const StateParts& parts,
+                                     const StateRequest& request) {
+  return parts.boot_of ? std::optional(parts.boot_of(request.domain.uuid))
+                       : std::nullopt;
+}
+
 // A guest, and what the policy selects of it.
 struct OpenedGuest {
   std::unique_ptr<memory::MeasuredGuest> guest;
@@ -254,6 +260,7 @@ absl::StatusOr<MeasuredState> MeasureState(const StateParts& parts,
                                            const snapshot::Policy& policy,
                                            const StateRequest& request) {
   memory::MeasureCall call = request.call;
+  const std::optional<evidence::Boot> boot = BootOf(parts, request);
   ASSIGN_OR_RETURN(OpenedGuest opened, Open(parts, policy, request));
   memory::MeasuredGuest& guest = *opened.guest;
   MeasuredState state;
@@ -304,6 +311,10 @@ absl::StatusOr<MeasuredState> MeasureState(const StateParts& parts,
   // A migration may have begun meanwhile.
   RETURN_IF_ERROR(parts.control.CheckMemoryIsHere(request.domain.uuid));
   AddRegions(policy, selected, std::move(measured), state);
+  // What is partly of another boot is of none.
+  if (BootOf(parts, request) == boot) {
+    state.statement.boot = boot;
+  }
   return state;
 }
 

@@ -28,6 +28,8 @@ struct StateParts {
   hypervisor::GuestControl& control;
   memory::GuestMeasurer& measurer;
   PauseGuardMaker make_guard;  // empty: nobody else resumes the guest
+  // StateStatement.boot at this moment; empty: nobody counts resets.
+  std::function<evidence::Boot(const Uuid& vm)> boot_of = {};
 };
 
 struct StateRequest {

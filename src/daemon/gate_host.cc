@@ -497,6 +497,8 @@ void GateHost::OnChange(const Uuid& uuid) {
   work_->parts.next.OnChange(uuid);
 }
 
+void GateHost::OnReset(const Uuid& uuid) { work_->parts.next.OnReset(uuid); }
+
 void GateHost::OnDisconnected(const absl::Status& why) {
   work_->connected = false;
   work_->parts.next.OnDisconnected(why);

@@ -75,6 +75,7 @@ class GateHost final : public hypervisor::HypervisorObserver {
   void OnDisconnected(const absl::Status& why) override;
   void OnLifecycle(const hypervisor::LifecycleEvent& event) override;
   void OnChange(const Uuid& uuid) override;
+  void OnReset(const Uuid& uuid) override;
 
  private:
   struct Work;

@@ -169,24 +169,26 @@ MemoryHost::MemoryHost(const config::DaemonConfig& config, Parts parts,
       compare_("compare", 1, kQueue),
       comparer_(MakeComparer(parts.ledger)),
       threads_("snapshot", config.memory.max_workers, kQueue),
-      capturer_({.state = {.hypervisor = parts.libvirt,
-                           .control = parts.libvirt,
-                           .measurer = measurer_,
-                           .make_guard = capture::ProcessGuards(
-                               programs.guard, config.libvirt_uri,
-                               StreamsOf(config))},
-                 .signer = parts.signer,
-                 .statements = parts.attestor.statements(),
-                 .store = store_,
-                 .work = threads_,
-                 .clock = parts.clock,
-                 .captured =
-                     [this](const auto& captured, const auto& policy) {
-                       if (comparer_ != nullptr) {
-                         comparer_->Captured(captured, policy);
-                       }
-                     }},
-                std::move(policies)),
+      capturer_(
+          {.state = {.hypervisor = parts.libvirt,
+                     .control = parts.libvirt,
+                     .measurer = measurer_,
+                     .make_guard = capture::ProcessGuards(
+                         programs.guard, config.libvirt_uri, StreamsOf(config)),
+                     .boot_of =
+                         [this](const Uuid& vm) { return boots_.Of(vm); }},
+           .signer = parts.signer,
+           .statements = parts.attestor.statements(),
+           .store = store_,
+           .work = threads_,
+           .clock = parts.clock,
+           .captured =
+               [this](const auto& captured, const auto& policy) {
+                 if (comparer_ != nullptr) {
+                   comparer_->Captured(captured, policy);
+                 }
+               }},
+          std::move(policies)),
       scheduler_(capturer_, parts.libvirt, threads_, parts.clock, RandomBelow) {
 }
 
@@ -227,12 +229,14 @@ void MemoryHost::Stop() {
 
 void MemoryHost::OnConnected() {
   measurer_.MissedEvents();
+  boots_.MissedEvents();
   next_.OnConnected();
 }
 
 void MemoryHost::OnDisconnected(const absl::Status& why) {
   // Nobody tells what happens until it is connected again.
   measurer_.MissedEvents();
+  boots_.MissedEvents();
   next_.OnDisconnected(why);
 }
 
@@ -240,6 +244,7 @@ void MemoryHost::OnLifecycle(const hypervisor::LifecycleEvent& event) {
   if (event.kind == hypervisor::LifecycleKind::kStopped ||
       event.kind == hypervisor::LifecycleKind::kCrashed) {
     measurer_.Ended(event.uuid);
+    boots_.Ended(event.uuid);
   }
   next_.OnLifecycle(event);
 }
@@ -247,6 +252,11 @@ void MemoryHost::OnLifecycle(const hypervisor::LifecycleEvent& event) {
 void MemoryHost::OnChange(const Uuid& uuid) {
   measurer_.Changed(uuid);
   next_.OnChange(uuid);
+}
+
+void MemoryHost::OnReset(const Uuid& uuid) {
+  boots_.Reset(uuid);
+  next_.OnReset(uuid);
 }
 
 std::vector<ops::Metric> MemoryHost::Metrics() const {

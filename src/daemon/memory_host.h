@@ -9,6 +9,7 @@
 #include "attestor/attestor.h"
 #include "attestor/journal.h"
 #include "base/executor.h"
+#include "capture/boot_count.h"
 #include "capture/capturer.h"
 #include "capture/comparer.h"
 #include "capture/scheduler.h"
@@ -62,6 +63,7 @@ class MemoryHost final : public hypervisor::HypervisorObserver {
   void OnDisconnected(const absl::Status& why) override;
   void OnLifecycle(const hypervisor::LifecycleEvent& event) override;
   void OnChange(const Uuid& uuid) override;
+  void OnReset(const Uuid& uuid) override;
 
  private:
   struct Programs {
@@ -77,6 +79,7 @@ class MemoryHost final : public hypervisor::HypervisorObserver {
   const Clock& clock_;
   inspection::WorkerPool pool_;
   memory::WorkerMeasurer measurer_;
+  capture::BootCount boots_;
   capture::SnapshotStore store_;
   const std::unique_ptr<capture::StateVerifier> verifier_;
   capture::Reactor reactor_;

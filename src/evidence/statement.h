@@ -77,6 +77,21 @@ struct HostLogStatement {
   DigestBytes boot_log_digest;  // SHA-256; empty if there is none
 };
 
+inline constexpr size_t kBootListenerSize = 8;
+
+// Which boot of its run a VM is in, as one who listens counts its resets.
+struct Boot {
+  Bytes listener;       // kBootListenerSize random bytes
+  uint64_t resets = 0;  // that it heard of
+  friend bool operator==(const Boot&, const Boot&) = default;
+};
+// Whether a VM was reset between the two. False also where nobody can tell.
+inline bool IsResetBetween(const std::optional<Boot>& one,
+                           const std::optional<Boot>& other) {
+  return one && other && one->listener == other->listener &&
+         one->resets != other->resets;
+}
+
 // One region of a memory snapshot.
 struct RegionState {
   std::string name;
@@ -142,8 +157,9 @@ struct StateStatement {
   std::vector<StateFinding> findings;  // critical ones first
   DigestBytes records_root;            // RecordsRoot(); empty: no records
   uint64_t record_count = 0;
-  std::string cpu_state;  // "measured", or why it was not
-  std::string run;        // which run of the VM; empty: not known
+  std::string cpu_state;     // "measured", or why it was not
+  std::string run;           // which run of the VM; empty: not known
+  std::optional<Boot> boot;  // within the run; none: not known
 };
 
 // The page digests that a snapshot's region roots are made of.

@@ -44,4 +44,6 @@ std::string_view ToString(LifecycleKind kind) {
 
 void HypervisorObserver::OnChange(const Uuid&) {}
 
+void HypervisorObserver::OnReset(const Uuid&) {}
+
 }  // namespace vmattest::hypervisor

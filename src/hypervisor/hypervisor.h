@@ -117,6 +117,9 @@ class HypervisorObserver {
   // a tunable. Not every change is told, and what is told may change nothing:
   // look. Who does not care leaves it.
   virtual void OnChange(const Uuid& uuid);
+  // A running domain was reset, by its guest or from outside: in the same
+  // process another boot begins. Who does not care leaves it.
+  virtual void OnReset(const Uuid& uuid);
 };
 
 }  // namespace vmattest::hypervisor

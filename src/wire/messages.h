@@ -10,6 +10,7 @@
 #include "evidence/statement.h"
 #include "google/protobuf/message.h"
 #include "vmattest/v1/evidence.pb.h"
+#include "vmattest/v1/snapshot.pb.h"
 
 // What the codecs of this folder share with that of the signer's channel
 // (signing/remote).
@@ -48,6 +49,10 @@ absl::StatusOr<ConfigLeaf> FromMessage(const v1::ConfigLeaf& message);
 inline constexpr size_t kMaxStatementSize = 1u << 20;
 v1::StatementHeader ToMessage(const evidence::StatementHeader& header);
 evidence::StatementHeader FromMessage(const v1::StatementHeader& message);
+v1::Boot ToMessage(const evidence::Boot& boot);
+// INVALID_ARGUMENT names `field`.
+absl::StatusOr<evidence::Boot> FromMessage(const v1::Boot& message,
+                                           std::string_view field);
 std::optional<HashAlgorithm> KnownAlgorithm(int number);
 
 inline Bytes FromField(const std::string& field) { return ToBytes(field); }

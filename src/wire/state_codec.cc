@@ -121,6 +121,22 @@ absl::Status CheckSizes(const v1::StateStatement& message) {
 
 }  // namespace
 
+v1::Boot ToMessage(const evidence::Boot& boot) {
+  v1::Boot message;
+  message.set_listener(ToField(boot.listener));
+  message.set_resets(boot.resets);
+  return message;
+}
+
+absl::StatusOr<evidence::Boot> FromMessage(const v1::Boot& message,
+                                           std::string_view field) {
+  if (message.listener().size() != evidence::kBootListenerSize) {
+    return Malformed(fmt::format("{}.listener", field),
+                     fmt::format("has {} bytes", message.listener().size()));
+  }
+  return evidence::Boot{FromField(message.listener()), message.resets()};
+}
+
 Bytes EncodeStateStatement(const evidence::StateStatement& statement) {
   v1::StateStatement message;
   *message.mutable_header() = ToMessage(statement.header);
@@ -158,6 +174,9 @@ Bytes EncodeStateStatement(const evidence::StateStatement& statement) {
   message.set_record_count(statement.record_count);
   message.set_cpu_state(statement.cpu_state);
   message.set_run(statement.run);
+  if (statement.boot) {
+    *message.mutable_boot() = ToMessage(*statement.boot);
+  }
   return Serialize(message);
 }
 
@@ -207,6 +226,10 @@ absl::StatusOr<evidence::StateStatement> ParseStateStatement(ByteView bytes) {
   statement.record_count = message.record_count();
   statement.cpu_state = message.cpu_state();
   statement.run = message.run();
+  if (message.has_boot()) {
+    ASSIGN_OR_RETURN(statement.boot,
+                     FromMessage(message.boot(), "StateStatement.boot"));
+  }
   RETURN_IF_ERROR(
       CheckCanonical(bytes, EncodeStateStatement(statement), "StateStatement"));
   return statement;

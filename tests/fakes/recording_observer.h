@@ -28,6 +28,7 @@ class RecordingObserver final : public hypervisor::HypervisorObserver {
     Add(event.name + " " + std::string(hypervisor::ToString(event.kind)));
   }
   void OnChange(const Uuid& uuid) override { Add("changed " + ToString(uuid)); }
+  void OnReset(const Uuid& uuid) override { Add("reset " + ToString(uuid)); }
 
   // False if `line` was not told `count` times within 20 seconds.
   bool WaitFor(const std::string& line, ptrdiff_t count = 1) {

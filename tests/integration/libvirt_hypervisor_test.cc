@@ -14,6 +14,7 @@
 namespace vmattest::hypervisor {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using testing::IsOk;
@@ -95,6 +96,27 @@ TEST_F(LibvirtHypervisorTest, TellsChangesTaintsAndTakesLinksDown) {
       host_->Virsh({"qemu-monitor-command", "web", "--hmp", "info", "version"}),
       IsOk());
   EXPECT_TRUE(monitored());
+}
+
+TEST_F(LibvirtHypervisorTest, TellsEachResetOfARealDomain) {
+  Define("web");
+  ASSERT_THAT(host_->Virsh({"set-lifecycle-action", "web", "reboot", "restart",
+                            "--config"}),
+              IsOk());
+  // Its firmware, which may add resets of its own, does not run.
+  ASSERT_THAT(host_->Virsh({"start", "web", "--paused"}), IsOk());
+  ASSERT_OK_AND_ASSIGN(const Domain web, hypervisor_->FindDomainByName("web"));
+  const std::string told = "reset " + ToString(web.uuid);
+  ASSERT_TRUE(observer_.WaitFor("web started"));
+  EXPECT_THAT(observer_.lines(), Not(Contains(told))) << "a start is none";
+  ASSERT_THAT(host_->Virsh({"reset", "web"}), IsOk());
+  EXPECT_TRUE(observer_.WaitFor(told));
+  ASSERT_THAT(host_->Virsh({"reset", "web"}), IsOk());
+  EXPECT_TRUE(observer_.WaitFor(told, 2));
+  ASSERT_THAT(host_->Virsh({"destroy", "web"}), IsOk());
+  ASSERT_TRUE(observer_.WaitFor("web stopped"));
+  const std::vector<std::string> lines = observer_.lines();
+  EXPECT_EQ(std::count(lines.begin(), lines.end(), told), 2);
 }
 
 TEST_F(LibvirtHypervisorTest, ConnectsAgainAfterLibvirtdCrashed) {

@@ -93,13 +93,22 @@ void OnTunable(virConnectPtr, virDomainPtr domain, virTypedParameterPtr, int,
   TellChange(domain, opaque);
 }
 
-const std::pair<int, virConnectDomainEventGenericCallback> kChanges[] = {
+void OnReboot(virConnectPtr, virDomainPtr domain, void* opaque) {
+  Uuid uuid;
+  if (virDomainGetUUID(domain, uuid.bytes.data()) == 0) {
+    Held<ObserverGate>(opaque)->Reset(uuid);
+  }
+}
+
+const std::pair<int, virConnectDomainEventGenericCallback> kMore[] = {
     {VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, VIR_DOMAIN_EVENT_CALLBACK(OnDevice)},
     {VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, VIR_DOMAIN_EVENT_CALLBACK(OnDevice)},
     {VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2, VIR_DOMAIN_EVENT_CALLBACK(OnBlockJob)},
     {VIR_DOMAIN_EVENT_ID_TRAY_CHANGE, VIR_DOMAIN_EVENT_CALLBACK(OnTray)},
     {VIR_DOMAIN_EVENT_ID_DISK_CHANGE, VIR_DOMAIN_EVENT_CALLBACK(OnDisk)},
     {VIR_DOMAIN_EVENT_ID_TUNABLE, VIR_DOMAIN_EVENT_CALLBACK(OnTunable)},
+    // libvirt's name for what QEMU calls a reset, whoever asked for it.
+    {VIR_DOMAIN_EVENT_ID_REBOOT, OnReboot},
 };
 
 }  // namespace
@@ -134,6 +143,13 @@ void ObserverGate::Change(const Uuid& uuid) {
   const MutexLock lock(mutex_);
   if (observer_ != nullptr) {
     observer_->OnChange(uuid);
+  }
+}
+
+void ObserverGate::Reset(const Uuid& uuid) {
+  const MutexLock lock(mutex_);
+  if (observer_ != nullptr) {
+    observer_->OnReset(uuid);
   }
 }
 
@@ -252,8 +268,9 @@ absl::StatusOr<ConnectHandle> LibvirtHypervisor::Link::Open(
     return status;
   }
   events.push_back(lifecycle);
-  // Those that a driver does not have are looked for by looking.
-  for (const auto& [event, callback] : kChanges) {
+  // Changes of which a driver does not tell are looked for by looking, and a
+  // reset that nobody heard of proves nothing.
+  for (const auto& [event, callback] : kMore) {
     if (const int id = Register(raw, event, callback); id >= 0) {
       events.push_back(id);
     }

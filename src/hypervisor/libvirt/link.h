@@ -23,6 +23,7 @@ class ObserverGate {
   void Disconnected(const absl::Status& why);
   void Lifecycle(const LifecycleEvent& event);
   void Change(const Uuid& uuid);
+  void Reset(const Uuid& uuid);
 
  private:
   Mutex mutex_;

@@ -32,6 +32,17 @@ TEST(BaselineTest, WritesItselfAgain) {
   EXPECT_EQ(parsed->accepted.size(), 1U);
 }
 
+TEST(BaselineTest, KeepsWhichBootItIsOf) {
+  MadeSnapshot made = Made();
+  const Bytes without = Encode(made.ToBaseline());
+  EXPECT_EQ(Parse(without)->boot, std::nullopt);
+  made.statement.boot = evidence::Boot{Bytes(8, 5), 2};
+  const Bytes payload = Encode(made.ToBaseline());
+  EXPECT_EQ(Parse(payload)->boot, made.statement.boot);
+  EXPECT_EQ(Bytes(payload.begin(), payload.begin() + without.size()), without)
+      << "those of before it was known are what they were";
+}
+
 TEST(BaselineTest, RefusesWhatIsNone) {
   const Baseline good = Made().ToBaseline();
   const auto refused = [&](auto change, const char* field) {
@@ -50,6 +61,12 @@ TEST(BaselineTest, RefusesWhatIsNone) {
   refused([](Baseline& b) { b.regions.push_back(b.regions[0]); }, "regions");
   refused([](Baseline& b) { b.record_count = 0; }, "records_root");
   refused([](Baseline& b) { b.min_score = 101; }, "min_score");
+  refused(
+      [](Baseline& b) {
+        b.boot = evidence::Boot{Bytes(7), 0};
+      },
+      "boot.listener");
+  refused([](Baseline& b) { b.boot.emplace(); }, "boot.listener");
   refused([](Baseline& b) { b.header.not_after_unix_ms = 0; }, "header");
   refused(
       [](Baseline& b) {

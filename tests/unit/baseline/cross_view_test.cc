@@ -184,6 +184,15 @@ TEST_F(CompareReportTest, OutOfOrderIsToldAndNothingCompared) {
   before_.nonce[0] ^= 1;
   EXPECT_THAT(compare(), SizeIs(2)) << "there is no earlier report";
   told(compare(&earlier_), "earlier report");
+  const auto boot = [](uint64_t resets) {
+    return evidence::Boot{Bytes(evidence::kBootListenerSize, 1), resets};
+  };
+  before_.boot = boot(1);
+  EXPECT_THAT(compare(), SizeIs(2)) << "of the other's boot nobody knows";
+  after_.boot = boot(1);
+  EXPECT_THAT(compare(), SizeIs(2));
+  after_.boot = boot(2);
+  told(compare(), "reset");
   before_.run = "1";
   told(compare(), "anew");
   before_.vm_uuid.back() = '2';

@@ -2,7 +2,9 @@
 
 #include <gmock/gmock.h>
 
+#include <optional>
 #include <tuple>
+#include <utility>
 
 #include "fmt/format.h"
 #include "support/made_snapshot.h"
@@ -15,6 +17,7 @@ using snapshot::Severity;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
+using ::testing::UnorderedElementsAre;
 
 // Kernel text of 20 pages, read-only data of 5, settings of 1.
 MadeSnapshot Kernel() {
@@ -503,6 +506,98 @@ TEST(CompareSnapshotTest, AModuleOfAnotherBootIsThatWhereverItLies) {
   EXPECT_EQ(severity(0xffffffff9a000000, "ce"), "high unmeasured");
   EXPECT_EQ(severity(0xffffffff81000000, "cd"), "high constant")
       << "the same boot";
+}
+
+evidence::Boot BootOf(uint8_t listener, uint64_t resets) {
+  return {Bytes(evidence::kBootListenerSize, listener), resets};
+}
+
+// A kernel and a module, whose constants `code` tells, at `kernel` and always
+// there.
+MadeSnapshot BootedAt(uint64_t kernel, const std::string& code,
+                      std::optional<evidence::Boot> boot) {
+  MadeSnapshot made = WithModuleAt(0xffffffffc0100000, code);
+  made.pages.regions[0].parts[1].name = "module/virtio/ro_after_init";
+  made.pages.regions[0].parts[1].content = "ro_after_init";
+  auto& text = made.AddRegion("text", 4, kernel & 0xffffffff, "critical");
+  text.parts = {{.name = "kernel/text",
+                 .content = "text",
+                 .address = kernel,
+                 .size = 2 * 4096,
+                 .first_page = 0,
+                 .pages = 2},
+                {.name = "kernel/rodata",
+                 .content = "rodata",
+                 .address = kernel + 0x200000,
+                 .size = 4096,
+                 .first_page = 2,
+                 .pages = 1},
+                {.name = "idt",
+                 .content = "ro_after_init",
+                 .address = kernel + 0x300000,
+                 .size = 4096,
+                 .first_page = 3,
+                 .pages = 1}};
+  made.pages.records.push_back({"code/rodata", "ef"});
+  std::sort(made.pages.records.begin(), made.pages.records.end(),
+            [](const auto& a, const auto& b) { return a.name < b.name; });
+  made.statement.boot = std::move(boot);
+  made.Seal();
+  return made;
+}
+
+constexpr uint64_t kHere = 0xffffffff81000000;
+constexpr uint64_t kElsewhere = 0xffffffff9a000000;
+
+// "element: kind" of what hurts after pages of all parts became others.
+std::vector<std::string> Alarms(std::optional<evidence::Boot> before,
+                                std::optional<evidence::Boot> after,
+                                uint64_t kernel = kHere,
+                                const std::string& code = "cd") {
+  MadeSnapshot now = BootedAt(kernel, code, std::move(after));
+  now.ChangePage(0, 2);
+  for (const uint64_t page : {0, 2, 3}) {
+    now.ChangePage(1, page);
+  }
+  now.Seal();
+  std::vector<std::string> alarms;
+  for (const Difference& one :
+       Compare(BootedAt(kHere, "cd", std::move(before)), now)) {
+    if (one.severity != Severity::kInfo) {
+      alarms.push_back(fmt::format("{}: {}", one.element, ToString(one.kind)));
+    }
+  }
+  return alarms;
+}
+
+TEST(CompareSnapshotTest, AfterACountedResetTheSamePlaceIsAnotherBoot) {
+  EXPECT_THAT(Alarms(BootOf(1, 4), BootOf(1, 5)), IsEmpty());
+  EXPECT_THAT(Alarms(BootOf(1, 5), BootOf(1, 4)), IsEmpty())
+      << "the baseline is of the later one";
+  // What hashes do not prove is no more excused than after any other reboot.
+  EXPECT_THAT(Alarms(BootOf(1, 4), BootOf(1, 5), kHere, "ce"),
+              UnorderedElementsAre("code/module/virtio: code",
+                                   "modules: module/virtio/ro_after_init: "
+                                   "unmeasured"));
+}
+
+TEST(CompareSnapshotTest, WithoutAResetTheSamePlaceIsTheSameBoot) {
+  const auto same_boot = UnorderedElementsAre(
+      "modules: module/virtio/ro_after_init+0x0: constant",
+      "text: kernel/rodata+0x0: constant", "text: idt+0x0: constant");
+  EXPECT_THAT(Alarms(BootOf(1, 5), BootOf(1, 5)), same_boot);
+  // The daemon was started anew, lost libvirt, or does not listen: two counts
+  // of two listeners tell nothing.
+  EXPECT_THAT(Alarms(BootOf(1, 5), BootOf(2, 0)), same_boot);
+  EXPECT_THAT(Alarms(BootOf(1, 5), std::nullopt), same_boot);
+  EXPECT_THAT(Alarms(std::nullopt, BootOf(1, 5)), same_boot);
+}
+
+TEST(CompareSnapshotTest, AKernelThatMovedIsAnotherBootWhateverWasCounted) {
+  EXPECT_THAT(Alarms(std::nullopt, std::nullopt, kElsewhere), IsEmpty());
+  EXPECT_THAT(Alarms(BootOf(1, 5), BootOf(2, 0), kElsewhere), IsEmpty());
+  EXPECT_THAT(Alarms(BootOf(1, 5), BootOf(1, 5), kElsewhere), IsEmpty())
+      << "one kernel may start the next";
 }
 
 // What the kernel writes into its tables is in no hash, wherever the module

@@ -2,6 +2,7 @@
 
 #include <deque>
 
+#include "capture/boot_count.h"
 #include "crypto/digest.h"
 #include "fakes/fake_hypervisor.h"
 #include "gmock/gmock.h"
@@ -214,7 +215,8 @@ class MeasureStateTest : public ::testing::Test {
             [this](const Uuid&) -> absl::StatusOr<std::unique_ptr<PauseGuard>> {
           story_.emplace_back("guard");
           return std::unique_ptr<PauseGuard>(std::make_unique<Guard>(story_));
-        }};
+        },
+        .boot_of = boot_of_};
     ASSIGN_OR_RETURN(const hypervisor::Domain domain,
                      hypervisor_.FindDomain(uuid_));
     return MeasureState(parts, policy_,
@@ -236,6 +238,7 @@ class MeasureStateTest : public ::testing::Test {
   Measurer measurer_{story_, script_};
   snapshot::Policy policy_;
   Uuid uuid_;
+  std::function<evidence::Boot(const Uuid&)> boot_of_;
 };
 
 TEST_F(MeasureStateTest, SaysWhatWasMeasuredAndWhatWasNot) {
@@ -258,6 +261,27 @@ TEST_F(MeasureStateTest, SaysWhatWasMeasuredAndWhatWasNot) {
             evidence::StateRoot(HashAlgorithm::kSha256, statement.regions));
   ASSERT_EQ(state.pages.regions.size(), 1U);
   EXPECT_EQ(state.pages.regions[0].digests.size(), 4U * 32);
+}
+
+TEST_F(MeasureStateTest, SaysWhichBootItWasIfItWasOne) {
+  ASSERT_OK_AND_ASSIGN(const MeasuredState unknown, Measure());
+  EXPECT_EQ(unknown.statement.boot, std::nullopt) << "nobody counts";
+  BootCount boots;
+  boot_of_ = [&](const Uuid& vm) { return boots.Of(vm); };
+  const evidence::Boot first = boots.Of(uuid_);
+  ASSERT_OK_AND_ASSIGN(const MeasuredState before, Measure());
+  EXPECT_EQ(before.statement.boot, first);
+  boots.Reset(uuid_);
+  ASSERT_OK_AND_ASSIGN(const MeasuredState after, Measure());
+  EXPECT_EQ(after.statement.boot, (evidence::Boot{first.listener, 1}));
+  // Reset while it was measured, after its first bytes.
+  boot_of_ = [&](const Uuid& vm) {
+    const evidence::Boot boot = boots.Of(vm);
+    boots.Reset(vm);
+    return boot;
+  };
+  ASSERT_OK_AND_ASSIGN(const MeasuredState mixed, Measure());
+  EXPECT_EQ(mixed.statement.boot, std::nullopt);
 }
 
 TEST_F(MeasureStateTest, HasNoRegionOfAllRamIfSomeIsReadByNobody) {

@@ -275,6 +275,13 @@ TEST_F(GateHostTest, AStartThatTheHookWasNotCalledForIsLoggedAndToldOn) {
   EXPECT_GE(signer_.state().log->size, before + 2);
 }
 
+TEST_F(GateHostTest, ResetsAreToldOn) {
+  ASSERT_THAT(Make(true), IsOk());
+  const Uuid web = FakeHypervisor::UuidOf("web");
+  host_->OnReset(web);
+  EXPECT_TRUE(next_.WaitFor("reset " + ToString(web)));
+}
+
 TEST_F(GateHostTest, AFolderOfApproversThatIsNoneIsNamedByItsKey) {
   config_.gate.approvers = dir_.Write("file", "");
   EXPECT_THAT(std::string(Make(true).message()), HasSubstr("gate.approvers"));

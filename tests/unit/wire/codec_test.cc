@@ -129,11 +129,27 @@ TEST_F(CodecTest, StateStatementAndPagesSurviveTheRoundTrip) {
   EXPECT_EQ(parsed.regions, statement.regions);
   EXPECT_EQ(parsed.ram, statement.ram);
   EXPECT_EQ(parsed.findings, statement.findings);
+  EXPECT_EQ(parsed.boot, std::nullopt);
   EXPECT_EQ(EncodeStateStatement(parsed), bytes);
   EXPECT_THAT(ParseStateStatement(Join({bytes, Bytes{0xFA, 0x01, 1, 'x'}})),
               StatusIs(kInvalid, HasSubstr("StateStatement")));
   EXPECT_THAT(ParseStateStatement(Bytes()),
               StatusIs(kInvalid, HasSubstr("StateStatement.algorithm")));
+
+  statement.boot = evidence::Boot{Bytes(8, 5), 2};
+  const Bytes with_boot = EncodeStateStatement(statement);
+  EXPECT_EQ(Bytes(with_boot.begin(), with_boot.begin() + bytes.size()), bytes)
+      << "it comes last, and before it was known nothing did";
+  EXPECT_EQ(ParseStateStatement(with_boot)->boot, statement.boot);
+  statement.boot->resets = 0;
+  EXPECT_EQ(ParseStateStatement(EncodeStateStatement(statement))->boot,
+            statement.boot);
+  for (const size_t size : {0, 7, 9}) {
+    statement.boot->listener = Bytes(size, 5);
+    EXPECT_THAT(ParseStateStatement(EncodeStateStatement(statement)),
+                StatusIs(kInvalid, HasSubstr("StateStatement.boot.listener")))
+        << size;
+  }
 
   const evidence::SnapshotPages pages = {
       {{"text",
