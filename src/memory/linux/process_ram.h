@@ -67,8 +67,9 @@ struct FileId {
 // The files that are the memory of `blocks`; of anonymous memory there is none.
 std::set<FileId> FilesOf(const std::vector<RamSource>& blocks);
 
-// How long a look at all processes may take.
-inline constexpr std::chrono::milliseconds kLookAtProcesses{250};
+// How long a look at all processes may take: enough for 60,000, or for few on a
+// host that has no time. The guest runs meanwhile.
+inline constexpr std::chrono::milliseconds kLookAtProcesses{2000};
 
 // Other processes that have one of `files` open or mapped, by pid: they may
 // write to the guest's memory while its vCPUs are paused (rule S23:
