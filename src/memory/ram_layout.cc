@@ -99,13 +99,13 @@ void AddDevices(const DomainMemory& domain, uint64_t below, RamLayout& layout) {
   for (const DomainMemory::Device& device : domain.devices) {
     if (!IsRead(device)) {
       layout.left_out.push_back(
-          fmt::format("{} {}: it is not read", device.model, device.alias));
+          fmt::format("{}: {} is not read", device.alias, device.model));
     } else if (!device.address) {
       if (const auto room = FirstRoom(domain, below, device, layout.sections)) {
         AddDevice(device, *room, layout);
       } else {
-        layout.left_out.push_back(fmt::format("{} {}: its address is not told",
-                                              device.model, device.alias));
+        layout.left_out.push_back(
+            fmt::format("{}: its address is not told", device.alias));
       }
     }
   }

@@ -41,7 +41,7 @@ struct RamLayout {
   };
   std::vector<Block> blocks;
   std::vector<RamSection> sections;  // by address, disjoint; with kRomShadow
-  // What the guest has and is not here, each with the reason.
+  // What the guest has and is not here: "virtiomem0: its address is not told".
   std::vector<std::string> left_out;
 };
 
