@@ -28,8 +28,8 @@ QemuGuest* Guest(int which, benchmark::State& state) {
   static std::map<int, std::unique_ptr<QemuGuest>> guests;
   std::unique_ptr<QemuGuest>& guest = guests[which];
   if (guest == nullptr) {
-    absl::StatusOr<std::unique_ptr<QemuGuest>> booted =
-        QemuGuest::Boot(which == 0 ? testing::kLinux61 : testing::kLinux612);
+    absl::StatusOr<std::unique_ptr<QemuGuest>> booted = QemuGuest::Boot(
+        which == 0 ? testing::kDebian12Kernel : testing::kDebian13Kernel);
     if (!booted.ok() || !(*booted)->Monitor("stop").ok()) {
       state.SkipWithError(booted.status().ToString().c_str());
       return nullptr;

@@ -3,7 +3,7 @@ vmattest_bench(memory_bench SOURCES memory_bench.cc
 target_include_directories(memory_bench PRIVATE ${CMAKE_SOURCE_DIR}/src)
 # With a real guest, of the tests' libvirt; not of Google Benchmark's kind.
 if(TARGET vmattest::test_libvirt_host)
-  foreach(bench guest_memory_bench small_guests_bench)
+  foreach(bench guest_memory_bench small_guests_bench kernel_pause_bench)
     add_executable(${bench} ${CMAKE_CURRENT_LIST_DIR}/${bench}.cc)
     target_link_libraries(${bench} PRIVATE vmattest::options
       vmattest::memory_worker_client vmattest::memory_linux vmattest::measurement
@@ -16,4 +16,8 @@ if(TARGET vmattest::test_libvirt_host)
     add_dependencies(${bench} vmattest-memory-worker)
     add_dependencies(benchmarks ${bench})
   endforeach()
+  target_link_libraries(kernel_pause_bench PRIVATE vmattest::capture_guard)
+  target_compile_definitions(kernel_pause_bench PRIVATE
+    VMATTEST_RESUME_GUARD="$<TARGET_FILE:vmattest-resume-guard>")
+  add_dependencies(kernel_pause_bench vmattest-resume-guard)
 endif()

@@ -16,6 +16,7 @@ target_link_libraries(vmattest_fake_vm_store
 
 # A real libvirtd of the test's own.
 add_library(vmattest_test_libvirt_host STATIC
+  ${CMAKE_SOURCE_DIR}/tests/support/guest_files.cc
   ${CMAKE_SOURCE_DIR}/tests/support/libvirt_host.cc
   ${CMAKE_SOURCE_DIR}/tests/support/run_command.cc)
 add_library(vmattest::test_libvirt_host ALIAS vmattest_test_libvirt_host)

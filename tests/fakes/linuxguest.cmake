@@ -1,5 +1,6 @@
 # A real QEMU, and what its guest wrote.
 add_library(vmattest_test_qemu_guest STATIC
+  ${CMAKE_SOURCE_DIR}/tests/support/guest_files.cc
   ${CMAKE_SOURCE_DIR}/tests/support/memfd_guest_memory.cc
   ${CMAKE_SOURCE_DIR}/tests/support/qemu_guest.cc
   ${CMAKE_SOURCE_DIR}/tests/support/run_command.cc

@@ -15,6 +15,7 @@
 #include "linuxguest/inspection.h"
 #include "memory/stream/device_state.h"
 #include "memory/stream/saved_ram.h"
+#include "support/guest_files.h"
 #include "support/run_command.h"
 
 namespace vmattest::memory {
@@ -24,9 +25,11 @@ using hypervisor::DomainState;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::Field;
+using testing::GuestFolder;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using testing::IsOk;
+using testing::MakeGuest;
 using ::testing::Not;
 using testing::RunCommand;
 using ::testing::StartsWith;
@@ -57,10 +60,6 @@ class GuestMomentTest : public GuestMemoryBed {
             .status(),
         IsOk());
     return path + ":qcow2";
-  }
-  static std::string GuestFolder() {
-    const char* const named = std::getenv("VMATTEST_GUEST");
-    return named != nullptr ? named : VMATTEST_GUEST_FOLDER;
   }
   // A moment in this process, where its registers can be looked at.
   struct Moment {
@@ -112,8 +111,9 @@ class GuestMomentTest : public GuestMemoryBed {
                                                  const std::string& source) {
     const std::string tools = VMATTEST_TESTBED;
     const std::string file = host_->folder() / (module + ".ko");
-    EXPECT_THAT(RunCommand({tools + "/make-guest", GuestFolder()}), IsOk());
-    EXPECT_THAT(RunCommand({tools + "/make-module", GuestFolder(), module,
+    const auto made = MakeGuest();
+    EXPECT_THAT(made, IsOk());
+    EXPECT_THAT(RunCommand({tools + "/make-module", *made, module,
                             tools + "/" + source, file}),
                 IsOk());
     const std::string text = RunCommand({"base64", "-w0", file}).value();
@@ -362,20 +362,16 @@ TEST_F(GuestMomentTest, S21_RegistersOfSystemCallsThatWereChangedAreNamed) {
 }
 
 TEST_F(GuestMomentTest, S21_RegistersOfANewerKernelAreHealthyToo) {
-  const std::string folder = GuestFolder() + "-6.12";
-  const std::string tools = VMATTEST_TESTBED;
-  const auto made =
-      RunCommand({tools + "/make-guest", folder,
-                  R"(linux-image-6\.12\.[0-9.]+\+deb1[23]-cloud-amd64)"});
-  if (!made.ok() &&
-      made.status().message().find("apt knows no") != std::string::npos) {
-    GTEST_SKIP() << made.status();
+  const auto folder = MakeGuest(testing::kDebian13Kernel);
+  if (absl::IsNotFound(folder.status())) {
+    GTEST_SKIP() << folder.status();
   }
-  ASSERT_THAT(made, IsOk());
+  ASSERT_THAT(folder, IsOk());
   ASSERT_OK_AND_ASSIGN(
       const std::string xml,
-      RunCommand({tools + "/make-domain", "newer", folder, "mem=512", "cpus=2",
-                  "cmdline=no_timer_check", "cpu=<cpu mode='maximum'/>"}));
+      RunCommand({VMATTEST_TESTBED "/make-domain", "newer", *folder, "mem=512",
+                  "cpus=2", "cmdline=no_timer_check",
+                  "cpu=<cpu mode='maximum'/>"}));
   const std::string file = host_->folder() / "newer.xml";
   std::ofstream(file) << xml;
   ASSERT_THAT(host_->Virsh({"create", file}), IsOk());

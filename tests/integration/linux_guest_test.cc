@@ -89,11 +89,11 @@ class Look : public testing::KernelView {
       : KernelView(guest.memory(), cpus) {}
 };
 
-class LinuxGuestTest : public ::testing::TestWithParam<std::string_view> {
+class LinuxGuestTest : public ::testing::TestWithParam<testing::GuestKernel> {
  protected:
   // One guest a kernel for all tests: what they change they put back.
   void SetUp() override {
-    std::unique_ptr<QemuGuest>& guest = Guests()[GetParam()];
+    std::unique_ptr<QemuGuest>& guest = Guests()[GetParam().name];
     if (guest == nullptr) {
       absl::StatusOr<std::unique_ptr<QemuGuest>> booted =
           QemuGuest::Boot(GetParam());
@@ -719,9 +719,10 @@ TEST_P(LinuxGuestTest, CodeInjectedIntoAProcessIsFound) {
 
 INSTANTIATE_TEST_SUITE_P(
     Kernels, LinuxGuestTest,
-    ::testing::Values(testing::kLinux61, testing::kLinux612),
-    [](const ::testing::TestParamInfo<std::string_view>& kernel) {
-      return kernel.param == testing::kLinux61 ? "Linux6_1" : "Linux6_12";
+    ::testing::Values(testing::kDebian12Kernel, testing::kDebian13Kernel),
+    [](const ::testing::TestParamInfo<testing::GuestKernel>& kernel) {
+      return kernel.param.name == testing::kDebian12Kernel.name ? "Linux6_1"
+                                                                : "Linux6_12";
     });
 
 }  // namespace

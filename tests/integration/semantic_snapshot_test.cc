@@ -10,6 +10,7 @@
 #include <map>
 #include <optional>
 #include <regex>
+#include <set>
 #include <sstream>
 
 #include "base/handles.h"
@@ -20,6 +21,7 @@
 #include "memory/linux/process_ram.h"
 #include "nlohmann/json.hpp"
 #include "support/daemon_process.h"
+#include "support/guest_files.h"
 #include "support/kernel_attacks.h"
 #include "support/libvirt_host.h"
 #include "support/matchers.h"
@@ -35,6 +37,7 @@ using ::testing::ContainsRegex;
 using testing::DaemonProcess;
 using ::testing::ElementsAre;
 using testing::Eventually;
+using testing::GuestKernel;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using testing::IsOk;
@@ -89,15 +92,6 @@ while read -r line; do
 done
 )";
 
-struct Kernel {
-  const char* name;
-  const char* package;
-};
-
-constexpr Kernel kKernels[] = {
-    {"6.1", R"(linux-image-6\.1\.0-[0-9]+-cloud-amd64)"},
-    {"6.12", R"(linux-image-6\.12\.[0-9.]+\+deb1[23]-cloud-amd64)"}};
-
 // A snapshot as its evidence and its pages say.
 struct Snapshot {
   nlohmann::json state;
@@ -134,7 +128,7 @@ struct Snapshot {
   }
 };
 
-class SemanticSnapshotTest : public ::testing::TestWithParam<Kernel> {
+class SemanticSnapshotTest : public ::testing::TestWithParam<GuestKernel> {
  protected:
   // One bed, and one guest for each kernel.
   static void SetUpTestSuite() {
@@ -188,19 +182,9 @@ class SemanticSnapshotTest : public ::testing::TestWithParam<Kernel> {
   }
 
   absl::Status MakeGuest(const std::string& cmdline = "") {
-    const char* const named = std::getenv("VMATTEST_GUEST");
-    const std::string folder =
-        fmt::format("{}-{}", named != nullptr ? named : VMATTEST_GUEST_FOLDER,
-                    GetParam().name);
-    modules_[name_] = folder + "/modules";
+    ASSIGN_OR_RETURN(const std::string folder, testing::MakeGuest(GetParam()));
+    modules_[name_] = folder + "/lib/modules/";
     const std::string tools = VMATTEST_TESTBED;
-    const auto made = testing::RunCommand(
-        {tools + "/make-guest", folder, GetParam().package});
-    if (!made.ok()) {
-      return made.status().message().find("apt knows no") == std::string::npos
-                 ? made.status()
-                 : absl::NotFoundError(std::string(made.status().message()));
-    }
     ASSIGN_OR_RETURN(
         const std::string msr,
         testing::RunCommand({"sh", "-c",
@@ -236,7 +220,7 @@ class SemanticSnapshotTest : public ::testing::TestWithParam<Kernel> {
     ASSERT_THAT(host_->Virsh({"create", Path(name_ + ".xml")}), IsOk());
     ASSERT_TRUE(host_->AwaitConsole(name_, "CONSOLE-READY"))
         << host_->Console(name_);
-    // What the operator has of this kernel, as /lib/modules.
+    // What the operator has of this kernel, as its package has it.
     const std::string said = host_->Console(name_);
     std::smatch release;
     ASSERT_TRUE(
@@ -244,7 +228,8 @@ class SemanticSnapshotTest : public ::testing::TestWithParam<Kernel> {
     release_[name_] = release[1];
     std::error_code exists;
     std::filesystem::create_directory_symlink(
-        modules_[name_], Path("modules/" + release_[name_]), exists);
+        modules_[name_] + release_[name_], Path("modules/" + release_[name_]),
+        exists);
   }
   void OpenMemory() {
     const auto process = kvm::FindDomainProcess(
@@ -253,6 +238,17 @@ class SemanticSnapshotTest : public ::testing::TestWithParam<Kernel> {
     auto memory = MemfdGuestMemory::Open(process->pid);
     ASSERT_THAT(memory.status(), IsOk());
     memory_ = *std::move(memory);
+  }
+  [[nodiscard]] std::set<std::string> KindsOfModuleFiles() const {
+    std::set<std::string> kinds;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(
+             Path("modules/" + release_.at(name_)),
+             std::filesystem::directory_options::follow_directory_symlink)) {
+      if (entry.is_regular_file()) {
+        kinds.insert(entry.path().extension());
+      }
+    }
+    return kinds;
   }
   static std::vector<memory::ProcessMapping> MappingsOf(
       const std::filesystem::path& process) {
@@ -559,6 +555,8 @@ TEST_P(SemanticSnapshotTest, HealthyGuestIsNamedWholeAndHasNoFindings) {
   EXPECT_EQ(taken.state["code_hash"].get<std::string>().size(), 64U)
       << taken.state["code_hash_state"];
   EXPECT_EQ(taken.state["code_hash_state"], "measured");
+  EXPECT_EQ(KindsOfModuleFiles(),
+            std::set<std::string>({GetParam().name == "6.1" ? ".ko" : ".xz"}));
   for (const char* name : {"text", "tables", "rodata", "modules", "helpers",
                            "tasks", "busybox", "low"}) {
     EXPECT_EQ(taken.region(name)["unavailable"], "") << name;
@@ -572,7 +570,7 @@ TEST_P(SemanticSnapshotTest, HealthyGuestIsNamedWholeAndHasNoFindings) {
   }
   EXPECT_THAT(shown_, HasSubstr("kernel/text"));
   EXPECT_THAT(shown_,
-              HasSubstr(std::string("kernel      linux ") + GetParam().name));
+              HasSubstr(fmt::format("kernel      linux {}", GetParam().name)));
   std::map<std::string, std::string> records = taken.records();
   EXPECT_THAT(records["kernel/cmdline"], HasSubstr("console=ttyS0 quiet"));
   EXPECT_THAT(records["kernel/version"], HasSubstr("Linux version "));
@@ -866,13 +864,12 @@ TEST_P(SemanticSnapshotTest, WhatTheGuestTellsIsComparedWithItsMemory) {
               ElementsAre(HasSubstr("guest-report")));
 }
 
-INSTANTIATE_TEST_SUITE_P(Kernels, SemanticSnapshotTest,
-                         ::testing::ValuesIn(kKernels),
-                         [](const ::testing::TestParamInfo<Kernel>& kernel) {
-                           return kernel.param.name == std::string("6.1")
-                                      ? "Linux6_1"
-                                      : "Linux6_12";
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Kernels, SemanticSnapshotTest,
+    ::testing::Values(testing::kDebian12Kernel, testing::kDebian13Kernel),
+    [](const ::testing::TestParamInfo<GuestKernel>& kernel) {
+      return kernel.param.name == "6.1" ? "Linux6_1" : "Linux6_12";
+    });
 
 }  // namespace
 }  // namespace vmattest

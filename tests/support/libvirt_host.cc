@@ -16,6 +16,7 @@
 
 #include "fmt/format.h"
 #include "gtest/gtest.h"
+#include "support/guest_files.h"
 #include "support/run_command.h"
 
 namespace vmattest::testing {
@@ -23,11 +24,6 @@ namespace {
 
 std::string Tool(const char* name) {
   return fmt::format("{}/{}", VMATTEST_TESTBED, name);
-}
-
-std::string GuestFolder() {
-  const char* const named = std::getenv("VMATTEST_GUEST");
-  return named != nullptr ? named : VMATTEST_GUEST_FOLDER;
 }
 
 }  // namespace
@@ -113,7 +109,7 @@ absl::StatusOr<std::filesystem::path> LibvirtHost::MakeDomain(
     words.push_back(option);
   }
   if (with_guest) {
-    RETURN_IF_ERROR(RunCommand({Tool("make-guest"), GuestFolder()}).status());
+    RETURN_IF_ERROR(MakeGuest().status());
   }
   ASSIGN_OR_RETURN(const std::string xml, RunCommand(words));
   const std::filesystem::path path = folder() / (name + ".xml");
@@ -123,7 +119,7 @@ absl::StatusOr<std::filesystem::path> LibvirtHost::MakeDomain(
 
 absl::StatusOr<std::string> LibvirtHost::AddJob(
     std::string_view script, const std::vector<std::string>& programs) {
-  RETURN_IF_ERROR(RunCommand({Tool("make-guest"), GuestFolder()}).status());
+  RETURN_IF_ERROR(MakeGuest().status());
   const std::string job = folder() / "job";
   std::ofstream(job) << script;
   std::string initrd = folder() / "job-initrd.img";

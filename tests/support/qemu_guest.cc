@@ -42,13 +42,6 @@ std::string Tool(const char* name) {
   return fmt::format("{}/{}", VMATTEST_TESTBED, name);
 }
 
-// One folder a kernel, kept between runs.
-std::string GuestFolder(std::string_view kernel_package) {
-  const char* const named = std::getenv("VMATTEST_GUEST");
-  const std::string base = named != nullptr ? named : VMATTEST_GUEST_FOLDER;
-  return base + (kernel_package == kLinux61 ? "-6.1" : "-6.12");
-}
-
 std::optional<uint64_t> Register(const std::string& text, const char* name) {
   std::smatch found;
   const std::regex pattern(fmt::format(R"(\b{}=([0-9a-f]+))", name));
@@ -86,18 +79,10 @@ absl::StatusOr<std::string> ReadLine(int fd) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<QemuGuest>> QemuGuest::Boot(
-    std::string_view kernel_package) {
+    const GuestKernel& kernel) {
   std::unique_ptr<QemuGuest> guest(new QemuGuest);
-  const std::string folder = GuestFolder(kernel_package);
-  if (absl::StatusOr<std::string> made =
-          RunCommand({Tool("make-guest"), folder, std::string(kernel_package)});
-      !made.ok()) {
-    const std::string why(made.status().message());
-    return why.find("apt knows no") == std::string::npos
-               ? made.status()
-               : absl::NotFoundError(why);
-  }
-  RETURN_IF_ERROR(guest->Start(folder, kernel_package == kLinux612));
+  ASSIGN_OR_RETURN(const std::string folder, MakeGuest(kernel));
+  RETURN_IF_ERROR(guest->Start(folder, kernel.name != kDebian12Kernel.name));
   absl::StatusOr<std::string> ready = guest->Await("CONSOLE-READY\r\n");
   if (!ready.ok()) {
     return Annotate(ready.status(), guest->pending_);

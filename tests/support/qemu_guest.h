@@ -10,26 +10,21 @@
 
 #include "base/handles.h"
 #include "memory/vcpu_state.h"
+#include "support/guest_files.h"
 #include "support/memfd_guest_memory.h"
 #include "support/temp_dir.h"
 
 namespace vmattest::testing {
 
-// Names of kernel packages for QemuGuest::Boot.
-inline constexpr std::string_view kLinux61 =
-    R"(linux-image-6\.1\.0-[0-9]+-cloud-amd64)";
-inline constexpr std::string_view kLinux612 =
-    R"(linux-image-6\.12\.[0-9.]+\+deb1[23]-cloud-amd64)";
-
 // A QEMU of its own, without libvirt, that runs a small Linux (software
 // emulation, 512 MiB, two processors) and does at its console what it is told:
-// 6.1 with page tables of four levels; 6.12 with five, and with page table
-// isolation. Ends with the object.
+// Debian 12's with page tables of four levels; 13's with five, and with page
+// table isolation. Ends with the object.
 class QemuGuest {
  public:
   // Where no such kernel is to be had: NOT_FOUND, and the test is skipped.
   static absl::StatusOr<std::unique_ptr<QemuGuest>> Boot(
-      std::string_view kernel_package);
+      const GuestKernel& kernel);
   ~QemuGuest();
   QemuGuest(const QemuGuest&) = delete;
   QemuGuest& operator=(const QemuGuest&) = delete;
