@@ -9,15 +9,16 @@ set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
   set(CMAKE_BUILD_TYPE RelWithDebInfo CACHE STRING "" FORCE)
 endif()
-# -O2 in every optimised build, asserts on: a broken invariant ends the process.
-set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O2 -g1")
-set(CMAKE_C_FLAGS_RELWITHDEBINFO "-O2 -g1")
+# Asserts are on in every build: a broken invariant ends the process. What is
+# shipped has -O2; with -O1 the tests' programs take a sixth less to build.
+set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O1 -g1")
+set(CMAKE_C_FLAGS_RELWITHDEBINFO "-O1 -g1")
 if(VMATTEST_SANITIZE)
   # Half as long to build, and a report has each of its frames.
   set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O0 -g1")
   set(CMAKE_C_FLAGS_RELWITHDEBINFO "-O0 -g1")
 endif()
-set(VMATTEST_RELEASE_FLAGS "-O2" CACHE STRING "of Release; -O1 is for a first look")
+set(VMATTEST_RELEASE_FLAGS "-O2" CACHE STRING "of Release; -O0 is for a first look")
 set(CMAKE_CXX_FLAGS_RELEASE "${VMATTEST_RELEASE_FLAGS}")
 set(CMAKE_C_FLAGS_RELEASE "${VMATTEST_RELEASE_FLAGS}")
 
@@ -28,8 +29,10 @@ if(VMATTEST_CCACHE)
 endif()
 
 # Over a hundred test programs are linked; lld takes well under a second each.
+# What ships is linked by the system's own.
 find_program(VMATTEST_LLD ld.lld)
-if(VMATTEST_LLD AND NOT CMAKE_BUILD_TYPE STREQUAL "Release")
+if(VMATTEST_LLD AND NOT (CMAKE_BUILD_TYPE STREQUAL "Release" AND
+                         VMATTEST_RELEASE_FLAGS STREQUAL "-O2"))
   add_link_options(-fuse-ld=lld)
 endif()
 
@@ -47,8 +50,10 @@ target_compile_options(vmattest_options INTERFACE
   $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<NOT:$<BOOL:${VMATTEST_UNITY}>>>:-Wshadow>
   $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:Clang>>:-Wthread-safety>
   $<$<BOOL:${VMATTEST_WERROR}>:-Werror>)
+# Fortified libc's functions are inline ones.
 target_compile_definitions(vmattest_options INTERFACE
-  $<$<CONFIG:Release>:_FORTIFY_SOURCE=2> VMATTEST_VERSION="${PROJECT_VERSION}")
+  $<$<AND:$<CONFIG:Release>,$<NOT:$<STREQUAL:${VMATTEST_RELEASE_FLAGS},-O0>>>:_FORTIFY_SOURCE=2>
+  VMATTEST_VERSION="${PROJECT_VERSION}")
 if(CMAKE_BUILD_TYPE STREQUAL "Release")
   target_compile_options(vmattest_options INTERFACE
     -fstack-protector-strong -fstack-clash-protection -fcf-protection)

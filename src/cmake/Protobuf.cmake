@@ -20,6 +20,16 @@ function(vmattest_proto_library name)
   add_library(${name} STATIC ${sources})
   target_include_directories(${name} SYSTEM PUBLIC ${VMATTEST_PROTO_OUT})
   target_link_libraries(${name} PUBLIC protobuf::libprotobuf)
+  # Worth its time where there are many.
+  list(LENGTH sources count)
+  if(VMATTEST_PCH AND count GREATER 8)
+    target_precompile_headers(${name} PRIVATE
+      <google/protobuf/descriptor.h> <google/protobuf/extension_set.h>
+      <google/protobuf/generated_message_reflection.h>
+      <google/protobuf/io/coded_stream.h> <google/protobuf/message.h>
+      <google/protobuf/reflection_ops.h> <google/protobuf/repeated_field.h>
+      <google/protobuf/wire_format.h>)
+  endif()
   # What protoc writes is as good as its library, which has no checks for undefined
   # behaviour either; a file takes about half as long without.
   if(VMATTEST_SANITIZE STREQUAL "address" OR VMATTEST_BUILD_FUZZERS)

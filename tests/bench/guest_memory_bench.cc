@@ -16,8 +16,8 @@
 #include <chrono>
 #include <cstring>
 #include <fstream>
-#include <iostream>
 
+#include "bench/must.h"
 #include "crypto/digest.h"
 #include "crypto/page_hash.h"
 #include "fakes/recording_observer.h"
@@ -39,21 +39,6 @@ constexpr uint64_t kFilledFrom = 32 * kMiB;
 constexpr uint64_t kPeeked = 64 * kMiB;
 constexpr uint64_t kPaused = 32 * kMiB;
 constexpr int kRounds = 3;
-
-template <class T>
-T Must(absl::StatusOr<T> value) {
-  if (!value.ok()) {
-    std::cerr << value.status() << "\n";
-    std::exit(1);
-  }
-  return *std::move(value);
-}
-void Must(const absl::Status& status) {
-  if (!status.ok()) {
-    std::cerr << status << "\n";
-    std::exit(1);
-  }
-}
 
 double Seconds(const std::function<void()>& work) {
   const auto begin = std::chrono::steady_clock::now();

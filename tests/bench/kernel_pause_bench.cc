@@ -11,6 +11,7 @@
 #include <cstring>
 #include <iostream>
 
+#include "bench/must.h"
 #include "capture/guard/process_guard.h"
 #include "capture/measure_state.h"
 #include "crypto/digest.h"
@@ -35,21 +36,6 @@ regions:
   - {name: rodata, kernel: {parts: [rodata]}}
   - {name: tables, kernel: {parts: [idt, gdt, syscall_table]}}
 )";
-
-template <class T>
-T Must(absl::StatusOr<T> value) {
-  if (!value.ok()) {
-    std::cerr << value.status() << "\n";
-    std::exit(1);
-  }
-  return *std::move(value);
-}
-void Must(const absl::Status& status) {
-  if (!status.ok()) {
-    std::cerr << status << "\n";
-    std::exit(1);
-  }
-}
 
 double Memcpy(uint64_t bytes) {
   Bytes from(bytes, 1);

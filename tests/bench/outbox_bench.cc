@@ -4,8 +4,8 @@
 #include <benchmark/benchmark.h>
 
 #include <atomic>
-#include <cstdlib>
 
+#include "bench/must.h"
 #include "crypto/ecdsa_der.h"
 #include "fmt/format.h"
 #include "ledger/sqlite/sqlite_log_store.h"
@@ -21,19 +21,6 @@ namespace vmattest::outbox {
 namespace {
 
 constexpr char kOrigin[] = "ledger.example/bench";
-
-template <class T>
-T Must(absl::StatusOr<T> value) {
-  if (!value.ok()) {
-    std::abort();
-  }
-  return *std::move(value);
-}
-void Must(const absl::Status& status) {
-  if (!status.ok()) {
-    std::abort();
-  }
-}
 
 v1::LedgerLaunchDecision Decision() {
   v1::LedgerLaunchDecision decision;

@@ -13,9 +13,9 @@
 #include <atomic>
 #include <chrono>
 #include <fstream>
-#include <iostream>
 #include <thread>
 
+#include "bench/must.h"
 #include "fakes/recording_observer.h"
 #include "fmt/format.h"
 #include "hypervisor/libvirt/libvirt_hypervisor.h"
@@ -30,15 +30,6 @@ namespace {
 constexpr size_t kGuests = 100;
 constexpr size_t kWorkers = 8;
 constexpr double kLimitKiB = 64 * 1024;
-
-template <class T>
-T Must(absl::StatusOr<T> value) {
-  if (!value.ok()) {
-    std::cerr << value.status() << "\n";
-    std::exit(1);
-  }
-  return *std::move(value);
-}
 
 MeasureCall Call() {
   return {std::chrono::steady_clock::now() + std::chrono::minutes(10), {}, {}};
