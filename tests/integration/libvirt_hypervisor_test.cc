@@ -130,6 +130,8 @@ TEST_F(LibvirtHypervisorTest, ConnectsAgainAfterLibvirtdCrashed) {
   ASSERT_THAT(host_->StartLibvirtd(), IsOk());
   ASSERT_TRUE(observer_.WaitFor("connected", 2));
   EXPECT_EQ(hypervisor_->FindDomainByName("web")->state, DomainState::kRunning);
+  // Waits until libvirtd has its QEMU again, which destroy would take away.
+  ASSERT_THAT(host_->Virsh({"dommemstat", "web"}), IsOk());
   ASSERT_THAT(host_->Virsh({"destroy", "web"}), IsOk());
   EXPECT_TRUE(observer_.WaitFor("web stopped"));
 }
