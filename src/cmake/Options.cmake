@@ -36,6 +36,12 @@ if(VMATTEST_LLD AND NOT (CMAKE_BUILD_TYPE STREQUAL "Release" AND
   add_link_options(-fuse-ld=lld)
 endif()
 
+# GCC, which built Debian's abseil, names constrained templates as clang did
+# before 18 (Cord's constructor from a string).
+if(CMAKE_CXX_COMPILER_ID STREQUAL Clang AND CMAKE_CXX_COMPILER_VERSION VERSION_GREATER_EQUAL 18)
+  add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fclang-abi-compat=17>)
+endif()
+
 add_library(vmattest_options INTERFACE)
 add_library(vmattest::options ALIAS vmattest_options)
 # Everywhere, so that all sources are compiled with the same macros and can share
