@@ -23,7 +23,8 @@ inline constexpr GuestKernel kDebian13Kernel{
 
 // The folder of make-guest's files, kept between runs: of the kernel that this
 // machine's Debian runs in clouds, or of a named one. NOT_FOUND: no such kernel
-// is to be had, and the test is skipped.
+// is to be had, and the test is skipped. INTERNAL: what make-guest says. Any
+// thread or process; one makes a folder, the others wait.
 std::string GuestFolder();
 absl::StatusOr<std::string> MakeGuest();
 absl::StatusOr<std::string> MakeGuest(const GuestKernel& kernel);
